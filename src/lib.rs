@@ -1,0 +1,5 @@
+//! DDPPO in Rust. Read downwards: `train` (the loop) → `algo` (the algorithm) → `model`, `agent` → `nn` (arithmetic).
+
+pub mod env;
+pub mod nn;
+pub mod rng;
