@@ -144,7 +144,8 @@ impl RolloutConfig {
     pub fn length_at(&self, epoch: u64) -> usize {
         let span = (self.last_epoch.saturating_sub(self.first_epoch)).max(1) as f64;
         let share = ((epoch as f64 - self.first_epoch as f64) / span).clamp(0.0, 1.0);
-        (self.min_length as f64 + share * (self.max_length as f64 - self.min_length as f64)).floor() as usize
+        (self.min_length as f64 + share * (self.max_length as f64 - self.min_length as f64)).floor()
+            as usize
     }
 }
 

@@ -23,8 +23,9 @@ impl Rng {
     /// The stream `name` of a run with seed `seed`.
     pub fn new(seed: u64, name: &str) -> Self {
         // FNV-1a over the name separates the streams of one seed.
-        let label =
-            name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3));
+        let label = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |h, b| {
+            (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3)
+        });
         let mut word = seed;
         let mixed = split_mix(&mut word) ^ label;
         Self::from_word(mixed)
