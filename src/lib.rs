@@ -4,3 +4,4 @@ pub mod config;
 pub mod env;
 pub mod nn;
 pub mod rng;
+pub mod run;
