@@ -5,3 +5,4 @@ pub mod env;
 pub mod nn;
 pub mod rng;
 pub mod run;
+pub mod suggest;
