@@ -1,6 +1,14 @@
 //! What a run is made of: the resolved configuration, one struct a section. Presets are TOML files compiled in
 //! (`presets/<algo>/<task>.toml`); `--set section.key=value` goes on top. Nothing below this file sees raw flags.
 
+mod error;
+mod load;
+mod presets;
+mod validate;
+
+pub use error::ConfigError;
+pub use presets::tasks_with_presets;
+
 use serde::{Deserialize, Serialize};
 
 /// A whole run. Written into the run directory as `config.toml`; `resume` reads it back.

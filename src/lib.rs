@@ -4,3 +4,5 @@ pub mod config;
 pub mod env;
 pub mod nn;
 pub mod rng;
+pub mod run;
+pub mod suggest;

@@ -4,6 +4,17 @@
 //! an [`Environment`] is one running world made from it. Implement both to train in a world of your own: see
 //! `examples/custom_environment.rs`.
 
+mod analytic;
+mod builtin;
+mod description;
+mod healthy;
+mod mujoco;
+mod reward;
+mod simulation;
+
+pub use builtin::{files, names, task};
+pub use mujoco::MujocoTask;
+
 use crate::rng::Rng;
 
 /// What one environment step gave, beside the observation.
@@ -63,6 +74,15 @@ pub trait Task: Send + Sync {
     /// Whether an imagined observation `[observation_dim]`, reached by a learned model, ends the episode.
     /// Observations that are not finite should.
     fn terminated(&self, observation: &[f64]) -> bool;
+    /// The reward, in one line for people.
+    fn reward_summary(&self) -> String {
+        String::new()
+    }
+    /// Derivatives of (next observation, reward) by (observation, action) where a closed form is known: `|S| + 1` rows
+    /// of `|S| + |A|` numbers, row after row.
+    fn closed_form_jacobian(&self, _observation: &[f64], _action: &[f64]) -> Option<Vec<f64>> {
+        None
+    }
     /// Makes a running world. It must be [`Environment::reset`] before its first step.
     fn make(&self) -> Result<Box<dyn Environment>, EnvironmentError>;
 }
@@ -77,4 +97,12 @@ pub trait Environment: Send {
     fn state(&self) -> Vec<f64>;
     /// Continues from a [`Environment::state`] of the same task.
     fn set_state(&mut self, state: &[f64]) -> Result<(), EnvironmentError>;
+    /// Generalised positions and velocities, for worlds that have them.
+    fn positions(&self) -> Option<(Vec<f64>, Vec<f64>)> {
+        None
+    }
+    /// Something the user should hear of, such as physics that became unstable; told once.
+    fn take_warning(&mut self) -> Option<String> {
+        None
+    }
 }

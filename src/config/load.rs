@@ -1,0 +1,373 @@
+//! From text to a validated [`Config`] and back: TOML files, and `section.key=value` on top.
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::{Algorithm, Config, ConfigError};
+use crate::suggest;
+
+impl Config {
+    /// Reads a whole configuration; `name` is its file's name, for messages.
+    ///
+    /// # Errors
+    /// On the first key that is unknown, missing, of another type or impossible.
+    pub fn from_toml(text: &str, name: &str) -> Result<Self, ConfigError> {
+        let table: Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax {
+            place: name.to_owned(),
+            line: error
+                .span()
+                .map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1),
+            message: error.message().replace('\n', " "),
+        })?;
+        Self::from_table(table, &format!("{name}: "))
+    }
+
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// As [`Config::from_toml`], and when the file cannot be read.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::File {
+            path: name.clone(),
+            action: "read",
+            source,
+        })?;
+        Self::from_toml(&text, &name)
+    }
+
+    /// The configuration as a TOML file, which [`Config::from_toml`] reads back to an equal one.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a validated configuration has no value that TOML lacks")
+    }
+
+    /// The configuration with `section.key=value` assignments on top, in order.
+    ///
+    /// Values are TOML; a bare word is taken as a string.
+    ///
+    /// # Errors
+    /// On the first assignment that names no setting, has a value of another type, or leaves an impossible
+    /// configuration.
+    pub fn with_settings(&self, assignments: &[String]) -> Result<Self, ConfigError> {
+        let mut table = self.to_table();
+        for assignment in assignments {
+            let (key, value) = assignment
+                .split_once('=')
+                .map(|(key, value)| (key.trim(), value.trim()))
+                .filter(|(key, value)| !key.is_empty() && !value.is_empty())
+                .ok_or_else(|| ConfigError::NoAssignment { given: assignment.clone() })?;
+            assign(&mut table, key, parse_value(value), "")?;
+        }
+        Self::from_table(table, "")
+    }
+
+    /// The keys whose values differ, as `key` → (ours, theirs), in the order of the file.
+    pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
+        let theirs = other.to_table();
+        let show = |value: Option<&Value>| value.map(ToString::to_string).unwrap_or_default();
+        leaves(&self.to_table())
+            .into_iter()
+            .filter(|(key, value)| lookup(&theirs, key) != Some(value))
+            .map(|(key, value)| {
+                let their = show(lookup(&theirs, &key));
+                (key, value.to_string(), their)
+            })
+            .collect()
+    }
+
+    fn to_table(&self) -> Table {
+        Table::try_from(self).expect("a validated configuration has no value that TOML lacks")
+    }
+
+    fn from_table(table: Table, place: &str) -> Result<Self, ConfigError> {
+        let mut whole = reference();
+        let given = leaves(&table);
+        for (key, value) in given {
+            assign(&mut whole, &key, value, place)?;
+        }
+        if let Some((key, _)) =
+            leaves(&whole).into_iter().find(|(key, _)| lookup(&table, key).is_none())
+        {
+            return Err(ConfigError::MissingKey { place: place.to_owned(), key });
+        }
+        let config: Self = whole.try_into().expect("`assign` has tried after every key");
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// The known keys, each with a value of its type: any preset has them all.
+fn reference() -> Table {
+    include_str!("../../presets/ddppo/inverted_pendulum.toml")
+        .parse()
+        .expect("a test reads every preset")
+}
+
+/// All settings with their full keys.
+fn leaves(table: &Table) -> Vec<(String, Value)> {
+    let mut out = Vec::new();
+    for (name, value) in table {
+        match value {
+            Value::Table(section) => {
+                out.extend(
+                    leaves(section)
+                        .into_iter()
+                        .map(|(key, value)| (format!("{name}.{key}"), value)),
+                );
+            }
+            value => out.push((name.clone(), value.clone())),
+        }
+    }
+    out
+}
+
+fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    match key.split_once('.') {
+        Some((section, rest)) => lookup(table.get(section)?.as_table()?, rest),
+        None => table.get(key),
+    }
+}
+
+/// Gives `key` a value of the right type, in a table that is a whole configuration before and after.
+fn assign(table: &mut Table, key: &str, value: Value, place: &str) -> Result<(), ConfigError> {
+    let example = match lookup(table, key) {
+        Some(value) if !value.is_table() => value,
+        _ => return Err(unknown(key, table, place)),
+    };
+    let fitted = fit(key, example, value, place)?;
+    let shown = fitted.to_string();
+    let mut parts = key.split('.');
+    let first = parts.next().unwrap_or_default();
+    let slot = parts.try_fold(&mut table[first], |value, part| value.get_mut(part));
+    *slot.expect("`lookup` has just found it") = fitted;
+    // One key at a time, so that a value that only the types refuse is blamed on its own key.
+    table.clone().try_into::<Config>().map(drop).map_err(|error| ConfigError::WrongType {
+        place: place.to_owned(),
+        key: key.to_owned(),
+        expected: expectation(&error),
+        value: shown,
+    })
+}
+
+fn unknown(key: &str, table: &Table, place: &str) -> ConfigError {
+    let hint = match lookup(table, key) {
+        Some(Value::Table(section)) => {
+            let names: Vec<&str> = section.keys().map(String::as_str).collect();
+            format!(": it is a section, with {}", names.join(", "))
+        }
+        _ => {
+            let keys: Vec<String> = leaves(table).into_iter().map(|(key, _)| key).collect();
+            // Somebody who forgot the section gets the key that ends so.
+            let ending = keys.iter().find(|full| full.rsplit('.').next() == Some(key));
+            ending.map_or_else(
+                || suggest::hint(key, keys.iter().map(String::as_str)),
+                |full| format!(" (did you mean `{full}`?)"),
+            )
+        }
+    };
+    ConfigError::UnknownKey { place: place.to_owned(), key: key.to_owned(), hint }
+}
+
+/// TOML, or a bare word as a string.
+fn parse_value(text: &str) -> Value {
+    let parsed = format!("value = {text}").parse::<Table>().ok().filter(|table| table.len() == 1);
+    parsed
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// The value, if it is of the type of `example`; whole numbers are fine where real ones are needed.
+fn fit(key: &str, example: &Value, value: Value, place: &str) -> Result<Value, ConfigError> {
+    let wrong = |value: &Value, expected: &str| ConfigError::WrongType {
+        place: place.to_owned(),
+        key: key.to_owned(),
+        expected: expected.to_owned(),
+        value: value.to_string(),
+    };
+    match (example, value) {
+        (Value::Float(_), Value::Integer(whole)) => Ok(Value::Float(whole as f64)),
+        (Value::Integer(_), Value::Integer(whole)) if whole >= 0 => Ok(Value::Integer(whole)),
+        (Value::Integer(_), value) => {
+            Err(wrong(&value, "a whole number of at least 0, such as 1000"))
+        }
+        (Value::Float(_), value @ Value::Float(_)) => Ok(value),
+        (Value::Float(_), value) => Err(wrong(&value, "a number, such as 0.5 or 1e-3")),
+        (Value::Boolean(_), value @ Value::Boolean(_)) => Ok(value),
+        (Value::Boolean(_), value) => Err(wrong(&value, "`true` or `false`")),
+        (Value::String(_), value @ Value::String(_)) => Ok(value),
+        (Value::String(_), value) => Err(wrong(&value, "a word")),
+        (Value::Array(_), Value::Array(items)) => {
+            let number = Value::Float(0.0);
+            let items: Result<Vec<Value>, _> =
+                items.into_iter().map(|item| fit(key, &number, item, place)).collect();
+            Ok(Value::Array(items?))
+        }
+        (Value::Array(_), value) => Err(wrong(&value, "a list of numbers, such as [1e-4, 1e-4]")),
+        (_, value) => Err(wrong(&value, "of another type")),
+    }
+}
+
+/// What serde says is right, out of "unknown variant `x`, expected `y`".
+fn expectation(error: &toml::de::Error) -> String {
+    let message = error.message().lines().next().unwrap_or_default();
+    let expected = message.split_once("expected ").map_or(message, |(_, expected)| expected);
+    expected
+        .strip_prefix("one of ")
+        .map_or_else(|| expected.to_owned(), |list| format!("one of {list}"))
+}
+
+impl Algorithm {
+    /// The method's name, as in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ddppo => "ddppo",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::GradientSource;
+    use super::*;
+
+    fn hopper() -> Config {
+        Config::preset(Algorithm::Ddppo, "Hopper").unwrap()
+    }
+
+    fn set(assignment: &str) -> Result<Config, ConfigError> {
+        hopper().with_settings(&[assignment.to_owned()])
+    }
+
+    #[test]
+    fn settings_reach_their_fields() {
+        let config = hopper()
+            .with_settings(&[
+                "policy.horizon = 4".to_owned(),
+                "gradient_loss.weight=3".to_owned(),
+                "policy.gradient_source=prediction_model".to_owned(),
+                "model.single_model=true".to_owned(),
+                "model.layers=1".to_owned(),
+                "model.weight_decay=[0, 1e-4]".to_owned(),
+            ])
+            .unwrap();
+        assert_eq!(config.policy.horizon, 4);
+        assert_eq!(config.gradient_loss.weight, 3.0);
+        assert_eq!(config.policy.gradient_source, GradientSource::PredictionModel);
+        assert!(config.model.single_model);
+        assert_eq!(config.model.weight_decay, [0.0, 1e-4]);
+        assert_eq!(
+            hopper().differences(&config)[0],
+            ("gradient_loss.weight".to_owned(), "50.0".to_owned(), "3.0".to_owned())
+        );
+        assert_eq!(hopper().differences(&config).len(), 6);
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let config = set("gradient_loss.weight=0.30000000000000004").unwrap();
+        assert_eq!(Config::from_toml(&config.to_toml(), "config.toml").unwrap(), config);
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        let table = [
+            (
+                "policy.horizn=2",
+                "there is no setting `policy.horizn` (did you mean `policy.horizon`?)",
+            ),
+            ("horizon=2", "there is no setting `horizon` (did you mean `policy.horizon`?)"),
+            (
+                "polcy.horizon=2",
+                "there is no setting `polcy.horizon` (did you mean `policy.horizon`?)",
+            ),
+            ("xyzzy=2", "there is no setting `xyzzy`"),
+            ("evaluation=2", "`evaluation`: it is a section, with episodes, every_steps"),
+            ("seed.x=2", "there is no setting `seed.x`"),
+            ("a..b=2", "there is no setting `a..b`"),
+            ("policy.horizon", "`--set policy.horizon` is not of the form KEY=VALUE"),
+            ("=2", "is not of the form KEY=VALUE"),
+            ("policy.horizon=", "is not of the form KEY=VALUE"),
+            (
+                "policy.horizon=two",
+                "`policy.horizon` must be a whole number of at least 0, such as 1000, not `\"two\"`",
+            ),
+            ("policy.horizon=2.5", "must be a whole number"),
+            ("policy.horizon=-1", "must be a whole number of at least 0"),
+            ("critic.learning_rate=fast", "`critic.learning_rate` must be a number"),
+            ("model.single_model=1", "must be `true` or `false`"),
+            ("model.weight_decay=1e-4", "must be a list of numbers"),
+            ("model.weight_decay=[\"a\"]", "must be a number"),
+            (
+                "policy.gradient_source=modle",
+                "`policy.gradient_source` must be `gradient_model` or `prediction_model`, not `\"modle\"`",
+            ),
+            ("algorithm=sac", "`algorithm` must be"),
+            ("task=3", "`task` must be a word"),
+        ];
+        for (assignment, expected) in table {
+            let message = set(assignment).unwrap_err().to_string();
+            assert!(message.contains(expected), "{assignment}: {message}");
+            assert!(!message.contains('\n'), "{assignment}: {message}");
+        }
+    }
+
+    #[test]
+    fn wrong_files_are_named() {
+        let good = hopper().to_toml();
+        let table = [
+            (good.replace("horizon = 2", "horizon = "), "run/config.toml, line "),
+            (
+                good.replace("horizon = 2", "horizn = 2"),
+                "run/config.toml: there is no setting `policy.horizn`",
+            ),
+            (
+                good.replace("horizon = 2", ""),
+                "run/config.toml: the setting `policy.horizon` is missing",
+            ),
+            (
+                good.replace("horizon = 2", "horizon = true"),
+                "run/config.toml: `policy.horizon` must be",
+            ),
+            (good.replace("[policy]", "[[policy]]"), "run/config.toml: "),
+            (
+                good.replace("\"gradient_model\"", "\"model\""),
+                "run/config.toml: `policy.gradient_source` must be `gradient_model` or",
+            ),
+            (String::new(), "is missing"),
+        ];
+        for (text, expected) in table {
+            let message = Config::from_toml(&text, "run/config.toml").unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn damaged_files_give_errors_not_panics() {
+        let good = hopper().to_toml();
+        let mut rng = crate::rng::Rng::new(0, "config fuzz");
+        for _ in 0..2000 {
+            let mut bytes = good.clone().into_bytes();
+            for _ in 0..=rng.below(3) {
+                let at = rng.below(bytes.len());
+                match rng.below(3) {
+                    0 => bytes[at] = b"=[]\"'.#\n0-9eE_ {},a"[rng.below(19)],
+                    1 => bytes.truncate(at.max(1)),
+                    _ => drop(bytes.remove(at)),
+                }
+            }
+            let text = String::from_utf8_lossy(&bytes);
+            match Config::from_toml(&text, "config.toml") {
+                Ok(config) => config.validate().expect("what is read is valid"),
+                Err(error) => assert!(
+                    error.to_string().starts_with("config.toml")
+                        || error.to_string().starts_with('`')
+                ),
+            }
+            let assignment = text.lines().nth(rng.below(40)).unwrap_or_default();
+            if let Ok(config) = set(assignment) {
+                config.validate().expect("what is accepted is valid");
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Running worlds: saving and restoring in mid-episode, termination, and physics that fails.
+
+use ddppo::env::{Environment, EnvironmentError, MujocoTask, Task, files, names, task};
+use ddppo::rng::Rng;
+
+fn random_action(task: &dyn Task, rng: &mut Rng) -> Vec<f64> {
+    let bounds = task.action_low().iter().zip(task.action_high());
+    bounds.map(|(&low, &high)| rng.uniform_in(low, high)).collect()
+}
+
+/// Takes `steps` random steps, with resets where episodes end; returns the last (observation, reward, terminated).
+fn drive(
+    task: &dyn Task,
+    world: &mut dyn Environment,
+    rng: &mut Rng,
+    steps: usize,
+) -> Vec<(Vec<f64>, f64, bool)> {
+    let mut observation = vec![0.0; task.observation_dim()];
+    (0..steps)
+        .map(|_| {
+            let step = world.step(&random_action(task, rng), &mut observation).unwrap();
+            let seen = (observation.clone(), step.reward, step.terminated);
+            if step.terminated {
+                world.reset(rng, &mut observation);
+            }
+            seen
+        })
+        .collect()
+}
+
+#[test]
+fn a_restored_world_continues_bit_for_bit() {
+    for name in names() {
+        let task = task(name).unwrap();
+        let mut world = task.make().unwrap();
+        let mut rng = Rng::new(1, name);
+        let mut observation = vec![0.0; task.observation_dim()];
+        world.reset(&mut rng, &mut observation);
+        // Save at many moments, in the air and on the ground, some in the middle of a contact.
+        for moment in 0..12 {
+            drive(&*task, &mut *world, &mut rng, 7);
+            let (state, rng_state) = (world.state(), rng.state());
+            let expected = drive(&*task, &mut *world, &mut rng, 25);
+
+            let mut fresh = task.make().unwrap();
+            fresh.set_state(&state).unwrap();
+            let mut again = Rng::from_state(rng_state).unwrap();
+            let found = drive(&*task, &mut *fresh, &mut again, 25);
+            assert_eq!(found, expected, "{name}: a fresh world, moment {moment}");
+
+            let mut again = Rng::from_state(rng_state).unwrap();
+            world.set_state(&state).unwrap();
+            let found = drive(&*task, &mut *world, &mut again, 25);
+            assert_eq!(found, expected, "{name}: the same world, moment {moment}");
+            assert_eq!(world.state(), fresh.state(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_state_of_another_length_is_refused() {
+    for name in names() {
+        let mut world = task(name).unwrap().make().unwrap();
+        let mut state = world.state();
+        state.push(0.0);
+        let message = world.set_state(&state).unwrap_err().to_string();
+        assert!(message.contains(name) && message.contains(&state.len().to_string()), "{message}");
+    }
+}
+
+#[test]
+fn an_unknown_task_is_named_with_its_neighbour() {
+    let error = task("hoper").err().expect("there is no such task");
+    assert!(matches!(error, EnvironmentError::UnknownTask { .. }));
+    assert!(error.to_string().contains("did you mean `Hopper`?"), "{error}");
+}
+
+#[test]
+fn imagined_and_real_termination_agree() {
+    for name in names() {
+        let task = task(name).unwrap();
+        let mut world = task.make().unwrap();
+        let mut rng = Rng::new(2, name);
+        world.reset(&mut rng, &mut vec![0.0; task.observation_dim()]);
+        for (observation, _, terminated) in drive(&*task, &mut *world, &mut rng, 400) {
+            assert_eq!(task.terminated(&observation), terminated, "{name}: {observation:?}");
+        }
+        assert!(task.terminated(&vec![f64::NAN; task.observation_dim()]), "{name}");
+    }
+}
+
+#[test]
+fn hopper_ends_exactly_outside_its_ranges() {
+    let hopper = task("Hopper").unwrap();
+    let ends = |index: usize, value: f64| {
+        let mut observation = [0.0; 11];
+        observation[0] = 1.25;
+        observation[index] = value;
+        hopper.terminated(&observation)
+    };
+    assert!(ends(0, 0.7) && !ends(0, 0.7000001) && !ends(0, 1e9), "height");
+    assert!(ends(1, 0.2) && ends(1, -0.2) && !ends(1, 0.1999999), "pitch");
+    assert!(ends(4, 100.0) && ends(4, -100.0) && !ends(4, 99.9), "joint angle, on both sides");
+    assert!(ends(10, f64::INFINITY), "velocity");
+}
+
+/// Hopper with a piece of its model or description replaced.
+fn changed(model: (&str, &str), description: (&str, &str)) -> Result<MujocoTask, EnvironmentError> {
+    let (mjcf, toml) = files("Hopper").unwrap();
+    assert!(mjcf.contains(model.0) && toml.contains(description.0));
+    let (mjcf, toml) =
+        (mjcf.replacen(model.0, model.1, 1), toml.replacen(description.0, description.1, 1));
+    MujocoTask::from_texts(("hopper.xml", &mjcf), ("hopper.toml", &toml))
+}
+
+#[test]
+fn unstable_physics_ends_the_episode_and_tells() {
+    // Motors a million million times too strong.
+    let task = changed(("gear=\"200\"", "gear=\"2e14\""), ("", "")).unwrap();
+    let mut world = task.make().unwrap();
+    let mut rng = Rng::new(0, "unstable");
+    let mut observation = vec![0.0; task.observation_dim()];
+    world.reset(&mut rng, &mut observation);
+    let step = world.step(&[1.0, -1.0, 1.0], &mut observation).unwrap();
+    assert!(step.terminated && step.reward.is_finite());
+    assert!(observation.iter().all(|x| x.is_finite()));
+    let warning = world.take_warning().unwrap();
+    assert!(warning.contains("Hopper") && warning.contains("step 1 "), "{warning}");
+    assert_eq!(world.take_warning(), None);
+    // The world goes on after a reset.
+    world.reset(&mut rng, &mut observation);
+    assert!(!world.step(&[0.0; 3], &mut observation).unwrap().terminated);
+}
+
+#[test]
+fn an_error_inside_mujoco_becomes_an_error_of_the_step() {
+    // The least working memory with which the model compiles is too small for a step: MuJoCo raises an error, which by
+    // default ends the process.
+    let task = (1..200)
+        .find_map(|size| {
+            let size = format!("<size memory=\"{}\"/><default>", 200 * size);
+            changed(("<default>", &size), ("", "")).ok()
+        })
+        .unwrap();
+    let mut rng = Rng::new(0, "error");
+    let mut observation = vec![0.0; task.observation_dim()];
+    let mut world = task.make().unwrap();
+    world.reset(&mut rng, &mut observation);
+    for _ in 0..3 {
+        let error = world.step(&[0.0; 3], &mut observation).unwrap_err().to_string();
+        assert!(error.starts_with("task Hopper: MuJoCo failed"), "{error}");
+        world.reset(&mut rng, &mut observation);
+    }
+    let log = std::path::Path::new("MUJOCO_LOG.TXT");
+    assert!(!log.exists(), "MuJoCo left a log file");
+}
