@@ -3,8 +3,8 @@
 
     python benches/reference/pieces.py [--task T] [--threads N] [--pieces a,b] [--directions m]
 
-One JSON object a line and piece, with the keys of `ddppo bench --json`. With --stdin, piece names are read from standard
-input, one a line, and each is answered by one line: whoever holds the other end can alternate with it.
+One JSON object a line and piece, with the keys of `ddppo bench --json`. With --stdin, piece names are read from
+standard input, one a line, and each is answered by one line: whoever holds the other end can alternate with it.
 """
 
 import argparse

@@ -39,7 +39,9 @@ class AgainstProbe(unittest.TestCase):
 
     def layers(self, prefix):
         count = sum(name.startswith(f"{prefix}/") and name.endswith("/weight") for name in self.probe)
-        return [(self.probe[f"{prefix}/{l}/weight"].clone(), self.probe[f"{prefix}/{l}/bias"].clone()) for l in range(count)]
+        return [
+            tuple(self.probe[f"{prefix}/{l}/{kind}"].clone() for kind in ("weight", "bias")) for l in range(count)
+        ]
 
     def stacked(self, *prefixes):
         """Several networks as one ensemble: weight [M, in, out], bias [M, 1, out]."""

@@ -217,7 +217,7 @@ class PolicyUpdate:
 
 
 def gradient_model_loss(model, weight, inputs, targets, window, directions, differences):
-    """Σ_members NLL + w·R (eq. 9, 10), without the weight penalty, which Adam's weight_decay adds. Returns (loss, R)."""
+    """(Σ_members NLL + w·R, R) of eq. 9 and 10, without the weight penalty, which Adam's weight_decay adds."""
     rows = inputs.shape[1]
     output = mlp(model.layers, model.standardised(inputs), F.silu)
     mean, raw = output.chunk(2, dim=-1)
