@@ -223,4 +223,10 @@ impl<const S: usize, const A: usize, E: Equations<S, A>> Environment
         })?;
         Ok(())
     }
+
+    fn positions(&self) -> Option<(Vec<f64>, Vec<f64>)> {
+        // Both states are positions followed by their velocities.
+        let (positions, velocities) = self.state.split_at(S / 2);
+        Some((positions.to_vec(), velocities.to_vec()))
+    }
 }

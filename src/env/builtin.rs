@@ -20,8 +20,14 @@ macro_rules! asset {
 type Asset = ((&'static str, &'static str), (&'static str, &'static str));
 
 /// The MuJoCo tasks, in the order of the paper's table.
-const MUJOCO: [(&str, Asset); 2] =
-    [("InvertedPendulum", asset!("inverted_pendulum")), ("Hopper", asset!("hopper"))];
+const MUJOCO: [(&str, Asset); 6] = [
+    ("InvertedPendulum", asset!("inverted_pendulum")),
+    ("Hopper", asset!("hopper")),
+    ("Walker2d", asset!("walker2d")),
+    ("HalfCheetah", asset!("half_cheetah")),
+    ("AntTruncatedObs", asset!("ant")),
+    ("HumanoidTruncatedObs", asset!("humanoid")),
+];
 
 /// Names of the built-in tasks.
 pub fn names() -> Vec<&'static str> {

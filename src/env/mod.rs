@@ -11,9 +11,11 @@ mod healthy;
 mod mujoco;
 mod reward;
 mod simulation;
+mod trace;
 
 pub use builtin::{files, names, task};
 pub use mujoco::MujocoTask;
+pub use trace::{TraceError, trace, uniform_actions};
 
 use crate::rng::Rng;
 

@@ -18,9 +18,11 @@ use std::process::Command;
 pub fn python(requirements: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let file = root.join(requirements);
-    let text = fs::read(&file).unwrap_or_else(|error| panic!("{requirements} cannot be read: {error}"));
+    let text =
+        fs::read(&file).unwrap_or_else(|error| panic!("{requirements} cannot be read: {error}"));
     let base = root.join(".python");
-    fs::create_dir_all(&base).unwrap_or_else(|error| panic!("{} cannot be made: {error}", base.display()));
+    fs::create_dir_all(&base)
+        .unwrap_or_else(|error| panic!("{} cannot be made: {error}", base.display()));
     let home = base.join(format!("{:016x}", fnv1a(&text)));
     let (interpreter, mark) = (home.join("bin/python"), home.join("ready"));
 
@@ -31,7 +33,8 @@ pub fn python(requirements: &str) -> PathBuf {
         return interpreter;
     }
     if home.exists() {
-        fs::remove_dir_all(&home).unwrap_or_else(|error| panic!("{} cannot be removed: {error}", home.display()));
+        fs::remove_dir_all(&home)
+            .unwrap_or_else(|error| panic!("{} cannot be removed: {error}", home.display()));
     }
     eprintln!("making the Python environment for {requirements} (once, needs the network)");
     run(
@@ -40,11 +43,19 @@ pub fn python(requirements: &str) -> PathBuf {
     );
     run(
         Command::new(&interpreter)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--requirement",
+            ])
             .arg(&file),
         &format!("pip could not install {requirements}: check the network and run the tests again"),
     );
-    fs::write(&mark, "").unwrap_or_else(|error| panic!("{} cannot be written: {error}", mark.display()));
+    fs::write(&mark, "")
+        .unwrap_or_else(|error| panic!("{} cannot be written: {error}", mark.display()));
     interpreter
 }
 
@@ -62,5 +73,7 @@ fn last_line(stderr: &[u8]) -> String {
 
 /// FNV-1a, 64 bits: names the environment after the content of its requirements.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3)
+    })
 }
