@@ -1,6 +1,12 @@
 //! Measurements of a run: one JSON object a line in `metrics.jsonl`, documented name by name in `docs/metrics.md`.
 
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
 use serde_json::{Map, Value};
+
+use super::storage::StorageError;
 
 /// The kinds a line can have.
 pub const KINDS: [&str; 4] = ["train", "model", "rollout", "evaluation"];
@@ -78,6 +84,152 @@ pub fn as_number(value: &Value) -> Option<f64> {
         Some("-inf") => Some(f64::NEG_INFINITY),
         Some(_) => None,
         None => value.as_f64(),
+    }
+}
+
+/// A line of `metrics.jsonl` read back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Environment steps done.
+    pub step: u64,
+    /// Kind of the record.
+    pub kind: String,
+    /// All else, `time` included.
+    pub values: Map<String, Value>,
+}
+
+/// A metrics file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A line is no record.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The file lacks what was in it when the checkpoint was saved.
+    #[error("{} has {found} bytes, but had {expected} when the checkpoint was saved: it was cut or replaced", path.display())]
+    Cut {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: u64,
+        /// Its length at the checkpoint.
+        expected: u64,
+    },
+}
+
+impl Line {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// What is wrong with it, to be read behind the place.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| format!("no JSON object ({error})"))?;
+        let Value::Object(mut values) = value else { return Err("no JSON object".to_owned()) };
+        let step = values.shift_remove("step").and_then(|step| step.as_u64());
+        let kind = values.shift_remove("kind").and_then(|kind| kind.as_str().map(str::to_owned));
+        Ok(Self {
+            step: step.ok_or("`step` is missing or no whole number")?,
+            kind: kind.ok_or("`kind` is missing or no string")?,
+            values,
+        })
+    }
+
+    /// A measured number by its name.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.values.get(name).and_then(as_number)
+    }
+}
+
+/// Reads a whole `metrics.jsonl`. A last line without its end, left by a crash or still being written, is no record yet.
+///
+/// # Errors
+/// When the file cannot be read, or names the first line that is no record.
+pub fn read(path: &Path) -> Result<Vec<Line>, MetricsError> {
+    let bytes = std::fs::read(path).map_err(StorageError::of("read", path))?;
+    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let bad = |line, problem| MetricsError::Line { path: path.to_owned(), line, problem };
+    let text = std::str::from_utf8(&bytes[..whole]).map_err(|error| {
+        bad(
+            1 + bytes[..error.valid_up_to()].iter().filter(|&&b| b == b'\n').count(),
+            "no UTF-8 text".to_owned(),
+        )
+    })?;
+    text.lines()
+        .enumerate()
+        .map(|(i, line)| Line::parse(line).map_err(|problem| bad(i + 1, problem)))
+        .collect()
+}
+
+/// `metrics.jsonl`, open for appending.
+#[derive(Debug)]
+pub struct MetricsLog {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+}
+
+impl MetricsLog {
+    /// Opens the file with its first `bytes` bytes; what a run wrote after its checkpoint is cut off, to be written again.
+    /// 0 starts it anew.
+    ///
+    /// # Errors
+    /// When the file is shorter, or not to be opened.
+    pub fn open(path: &Path, bytes: u64) -> Result<Self, MetricsError> {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .write(true)
+            .truncate(false)
+            .open(path)
+            .map_err(StorageError::of("open", path))?;
+        let found = file.metadata().map_err(StorageError::of("read", path))?.len();
+        let cut = || MetricsError::Cut { path: path.to_owned(), found, expected: bytes };
+        if found < bytes {
+            return Err(cut());
+        }
+        if bytes > 0 {
+            let mut last = [0];
+            file.seek(SeekFrom::Start(bytes - 1)).map_err(StorageError::of("read", path))?;
+            file.read_exact(&mut last).map_err(StorageError::of("read", path))?;
+            if last != *b"\n" {
+                return Err(cut());
+            }
+        }
+        file.set_len(bytes).map_err(StorageError::of("cut", path))?;
+        file.seek(SeekFrom::Start(bytes)).map_err(StorageError::of("write", path))?;
+        Ok(Self { path: path.to_owned(), file, bytes })
+    }
+
+    /// Appends records, one write each, so that a reader sees whole lines.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn append(&mut self, records: &[Record]) -> Result<(), StorageError> {
+        for record in records {
+            let line = record.to_line() + "\n";
+            self.file.write_all(line.as_bytes()).map_err(StorageError::of("write", &self.path))?;
+            self.bytes += line.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Forces everything to the disk; returns the file's length, which a checkpoint stores.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sync(&mut self) -> Result<u64, StorageError> {
+        self.file.sync_data().map_err(StorageError::of("sync", &self.path))?;
+        Ok(self.bytes)
     }
 }
 

@@ -1,7 +1,14 @@
 //! A run on disk: its directory, its metrics, its checkpoints. Nothing here knows of reinforcement learning.
 
+pub mod checkpoint;
+pub mod directory;
+mod encoding;
+pub mod manifest;
 pub mod metrics;
 pub mod snapshot;
+pub mod storage;
 
-pub use metrics::Record;
+pub use checkpoint::CheckpointStore;
+pub use directory::RunDirectory;
+pub use metrics::{MetricsLog, Record};
 pub use snapshot::{Data, Snapshot, SnapshotError, Tensor};

@@ -1,0 +1,185 @@
+//! Tensors and checkpoint headers as bytes: safetensors and JSON. Equal states give equal bytes.
+
+use std::collections::BTreeMap;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::snapshot::{Data, Tensor};
+
+/// The layout of checkpoints that this program writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// `state.json` of a checkpoint.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Header {
+    pub format: u32,
+    pub version: String,
+    pub info: Info,
+    pub values: Map<String, Value>,
+    pub tables: BTreeMap<String, Vec<Segment>>,
+}
+
+/// What a checkpoint says of itself beside the state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Info {
+    /// Environment steps done.
+    pub step: u64,
+    /// Length of `metrics.jsonl` at that moment: resuming cuts it back to here.
+    pub metrics_bytes: u64,
+    /// The last evaluation before it, by which the best checkpoint is chosen.
+    pub evaluation: Option<Evaluation>,
+    /// The configuration that led to it, as TOML.
+    pub config: String,
+}
+
+/// An evaluation's outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Environment steps done when it was made.
+    pub step: u64,
+    /// Mean return over its episodes; finite.
+    pub return_mean: f64,
+}
+
+/// A file with some rows of a growing table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Segment {
+    pub file: String,
+    pub first_row: usize,
+    pub rows: usize,
+    pub crc32: u32,
+}
+
+/// Bytes that are no tensors of ours.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DecodeError {
+    #[error("it is no safetensors file ({0})")]
+    Safetensors(#[from] safetensors::SafeTensorError),
+    #[error("tensor `{0}` is of type {1:?}, which this program does not use")]
+    Type(String, Dtype),
+}
+
+fn little_endian<const N: usize, T: Copy>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+    values.iter().flat_map(|&value| bytes(value)).collect()
+}
+
+fn to_bytes(data: &Data) -> (Dtype, Vec<u8>) {
+    match data {
+        Data::F32(v) => (Dtype::F32, little_endian(v, f32::to_le_bytes)),
+        Data::F64(v) => (Dtype::F64, little_endian(v, f64::to_le_bytes)),
+        Data::U64(v) => (Dtype::U64, little_endian(v, u64::to_le_bytes)),
+        Data::U32(v) => (Dtype::U32, little_endian(v, u32::to_le_bytes)),
+        Data::U8(v) => (Dtype::U8, v.clone()),
+    }
+}
+
+fn from_little_endian<const N: usize, T>(bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks().0.iter().map(|&chunk| value(chunk)).collect()
+}
+
+/// Tensors as a safetensors file.
+pub(super) fn encode(tensors: &BTreeMap<String, Tensor>) -> Vec<u8> {
+    let parts: Vec<(&String, &[usize], Dtype, Vec<u8>)> = tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let (dtype, bytes) = to_bytes(&tensor.data);
+            (name, tensor.shape.as_slice(), dtype, bytes)
+        })
+        .collect();
+    let views = parts.iter().map(|(name, shape, dtype, bytes)| {
+        let view =
+            TensorView::new(*dtype, shape.to_vec(), bytes).expect("a tensor's shape fits its data");
+        (name.as_str(), view)
+    });
+    safetensors::serialize(views, None).expect("whole tensors with distinct names serialise")
+}
+
+/// The tensors of a safetensors file.
+pub(super) fn decode(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, DecodeError> {
+    SafeTensors::deserialize(bytes)?
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            let data = match view.dtype() {
+                Dtype::F32 => Data::F32(from_little_endian(view.data(), f32::from_le_bytes)),
+                Dtype::F64 => Data::F64(from_little_endian(view.data(), f64::from_le_bytes)),
+                Dtype::U64 => Data::U64(from_little_endian(view.data(), u64::from_le_bytes)),
+                Dtype::U32 => Data::U32(from_little_endian(view.data(), u32::from_le_bytes)),
+                Dtype::U8 => Data::U8(view.data().to_vec()),
+                other => return Err(DecodeError::Type(name, other)),
+            };
+            Ok((name, Tensor { shape: view.shape().to_vec(), data }))
+        })
+        .collect()
+}
+
+/// Rows `first..first + rows` of a table as a file.
+pub(super) fn encode_rows(table: &Tensor, first: usize, rows: usize) -> Vec<u8> {
+    let width: usize = table.shape.iter().skip(1).product();
+    let range = first * width..(first + rows) * width;
+    let data = match &table.data {
+        Data::F32(v) => Data::F32(v[range].to_vec()),
+        Data::F64(v) => Data::F64(v[range].to_vec()),
+        Data::U64(v) => Data::U64(v[range].to_vec()),
+        Data::U32(v) => Data::U32(v[range].to_vec()),
+        Data::U8(v) => Data::U8(v[range].to_vec()),
+    };
+    let mut shape = table.shape.clone();
+    shape[0] = rows;
+    encode(&BTreeMap::from([("rows".to_owned(), Tensor { shape, data })]))
+}
+
+/// Puts `rows` behind those of `table`. `None` when types or widths differ.
+pub(super) fn append(table: &mut Tensor, rows: Tensor) -> Option<()> {
+    if table.shape.get(1..) != rows.shape.get(1..) {
+        return None;
+    }
+    match (&mut table.data, rows.data) {
+        (Data::F32(all), Data::F32(more)) => all.extend(more),
+        (Data::F64(all), Data::F64(more)) => all.extend(more),
+        (Data::U64(all), Data::U64(more)) => all.extend(more),
+        (Data::U32(all), Data::U32(more)) => all.extend(more),
+        (Data::U8(all), Data::U8(more)) => all.extend(more),
+        _ => return None,
+    }
+    *table.shape.first_mut()? += rows.shape.first()?;
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_survive_bit_for_bit() {
+        let tensors = BTreeMap::from([
+            ("a".to_owned(), Tensor::new(&[2, 2], vec![f32::NAN, -0.0, f32::INFINITY, 1e-45])),
+            ("b".to_owned(), Tensor::new(&[1], vec![u64::MAX])),
+            ("c".to_owned(), Tensor::new(&[], vec![0.1_f64])),
+            ("d".to_owned(), Tensor::new(&[0, 3], Vec::<u32>::new())),
+            ("e".to_owned(), Tensor::new(&[3], vec![0_u8, 1, 255])),
+        ]);
+        let bytes = encode(&tensors);
+        assert_eq!(encode(&decode(&bytes).unwrap()), bytes);
+        assert_eq!(decode(&bytes).unwrap()["b"], tensors["b"]);
+        assert!(matches!(&decode(&bytes).unwrap()["a"].data, Data::F32(v) if v[0].is_nan()));
+    }
+
+    #[test]
+    fn rows_split_and_join() {
+        let table = Tensor::new(&[3, 2], vec![1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let part = |first, rows| {
+            decode(&encode_rows(&table, first, rows)).unwrap().remove("rows").unwrap()
+        };
+        let mut joined = part(0, 1);
+        append(&mut joined, part(1, 2)).unwrap();
+        assert_eq!(joined, table);
+        assert!(append(&mut joined, Tensor::new(&[1, 3], vec![0.0_f32; 3])).is_none());
+        assert!(append(&mut joined, Tensor::new(&[1, 2], vec![0.0_f64; 2])).is_none());
+    }
+}
