@@ -78,11 +78,11 @@ impl Environment for Water {
     }
 
     fn step(&mut self, action: &[f64], observation: &mut [f64]) -> Result<Step, EnvironmentError> {
-        for axis in 0..2 {
+        let (position, velocity) = self.boat.split_at_mut(2);
+        for (axis, thrust) in action.iter().enumerate() {
             let current = if axis == 0 { CURRENT } else { 0.0 };
-            let through_water = self.boat[2 + axis] - current;
-            self.boat[2 + axis] += DT * (action[axis] - DRAG * through_water);
-            self.boat[axis] += DT * self.boat[2 + axis];
+            velocity[axis] += DT * (thrust - DRAG * (velocity[axis] - current));
+            position[axis] += DT * velocity[axis];
         }
         observation.copy_from_slice(&self.boat);
         let square = |values: &[f64]| values.iter().map(|x| x * x).sum::<f64>();
