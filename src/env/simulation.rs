@@ -162,6 +162,13 @@ impl Simulation {
         Ok(if unstable { Outcome::Unstable } else { Outcome::Regular })
     }
 
+    /// Changes positions and velocities in the middle of an episode and computes the places of bodies and sites from
+    /// them; everything else, the warm start of the solver too, stays.
+    pub fn place(&mut self, change: impl FnOnce(&mut MjData<Arc<MjModel>>)) {
+        change(&mut self.data);
+        self.data.kinematics();
+    }
+
     fn call(
         &mut self,
         function: unsafe extern "C-unwind" fn(*const mjModel, *mut mjData),
