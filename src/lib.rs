@@ -3,6 +3,7 @@
 pub mod config;
 pub mod env;
 pub mod nn;
+pub mod report;
 pub mod rng;
 pub mod run;
 pub mod suggest;
