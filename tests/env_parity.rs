@@ -14,8 +14,11 @@ use ddppo::env::{MujocoTask, files, trace, uniform_actions};
 use serde::Deserialize;
 use serde_json::json;
 
-/// Our task, Gymnasium's, and how our geom margin is written (half of the stock one, SPEC section 5).
-const TASKS: [(&str, &str, Option<(&str, &str)>); 6] = [
+/// Our geom margin as it is written, and the stock one, twice as large (SPEC section 5).
+type Margin = (&'static str, &'static str);
+
+/// Our task, Gymnasium's, and the margins of those that have one.
+const TASKS: [(&str, &str, Option<Margin>); 6] = [
     ("InvertedPendulum", "InvertedPendulum-v4", None),
     ("Hopper", "Hopper-v4", Some(("margin=\"0.0005\"", "margin=\"0.001\""))),
     ("Walker2d", "Walker2d-v4", None),
@@ -58,7 +61,7 @@ struct Model {
 }
 
 /// The MJCF of a built-in task, with the stock margin or with ours.
-fn mjcf(name: &str, stock: Option<(&str, &str)>) -> String {
+fn mjcf(name: &str, stock: Option<Margin>) -> String {
     let (text, _) = files(name).unwrap();
     stock.map_or_else(
         || text.to_owned(),

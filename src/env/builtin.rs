@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::analytic::{AnalyticTask, Pendulum, PointMass};
-use super::description::hint;
 use super::mujoco::MujocoTask;
 use super::{EnvironmentError, Task};
+use crate::suggest::hint;
 
 /// An MJCF model and a description, compiled in under their file names.
 macro_rules! asset {

@@ -16,8 +16,9 @@
 use mujoco_rs::wrappers::{MjModel, MjtObjBase};
 
 use super::EnvironmentError;
-use super::description::{RewardTerm, Source, hint};
+use super::description::{RewardTerm, Source};
 use super::simulation::Simulation;
+use crate::suggest::hint;
 
 /// One term, its names resolved to the model's indices.
 #[derive(Clone, Debug, PartialEq)]

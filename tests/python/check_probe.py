@@ -103,7 +103,8 @@ class Probe:
             raise BadProbe(f"the file lacks the ensemble '{prefix}/0/0/weight', …")
         layers = [(jnp.stack([w for w, _ in same]), jnp.stack([b for _, b in same])) for same in zip(*members)]
         inputs = layers[0][0].shape[1]
-        return Ensemble(layers, self.array(f"{prefix}/input_mean", (inputs,)), self.array(f"{prefix}/input_std", (inputs,)))
+        mean, std = (self.array(f"{prefix}/input_{moment}", (inputs,)) for moment in ("mean", "std"))
+        return Ensemble(layers, mean, std)
 
 
 def perceptron(layers, x, activation):
@@ -288,7 +289,7 @@ def group_of(name):
 
 
 def compare(probe, reference):
-    """[(name, relative error, norm of the reference)], ‖ours − jax‖/‖jax‖ per tensor, then per gradient as a whole."""
+    """[(name, relative error ‖ours − jax‖/‖jax‖, ‖jax‖)], tensor by tensor, then each gradient as a whole."""
     ours = {}
     for name, expected in reference.items():
         expected = np.asarray(expected)
@@ -313,9 +314,10 @@ def compare(probe, reference):
 
     lines = []
     for name, expected in reference.items():
+        error = float(np.linalg.norm(ours[name] - np.asarray(expected)))
         norm = float(np.linalg.norm(np.asarray(expected)))
         floor = NEGLIGIBLE_SHARE * squares[group_of(name)][1] ** 0.5
-        lines.append((name, relative(float(np.linalg.norm(ours[name] - np.asarray(expected))), max(norm, floor)), norm))
+        lines.append((name, relative(error, max(norm, floor)), norm))
     wholes = [group for group in squares if group not in reference]
     for group in wholes:
         error, norm = (square**0.5 for square in squares[group])

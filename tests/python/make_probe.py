@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Writes a small probe file (docs/probe.md) without any autodiff, to show that check_probe.py tells right from wrong.
 
-    python tests/python/make_probe.py -o FILE.safetensors [--seed 0] [--source gradient_model] [--dtype f64]
+    python tests/python/make_probe.py -o FILE.safetensors
 
 Networks of a few units with random weights, written in numpy alone and sharing no code with check_probe.py. Every
 derivative is a complex step, f'(x) = Im f(x + ih)/h with h = 1e-30, exact to rounding, one coordinate at a time: the
-policy gradient by SPEC section 2's recursion for λ as it stands there, J·v as the derivative along v, and R's parameter
-gradient by central differences of R.
+policy gradient by SPEC section 2's recursion for λ as it stands there, J·v as the derivative along v, and the parameter
+gradient of R by central differences of R.
 """
 
 import argparse
