@@ -1,6 +1,7 @@
 //! DDPPO in Rust. Read downwards: `train` (the loop) → `algo` (the algorithm) → `model`, `agent` → `nn` (arithmetic).
 
 pub mod agent;
+pub mod algo;
 pub mod config;
 pub mod env;
 pub mod model;
@@ -9,3 +10,4 @@ pub mod replay;
 pub mod rng;
 pub mod run;
 pub mod suggest;
+pub mod train;

@@ -101,15 +101,15 @@ impl<T: Real> TwinCritic<T> {
         self.twins[0].network.shape()
     }
 
-    /// One update on the minibatch that `transition_of` yields for rows 0..batch. Draws are taken from `rng`, a word a
-    /// piece.
+    /// One update on a minibatch whose row i is drawn by `draw(i, rng)`. Each piece of the minibatch draws from a stream of
+    /// its own, grown from a word of `rng`.
     pub fn update<'a>(
         &mut self,
         workspace: &mut CriticWorkspace<T>,
         policy: &Policy<T>,
         temperature: &mut Temperature,
         rng: &mut Rng,
-        transition_of: impl Fn(usize) -> Transition<'a> + Sync,
+        draw: impl Fn(usize, &mut Rng) -> Transition<'a> + Sync,
     ) -> CriticReport {
         let batch = workspace.batch;
         for piece in &mut workspace.pieces {
@@ -118,7 +118,8 @@ impl<T: Real> TwinCritic<T> {
         let (critic, alpha) = (&*self, T::from_f64(temperature.alpha()));
         workspace.pieces.par_iter_mut().enumerate().for_each(|(p, piece)| {
             let first = p * ROWS_PER_PIECE;
-            piece.run(critic, policy, alpha, batch, |row| transition_of(first + row));
+            piece.load(policy.action_dim(), |row, rng| draw(first + row, rng));
+            piece.run(critic, policy, alpha, batch);
         });
         let (first, rest) = workspace.pieces.split_at_mut(1);
         let sum = &mut first[0].gradients;
@@ -172,20 +173,14 @@ fn fill<T: Real>(target: &mut [T], source: &[f32]) {
 }
 
 impl<T: Real> Piece<T> {
-    fn run<'a>(
-        &mut self,
-        critic: &TwinCritic<T>,
-        policy: &Policy<T>,
-        alpha: T,
-        batch: usize,
-        transition_of: impl Fn(usize) -> Transition<'a>,
-    ) {
-        let rows = self.rows;
-        let observation_dim = critic.shape().inputs() - policy.action_dim();
-        for i in 0..rows {
-            let t = transition_of(i);
+    /// Draws this piece's transitions.
+    fn load<'a>(&mut self, action_dim: usize, draw: impl Fn(usize, &mut Rng) -> Transition<'a>) {
+        for i in 0..self.rows {
+            let t = draw(i, &mut self.rng);
             fill(self.policy.network.input.row_mut(i), t.next_observation);
-            fill(&mut self.targets.input.row_mut(i)[..observation_dim], t.next_observation);
+            let target = self.targets.input.row_mut(i);
+            let observation_dim = target.len() - action_dim;
+            fill(&mut target[..observation_dim], t.next_observation);
             for tape in &mut self.values {
                 let (s, a) = tape.input.row_mut(i).split_at_mut(observation_dim);
                 fill(s, t.observation);
@@ -194,6 +189,11 @@ impl<T: Real> Piece<T> {
             self.rewards[i] = T::from_f32(t.reward);
             self.alive[i] = if t.terminated { T::ZERO } else { T::ONE };
         }
+    }
+
+    fn run(&mut self, critic: &TwinCritic<T>, policy: &Policy<T>, alpha: T, batch: usize) {
+        let rows = self.rows;
+        let observation_dim = critic.shape().inputs() - policy.action_dim();
         self.make_goal(critic, policy, alpha);
         self.descend(critic, batch);
         // The temperature looks at fresh actions in the minibatch's states.
