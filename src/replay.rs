@@ -160,7 +160,12 @@ impl Replay {
     }
 
     /// A ring holding saved columns. `None` if their lengths do not fit together.
-    pub fn from_columns(observation_dim: usize, action_dim: usize, capacity: usize, c: Columns) -> Option<Self> {
+    pub fn from_columns(
+        observation_dim: usize,
+        action_dim: usize,
+        capacity: usize,
+        c: Columns,
+    ) -> Option<Self> {
         let rows = c.rewards.len();
         let fits = c.observations.len() == rows * observation_dim
             && c.next_observations.len() == rows * observation_dim
@@ -200,7 +205,10 @@ mod tests {
         assert_eq!((replay.len(), replay.pushed()), (5, 12));
         for i in 7..12 {
             let t = replay.get(replay.row_of(i as u64));
-            assert_eq!((t.reward, t.observation, t.terminated), (i as f32, &[i as f32, -(i as f32)][..], i % 3 == 0));
+            assert_eq!(
+                (t.reward, t.observation, t.terminated),
+                (i as f32, &[i as f32, -(i as f32)][..], i % 3 == 0)
+            );
         }
     }
 

@@ -124,14 +124,20 @@ impl<T: Real> TwinCritic<T> {
         let (first, rest) = workspace.pieces.split_at_mut(1);
         let sum = &mut first[0].gradients;
         let (clip, rate) = (self.gradient_clip, T::from_f64(self.target_rate));
-        self.twins.par_iter_mut().zip(sum.par_iter_mut()).enumerate().for_each(|(q, (twin, sum))| {
-            for piece in rest.iter() {
-                activation::add_assign(sum, &piece.gradients[q]);
-            }
-            twin.network.update(|parameters, _| twin.adam.update_clipped(parameters, sum, clip));
-            twin.target.update_forward_only(|target| activation::blend(target, twin.network.parameters(), rate));
-        });
-        let mean = |of: fn(&Piece<T>) -> f64| workspace.pieces.iter().map(of).sum::<f64>() / batch as f64;
+        self.twins.par_iter_mut().zip(sum.par_iter_mut()).enumerate().for_each(
+            |(q, (twin, sum))| {
+                for piece in rest.iter() {
+                    activation::add_assign(sum, &piece.gradients[q]);
+                }
+                twin.network
+                    .update(|parameters, _| twin.adam.update_clipped(parameters, sum, clip));
+                twin.target.update_forward_only(|target| {
+                    activation::blend(target, twin.network.parameters(), rate)
+                });
+            },
+        );
+        let mean =
+            |of: fn(&Piece<T>) -> f64| workspace.pieces.iter().map(of).sum::<f64>() / batch as f64;
         let mean_log_prob = mean(|p| p.log_prob);
         temperature.update(mean_log_prob);
         CriticReport { loss: mean(|p| p.loss), value: mean(|p| p.value), entropy: -mean_log_prob }
@@ -236,7 +242,9 @@ impl<T: Real> Piece<T> {
         let rows = self.rows;
         let scale = T::from_f64(2.0 / batch as f64);
         (self.loss, self.value) = (0.0, 0.0);
-        for ((twin, tape), gradient) in critic.twins.iter().zip(&mut self.values).zip(&mut self.gradients) {
+        for ((twin, tape), gradient) in
+            critic.twins.iter().zip(&mut self.values).zip(&mut self.gradients)
+        {
             twin.network.forward(tape, 0..rows);
             for i in 0..rows {
                 let error = tape.output.row(i)[0] - self.goal[i];
@@ -247,6 +255,7 @@ impl<T: Real> Piece<T> {
             twin.network.backward(tape, 0..rows, Some(gradient), false);
         }
         let [first, second] = &self.values;
-        self.value = (0..rows).map(|i| first.output.row(i)[0].min(second.output.row(i)[0]).to_f64()).sum();
+        self.value =
+            (0..rows).map(|i| first.output.row(i)[0].min(second.output.row(i)[0]).to_f64()).sum();
     }
 }

@@ -148,7 +148,8 @@ impl<T: Real> Policy<T> {
         let a = self.action_dim();
         for i in 0..rows {
             for d in 0..a {
-                tape.actions[i * a + d] = self.scale[d] * tape.network.output.row(i)[d].tanh() + self.bias[d];
+                tape.actions[i * a + d] =
+                    self.scale[d] * tape.network.output.row(i)[d].tanh() + self.bias[d];
             }
         }
     }
@@ -185,7 +186,8 @@ mod tests {
         loss(&policy, &mut tape);
         let mut gradient = vec![0.0; policy.network.parameters().len()];
         policy.backward(&mut tape, rows, &action_weight, &log_weight, &mut gradient, true);
-        let by_input: Vec<f64> = (0..rows).flat_map(|i| tape.network.input_adjoint.row(i).to_vec()).collect();
+        let by_input: Vec<f64> =
+            (0..rows).flat_map(|i| tape.network.input_adjoint.row(i).to_vec()).collect();
         for k in 0..gradient.len() {
             if policy.network.parameters()[k] == 0.0 && gradient[k] == 0.0 {
                 continue;
@@ -196,7 +198,10 @@ mod tests {
                 loss(&moved, &mut tape)
             };
             let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
-            assert!((difference - gradient[k]).abs() < 1e-6 * (1.0 + difference.abs()), "parameter {k}");
+            assert!(
+                (difference - gradient[k]).abs() < 1e-6 * (1.0 + difference.abs()),
+                "parameter {k}"
+            );
         }
         for k in 0..rows * 3 {
             let mut at = |h: f64| {
@@ -206,7 +211,10 @@ mod tests {
                 value
             };
             let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
-            assert!((difference - by_input[k]).abs() < 1e-6 * (1.0 + difference.abs()), "input {k}");
+            assert!(
+                (difference - by_input[k]).abs() < 1e-6 * (1.0 + difference.abs()),
+                "input {k}"
+            );
         }
     }
 

@@ -116,7 +116,8 @@ impl<T: Real> PolicyWorkspace<T> {
         for piece in rest {
             activation::add_assign(&mut sum[0].gradient, &piece.gradient);
         }
-        let mean = |of: fn(&PolicyReport) -> f64| self.pieces.iter().map(|p| of(&p.report)).sum::<f64>();
+        let mean =
+            |of: fn(&PolicyReport) -> f64| self.pieces.iter().map(|p| of(&p.report)).sum::<f64>();
         let numbers = (self.horizon * objective.prediction_model.observation_dim()).max(1) as f64;
         PolicyReport {
             loss: mean(|r| r.loss) / batch as f64,
@@ -192,12 +193,27 @@ impl<T: Real> Piece<T> {
         let (states, actions) = (&self.points[j].network.input, &self.points[j].actions);
         match gradient_source {
             GradientSource::GradientModel => {
-                prediction_model.forward(&mut self.prediction, &self.prediction_elites[j], states, actions);
-                gradient_model.forward(&mut self.derivatives[j], &self.gradient_elites[j], states, actions);
+                prediction_model.forward(
+                    &mut self.prediction,
+                    &self.prediction_elites[j],
+                    states,
+                    actions,
+                );
+                gradient_model.forward(
+                    &mut self.derivatives[j],
+                    &self.gradient_elites[j],
+                    states,
+                    actions,
+                );
             }
             // One pass serves both: the derivative is that of the very elite that made the step.
             GradientSource::PredictionModel => {
-                prediction_model.forward(&mut self.derivatives[j], &self.prediction_elites[j], states, actions);
+                prediction_model.forward(
+                    &mut self.derivatives[j],
+                    &self.prediction_elites[j],
+                    states,
+                    actions,
+                );
             }
         }
     }
@@ -279,7 +295,12 @@ impl<T: Real> Piece<T> {
         }
         let [first, second] = &self.values;
         for i in 0..self.rows {
-            let sums = first.input_adjoint.row(i).iter().zip(second.input_adjoint.row(i)).map(|(&x, &y)| x + y);
+            let sums = first
+                .input_adjoint
+                .row(i)
+                .iter()
+                .zip(second.input_adjoint.row(i))
+                .map(|(&x, &y)| x + y);
             for (d, g) in sums.enumerate() {
                 match d.checked_sub(s) {
                     None => self.adjoints[k][i * s + d] = g,

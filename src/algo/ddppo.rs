@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::adjoint::{Objective, PolicyWorkspace};
-use super::report::{Learned, LearnError, ModelReport};
+use super::report::{LearnError, Learned, ModelReport};
 use crate::agent::{CriticWorkspace, Policy, Temperature, TwinCritic};
 use crate::config::{Config, GradientSource};
 use crate::env::Task;
@@ -52,14 +52,14 @@ pub struct Ddppo {
     pub imagined: Replay,
     /// Random streams.
     pub streams: Streams,
-    config: Config,
-    task: Arc<dyn Task>,
-    neighbours: Neighbours,
-    workspaces: Option<Workspaces>,
+    pub(super) config: Config,
+    pub(super) task: Arc<dyn Task>,
+    pub(super) neighbours: Neighbours,
+    pub(super) workspaces: Option<Workspaces>,
 }
 
 /// Buffers of all updates, made at the first one.
-struct Workspaces {
+pub(super) struct Workspaces {
     policy: PolicyWorkspace<f32>,
     critic: CriticWorkspace<f32>,
     rollout: RolloutWorkspace<f32>,
@@ -73,8 +73,8 @@ impl Ddppo {
         let (s, a) = (task.observation_dim(), task.action_dim());
         let stream = |name: &str| Rng::new(config.seed, name);
         let mut rng = stream("initial weights");
-        let two_models =
-            !config.model.single_model && config.policy.gradient_source == GradientSource::GradientModel;
+        let two_models = !config.model.single_model
+            && config.policy.gradient_source == GradientSource::GradientModel;
         let policy = &config.policy;
         Self {
             policy: Policy::new(
@@ -94,7 +94,11 @@ impl Ddppo {
             prediction_model: DynamicsModel::new(s, a, &config.model, &mut rng),
             gradient_model: two_models.then(|| DynamicsModel::new(s, a, &config.model, &mut rng)),
             real: Replay::new(s, a, config.training.replay_capacity),
-            imagined: Replay::new(s, a, config.rollout.capacity_per_step * config.rollout.length_at(0)),
+            imagined: Replay::new(
+                s,
+                a,
+                config.rollout.capacity_per_step * config.rollout.length_at(0),
+            ),
             streams: Streams {
                 policy: stream("policy"),
                 critic: stream("critic"),
@@ -102,7 +106,11 @@ impl Ddppo {
                 gradient_model: stream("gradient model"),
                 rollout: stream("rollout"),
             },
-            neighbours: Neighbours::new(config.gradient_loss.neighbours, config.gradient_loss.window, s + a),
+            neighbours: Neighbours::new(
+                config.gradient_loss.neighbours,
+                config.gradient_loss.window,
+                s + a,
+            ),
             config: config.clone(),
             task,
             workspaces: None,
@@ -195,7 +203,11 @@ impl Ddppo {
     }
 
     /// Refills the model buffer with k-step rollouts of the present policy from real states.
-    fn imagine(&mut self, workspaces: &mut Workspaces, step: u64) -> crate::model::rollout::RolloutReport {
+    fn imagine(
+        &mut self,
+        workspaces: &mut Workspaces,
+        step: u64,
+    ) -> crate::model::rollout::RolloutReport {
         let config = &self.config.rollout;
         let length = config.length_at(step / 1000);
         self.imagined.resize(config.capacity_per_step * length);
@@ -212,7 +224,10 @@ impl Ddppo {
     }
 
     /// One policy update: the adjoint of the imagined return through the gradient model (eq. 11).
-    fn improve_policy(&mut self, workspaces: &mut Workspaces) -> Result<super::adjoint::PolicyReport, LearnError> {
+    fn improve_policy(
+        &mut self,
+        workspaces: &mut Workspaces,
+    ) -> Result<super::adjoint::PolicyReport, LearnError> {
         let mut stream = self.streams.policy.clone();
         let objective = self.objective();
         workspaces.policy.draw(&objective, &self.real, &mut stream);
@@ -223,13 +238,18 @@ impl Ddppo {
         }
         let Policy { network, adam, .. } = &mut self.policy;
         let clip = self.config.policy.gradient_clip;
-        network.update(|parameters, _| adam.update_clipped(parameters, workspaces.policy.gradient(), clip));
+        network.update(|parameters, _| {
+            adam.update_clipped(parameters, workspaces.policy.gradient(), clip)
+        });
         Ok(report)
     }
 
     /// One critic and temperature update (eq. 12, 13) on 5 % real and 95 % imagined transitions; on real ones alone
     /// before the first model.
-    fn improve_critic(&mut self, workspaces: &mut Workspaces) -> Result<crate::agent::CriticReport, LearnError> {
+    fn improve_critic(
+        &mut self,
+        workspaces: &mut Workspaces,
+    ) -> Result<crate::agent::CriticReport, LearnError> {
         let training = &self.config.training;
         let real_rows = if self.imagined.is_empty() {
             training.batch_size
@@ -276,9 +296,17 @@ impl Ddppo {
         let fits = |model, loss| FitWorkspace::new(model, training.batch_size, loss);
         let single = self.config.model.single_model;
         Workspaces {
-            policy: PolicyWorkspace::new(&self.objective(), training.batch_size, self.config.policy.horizon),
+            policy: PolicyWorkspace::new(
+                &self.objective(),
+                training.batch_size,
+                self.config.policy.horizon,
+            ),
             critic: CriticWorkspace::new(&self.critic, &self.policy, training.batch_size),
-            rollout: RolloutWorkspace::new(&self.policy, &self.prediction_model, self.config.rollout.max_length),
+            rollout: RolloutWorkspace::new(
+                &self.policy,
+                &self.prediction_model,
+                self.config.rollout.max_length,
+            ),
             prediction_fit: fits(&self.prediction_model, on.filter(|_| single)),
             gradient_fit: fits(self.gradient_model.as_ref().unwrap_or(&self.prediction_model), on),
         }

@@ -3,5 +3,6 @@
 pub mod adjoint;
 pub mod ddppo;
 pub mod report;
+pub mod saved;
 
 pub use ddppo::Ddppo;

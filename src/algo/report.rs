@@ -101,7 +101,12 @@ pub struct CriticSums {
 impl CriticSums {
     /// Adds one update.
     pub fn add(&mut self, report: &CriticReport) {
-        self.merge(&Self { updates: 1, loss: report.loss, value: report.value, entropy: report.entropy });
+        self.merge(&Self {
+            updates: 1,
+            loss: report.loss,
+            value: report.value,
+            entropy: report.entropy,
+        });
     }
 
     /// Adds other sums.

@@ -96,7 +96,10 @@ pub struct StepTape<T> {
 impl<T: Real> StepTape<T> {
     /// Buffers for one model's minibatches.
     pub fn new(model: &DynamicsModel<T>, rows: usize, keep: Keep) -> Self {
-        Self { tape: Tape::new(model.shape(), rows, keep), grouping: Grouping::new(rows, model.members.len()) }
+        Self {
+            tape: Tape::new(model.shape(), rows, keep),
+            grouping: Grouping::new(rows, model.members.len()),
+        }
     }
 
     /// Mean and raw log-variance of (r, Δs) for minibatch row `i`, `2·(1 + observation_dim)`.
@@ -120,7 +123,12 @@ impl<T: Real> StepTape<T> {
 
 impl<T: Real> DynamicsModel<T> {
     /// Freshly drawn networks.
-    pub fn new(observation_dim: usize, action_dim: usize, config: &ModelConfig, rng: &mut Rng) -> Self {
+    pub fn new(
+        observation_dim: usize,
+        action_dim: usize,
+        config: &ModelConfig,
+        rng: &mut Rng,
+    ) -> Self {
         let mut sizes = vec![observation_dim + action_dim];
         sizes.extend(std::iter::repeat_n(config.hidden, config.layers));
         sizes.push(2 * (1 + observation_dim));
@@ -169,7 +177,13 @@ impl<T: Real> DynamicsModel<T> {
     }
 
     /// Runs each of the first `members.len()` rows (s of `states`, a of `actions` `[rows, action_dim]`) through its member.
-    pub fn forward(&self, step: &mut StepTape<T>, members: &[u32], states: &Matrix<T>, actions: &[T]) {
+    pub fn forward(
+        &self,
+        step: &mut StepTape<T>,
+        members: &[u32],
+        states: &Matrix<T>,
+        actions: &[T],
+    ) {
         step.grouping.arrange(members);
         for (i, action) in actions.chunks_exact(self.action_dim).take(members.len()).enumerate() {
             let x = states.row(i).iter().chain(action).copied();

@@ -68,7 +68,11 @@ pub struct FitWorkspace<T> {
 
 impl<T: Real> FitWorkspace<T> {
     /// Buffers for minibatches of `batch` rows; `gradient_loss` is (m, n) where R is part of the loss.
-    pub fn new(model: &DynamicsModel<T>, batch: usize, gradient_loss: Option<(usize, usize)>) -> Self {
+    pub fn new(
+        model: &DynamicsModel<T>,
+        batch: usize,
+        gradient_loss: Option<(usize, usize)>,
+    ) -> Self {
         let parts = batch.div_ceil(ROWS_PER_PIECE);
         let rows = batch.min(ROWS_PER_PIECE);
         let pieces = (0..model.members.len() * parts)
@@ -89,7 +93,11 @@ impl<T: Real> FitWorkspace<T> {
             parts,
             pieces,
             walks: model.members.iter().map(|_| Walk::default()).collect(),
-            holdout_tapes: model.members.iter().map(|_| Tape::new(model.shape(), rows, Keep::Values)).collect(),
+            holdout_tapes: model
+                .members
+                .iter()
+                .map(|_| Tape::new(model.shape(), rows, Keep::Values))
+                .collect(),
         }
     }
 }
@@ -114,8 +122,12 @@ pub fn fit<T: Real>(
         walk.window = gradient_loss.map_or_else(Vec::new, |g| g.neighbours.sequences().collect());
     }
     let mut best = vec![f64::INFINITY; model.members.len()];
-    let mut report =
-        FitReport { epochs: 0, holdout_errors: Vec::new(), nll: 0.0, gradient_loss: gradient_loss.map(|_| 0.0) };
+    let mut report = FitReport {
+        epochs: 0,
+        holdout_errors: Vec::new(),
+        nll: 0.0,
+        gradient_loss: gradient_loss.map(|_| 0.0),
+    };
     let mut stale = 0;
     while stale < config.patience_epochs {
         for walk in &mut workspace.walks {
@@ -170,11 +182,24 @@ fn epoch<T: Real>(
             let part = |n: usize| from.min(n)..(from + ROWS_PER_PIECE).min(n);
             let walk = &walks[piece.member];
             piece.gradient.fill(T::ZERO);
-            piece.descend_likelihood(model, replay, &walk.rows[first..last][part(last - first)], last - first);
+            piece.descend_likelihood(
+                model,
+                replay,
+                &walk.rows[first..last][part(last - first)],
+                last - first,
+            );
             if let Some(g) = gradient_loss {
                 // The window's minibatch starts where the NLL's does, modulo its length, and wraps around.
                 let size = (*batch).min(walk.window.len());
-                piece.descend_gradient_loss(model, replay, g, &walk.window, first, part(size), size);
+                piece.descend_gradient_loss(
+                    model,
+                    replay,
+                    g,
+                    &walk.window,
+                    first,
+                    part(size),
+                    size,
+                );
             }
         });
         let groups = pieces.par_chunks_mut(*parts);
@@ -208,7 +233,13 @@ fn descend<T: Real>(member: &mut Member<T>, pieces: &mut [Piece<T>], weight_deca
 
 impl<T: Real> Piece<T> {
     /// Adds the gradient of this part of mean_{batch,dim} NLL.
-    fn descend_likelihood(&mut self, model: &DynamicsModel<T>, replay: &Replay, rows: &[u32], batch: usize) {
+    fn descend_likelihood(
+        &mut self,
+        model: &DynamicsModel<T>,
+        replay: &Replay,
+        rows: &[u32],
+        batch: usize,
+    ) {
         self.nll = 0.0;
         if rows.is_empty() {
             return;
@@ -221,7 +252,8 @@ impl<T: Real> Piece<T> {
             load_label(replay, row, &mut self.label);
             let adjoint = self.tape.output_adjoint.row_mut(i);
             let output = self.tape.output.row(i);
-            self.nll += share * model.bounds.loss_row(output, &self.label, T::from_f64(share), adjoint);
+            self.nll +=
+                share * model.bounds.loss_row(output, &self.label, T::from_f64(share), adjoint);
         }
         network.backward(&mut self.tape, 0..rows.len(), Some(&mut self.gradient), false);
     }
@@ -244,7 +276,8 @@ impl<T: Real> Piece<T> {
         let mut residuals = 0.0;
         let from = (first + part.start) % window.len();
         let to = from + part.len();
-        let stretches = [&window[from..to.min(window.len())], &window[..to.saturating_sub(window.len())]];
+        let stretches =
+            [&window[from..to.min(window.len())], &window[..to.saturating_sub(window.len())]];
         if let Some(piece) = &mut self.gradient_loss {
             for stretch in stretches {
                 residuals += piece.add(
@@ -262,7 +295,12 @@ impl<T: Real> Piece<T> {
     }
 }
 
-fn load_inputs<T: Real>(model: &DynamicsModel<T>, replay: &Replay, rows: &[u32], tape: &mut Tape<T>) {
+fn load_inputs<T: Real>(
+    model: &DynamicsModel<T>,
+    replay: &Replay,
+    rows: &[u32],
+    tape: &mut Tape<T>,
+) {
     for (i, &row) in rows.iter().enumerate() {
         let t = replay.get(row as usize);
         let x = t.observation.iter().chain(t.action).map(|&x| T::from_f32(x));
@@ -274,7 +312,8 @@ fn load_inputs<T: Real>(model: &DynamicsModel<T>, replay: &Replay, rows: &[u32],
 fn load_label<T: Real>(replay: &Replay, row: u32, label: &mut [T]) {
     let t = replay.get(row as usize);
     label[0] = T::from_f32(t.reward);
-    for (y, (&next, &s)) in label[1..].iter_mut().zip(t.next_observation.iter().zip(t.observation)) {
+    for (y, (&next, &s)) in label[1..].iter_mut().zip(t.next_observation.iter().zip(t.observation))
+    {
         *y = T::from_f32(next) - T::from_f32(s);
     }
 }

@@ -53,7 +53,12 @@ fn input<T: Real>(t: &Transition<'_>, d: usize) -> T {
 }
 
 impl<T: Real> GradientPiece<T> {
-    pub(super) fn new(model: &DynamicsModel<T>, rows: usize, directions: usize, count: usize) -> Self {
+    pub(super) fn new(
+        model: &DynamicsModel<T>,
+        rows: usize,
+        directions: usize,
+        count: usize,
+    ) -> Self {
         let chunk = (TANGENT_ROWS / directions).clamp(1, rows);
         Self {
             tape: Tape::new(model.shape(), chunk, Keep::Curves),
@@ -81,7 +86,13 @@ impl<T: Real> GradientPiece<T> {
             for (i, &sequence) in rows.iter().enumerate() {
                 self.load_row(i, model, replay, neighbours, sequence, rng);
             }
-            sum += self.run(network, model.label_dim(), rows.len(), T::from_f64(2.0 * scale), gradient);
+            sum += self.run(
+                network,
+                model.label_dim(),
+                rows.len(),
+                T::from_f64(2.0 * scale),
+                gradient,
+            );
         }
         sum
     }
@@ -118,7 +129,14 @@ impl<T: Real> GradientPiece<T> {
         }
     }
 
-    fn run(&mut self, network: &Mlp<T>, labels: usize, rows: usize, scale: T, gradient: &mut [T]) -> f64 {
+    fn run(
+        &mut self,
+        network: &Mlp<T>,
+        labels: usize,
+        rows: usize,
+        scale: T,
+        gradient: &mut [T],
+    ) -> f64 {
         network.forward(&mut self.tape, 0..rows);
         network.tangent(&self.tape, &mut self.tangent, 0..rows);
         let mut sum = 0.0;

@@ -61,7 +61,14 @@ fn consider(list: &mut Vec<Neighbour>, count: usize, candidate: Neighbour) {
 impl Neighbours {
     /// Lists of `count` neighbours among the newest `window` transitions of (s, a) with `dim` numbers.
     pub fn new(count: usize, window: usize, dim: usize) -> Self {
-        Self { count, window, dim, seen: 0, columns: vec![0.0; dim * window], lists: vec![Vec::new(); window] }
+        Self {
+            count,
+            window,
+            dim,
+            seen: 0,
+            columns: vec![0.0; dim * window],
+            lists: vec![Vec::new(); window],
+        }
     }
 
     /// Neighbours wanted of each row, n.

@@ -79,7 +79,8 @@ pub fn rollout<T: Real>(
     let (mut rewards, mut ends) = (0.0, 0.0);
     let wave = PIECES_PER_WAVE * ROWS_PER_PIECE;
     for first in (0..starts).step_by(wave) {
-        let rows_of = |p: usize| (starts - first).saturating_sub(p * ROWS_PER_PIECE).min(ROWS_PER_PIECE);
+        let rows_of =
+            |p: usize| (starts - first).saturating_sub(p * ROWS_PER_PIECE).min(ROWS_PER_PIECE);
         for piece in &mut workspace.pieces {
             piece.rng = Rng::from_word(rng.next_u64());
         }
@@ -127,13 +128,24 @@ impl<T: Real> Piece<T> {
             policy.sample(&mut self.policy, alive);
             let members = &mut self.members[..alive];
             model.draw_elites(&mut self.rng, members);
-            model.forward(&mut self.step, members, &self.policy.network.input, &self.policy.actions);
+            model.forward(
+                &mut self.step,
+                members,
+                &self.policy.network.input,
+                &self.policy.actions,
+            );
             alive = self.store(policy.action_dim(), model, task, alive);
         }
     }
 
     /// Samples the next states, stores the transitions, moves surviving rows up; returns how many survive.
-    fn store(&mut self, action_dim: usize, model: &DynamicsModel<T>, task: &dyn Task, rows: usize) -> usize {
+    fn store(
+        &mut self,
+        action_dim: usize,
+        model: &DynamicsModel<T>,
+        task: &dyn Task,
+        rows: usize,
+    ) -> usize {
         let mut alive = 0;
         for i in 0..rows {
             self.rng.fill_normal(&mut self.noise);

@@ -81,7 +81,13 @@ pub struct AdamStep<'a, T> {
 
 impl<T: Real> AdamStep<'_, T> {
     /// Moves `parameters[range]` by `gradient[range]` plus the penalty gradient `decay`·parameter.
-    pub fn apply(&mut self, parameters: &mut [T], gradient: &[T], range: std::ops::Range<usize>, decay: f64) {
+    pub fn apply(
+        &mut self,
+        parameters: &mut [T],
+        gradient: &[T],
+        range: std::ops::Range<usize>,
+        decay: f64,
+    ) {
         let n = self.adam.updates as i32;
         let factors = Factors {
             rate: T::from_f64(self.adam.learning_rate / (1.0 - BETA_1.powi(n))),
@@ -116,7 +122,8 @@ mod tests {
             let clipped = (gradient + 0.01 * p).clamp(-1.0, 1.0);
             m = 0.9 * m + 0.1 * clipped;
             v = 0.999 * v + 0.001 * clipped * clipped;
-            p -= 0.1 * (m / (1.0 - 0.9_f64.powi(t))) / ((v / (1.0 - 0.999_f64.powi(t))).sqrt() + 1e-8);
+            p -= 0.1 * (m / (1.0 - 0.9_f64.powi(t)))
+                / ((v / (1.0 - 0.999_f64.powi(t))).sqrt() + 1e-8);
             let mut step = adam.begin();
             step.clip = 1.0;
             step.apply(&mut parameters, &[gradient], 0..1, 0.01);

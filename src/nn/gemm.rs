@@ -74,12 +74,30 @@ macro_rules! by_height {
     ($height:expr, $R:ident => $call:expr) => {
         match $height {
             0 => {}
-            1 => { const $R: usize = 1; $call }
-            2 => { const $R: usize = 2; $call }
-            3 => { const $R: usize = 3; $call }
-            4 => { const $R: usize = 4; $call }
-            5 => { const $R: usize = 5; $call }
-            _ => { const $R: usize = 6; $call }
+            1 => {
+                const $R: usize = 1;
+                $call
+            }
+            2 => {
+                const $R: usize = 2;
+                $call
+            }
+            3 => {
+                const $R: usize = 3;
+                $call
+            }
+            4 => {
+                const $R: usize = 4;
+                $call
+            }
+            5 => {
+                const $R: usize = 5;
+                $call
+            }
+            _ => {
+                const $R: usize = 6;
+                $call
+            }
         }
     };
 }
@@ -128,7 +146,12 @@ dispatched! {
 }
 
 #[inline(always)]
-fn outer_tile<T: Real, I: Isa, const R: usize>(a: Left<'_, T>, origin: usize, panel: &[T], out: &mut [T]) {
+fn outer_tile<T: Real, I: Isa, const R: usize>(
+    a: Left<'_, T>,
+    origin: usize,
+    panel: &[T],
+    out: &mut [T],
+) {
     let mut start = [[T::ZERO; LANES]; R];
     for (row, o) in start.iter_mut().zip(out.chunks_exact(LANES)) {
         row.copy_from_slice(o);
@@ -230,7 +253,9 @@ mod tests {
     #[test]
     fn products_match_the_definition_at_every_remainder() {
         let mut rng = Rng::new(0, "gemm");
-        for (rows, depth, columns) in [(1, 1, 1), (7, 3, 16), (13, 14, 24), (26, 33, 200), (6, 200, 17)] {
+        for (rows, depth, columns) in
+            [(1, 1, 1), (7, 3, 16), (13, 14, 24), (26, 33, 200), (6, 200, 17)]
+        {
             let a = random(rows * depth, &mut rng);
             let b = random(depth * columns, &mut rng);
             let bias = random(padded(columns), &mut rng);
@@ -241,18 +266,29 @@ mod tests {
             product(rows, depth, &a, depth, &panels, Start::Bias(&bias), &mut c, stride);
             for i in 0..rows {
                 for j in 0..columns {
-                    let exact: f64 = bias[j] + (0..depth).map(|p| a[i * depth + p] * b[p * columns + j]).sum::<f64>();
+                    let exact: f64 = bias[j]
+                        + (0..depth).map(|p| a[i * depth + p] * b[p * columns + j]).sum::<f64>();
                     assert!((c[i * stride + j] - exact).abs() < 1e-12 * depth as f64, "{i} {j}");
                 }
             }
             // Aᵀ·C, added to what is there.
             let mut out = vec![1.0; depth * padded(columns)];
-            add_outer_product(rows, depth, &a, depth, &c, stride, &mut vec![0.0; rows * LANES], &mut out);
+            add_outer_product(
+                rows,
+                depth,
+                &a,
+                depth,
+                &c,
+                stride,
+                &mut vec![0.0; rows * LANES],
+                &mut out,
+            );
             let mut plain = vec![0.0; depth * columns];
             unpack(&out, columns, &mut plain);
             for p in 0..depth {
                 for j in 0..columns {
-                    let exact: f64 = 1.0 + (0..rows).map(|i| a[i * depth + p] * c[i * stride + j]).sum::<f64>();
+                    let exact: f64 =
+                        1.0 + (0..rows).map(|i| a[i * depth + p] * c[i * stride + j]).sum::<f64>();
                     assert!((plain[p * columns + j] - exact).abs() < 1e-10, "{p} {j}");
                 }
             }

@@ -37,9 +37,15 @@ pub struct Shape {
 impl Shape {
     /// A network with the given layer sizes, input and output included; hidden layers all have one width.
     pub fn new(sizes: &[usize], activation: Activation) -> Self {
-        assert!(sizes.len() >= 2 && sizes.iter().all(|&n| n > 0), "a network needs sizes above 0, got {sizes:?}");
+        assert!(
+            sizes.len() >= 2 && sizes.iter().all(|&n| n > 0),
+            "a network needs sizes above 0, got {sizes:?}"
+        );
         let hidden = &sizes[1..sizes.len() - 1];
-        assert!(hidden.windows(2).all(|w| w[0] == w[1]), "hidden layers have one width, got {hidden:?}");
+        assert!(
+            hidden.windows(2).all(|w| w[0] == w[1]),
+            "hidden layers have one width, got {hidden:?}"
+        );
         let (mut at, mut transposed) = (0, 0);
         let layers = sizes
             .windows(2)
@@ -68,6 +74,23 @@ impl Shape {
     /// Length of a parameter or gradient vector, padding included.
     pub fn parameter_len(&self) -> usize {
         self.layers[self.layers.len() - 1].bias.end
+    }
+
+    /// Layer `l`'s row-major weight `[inputs, outputs]` and bias `[outputs]`, of a vector laid out like the parameters:
+    /// the parameters themselves, a gradient, a moment.
+    pub fn export<T: Real>(&self, l: usize, vector: &[T]) -> (Vec<T>, Vec<T>) {
+        let layer = &self.layers[l];
+        let mut weight = vec![T::ZERO; layer.inputs * layer.outputs];
+        gemm::unpack(&vector[layer.weight.clone()], layer.outputs, &mut weight);
+        (weight, vector[layer.bias.start..layer.bias.start + layer.outputs].to_vec())
+    }
+
+    /// The inverse of [`Shape::export`].
+    pub fn import<T: Real>(&self, l: usize, weight: &[T], bias: &[T], vector: &mut [T]) {
+        let layer = &self.layers[l];
+        assert_eq!((weight.len(), bias.len()), (layer.inputs * layer.outputs, layer.outputs));
+        gemm::pack(weight, layer.outputs, &mut vector[layer.weight.clone()]);
+        vector[layer.bias.start..layer.bias.start + layer.outputs].copy_from_slice(bias);
     }
 
     /// Width of the hidden layers, 1 where there are none.
@@ -150,7 +173,8 @@ impl<T: Real> Mlp<T> {
         let transposed = vec![T::ZERO; shape.layers[shape.layers.len() - 1].transposed.end];
         let mut network = Self { shape, parameters, transposed };
         for layer in &network.shape.layers {
-            let weight: Vec<T> = (0..layer.inputs * layer.outputs).map(|_| T::from_f64(draw(layer))).collect();
+            let weight: Vec<T> =
+                (0..layer.inputs * layer.outputs).map(|_| T::from_f64(draw(layer))).collect();
             gemm::pack(&weight, layer.outputs, &mut network.parameters[layer.weight.clone()]);
         }
         network.refresh();
@@ -201,7 +225,12 @@ impl<T: Real> Mlp<T> {
     fn refresh(&mut self) {
         for l in &self.shape.layers {
             let weight = &self.parameters[l.weight.clone()];
-            gemm::transpose_panels(weight, l.inputs, l.outputs, &mut self.transposed[l.transposed.clone()]);
+            gemm::transpose_panels(
+                weight,
+                l.inputs,
+                l.outputs,
+                &mut self.transposed[l.transposed.clone()],
+            );
         }
     }
 
@@ -248,9 +277,24 @@ impl<T: Real> Mlp<T> {
 
     /// The reverse pass from `tape.output_adjoint` after a [`Mlp::forward`] over the same rows: adds to `gradient`
     /// where it is given, writes `tape.input_adjoint` where `to_input`.
-    pub fn backward(&self, tape: &mut Tape<T>, rows: Range<usize>, mut gradient: Option<&mut [T]>, to_input: bool) {
+    pub fn backward(
+        &self,
+        tape: &mut Tape<T>,
+        rows: Range<usize>,
+        mut gradient: Option<&mut [T]>,
+        to_input: bool,
+    ) {
         let last = self.shape.layers.len() - 1;
-        let Tape { input, output_adjoint, input_adjoint, values, slopes, adjoints: [above, below], panel, .. } = tape;
+        let Tape {
+            input,
+            output_adjoint,
+            input_adjoint,
+            values,
+            slopes,
+            adjoints: [above, below],
+            panel,
+            ..
+        } = tape;
         for l in (0..=last).rev() {
             let source = if l == last { &*output_adjoint } else { &*above };
             if let Some(gradient) = gradient.as_deref_mut() {
@@ -299,13 +343,25 @@ impl<T: Real> Mlp<T> {
     }
 
     /// gradient of layer `l`'s bias += the sum of the adjoint's rows.
-    pub(super) fn add_bias_gradient(&self, l: usize, rows: Range<usize>, adjoint: &Matrix<T>, gradient: &mut [T]) {
+    pub(super) fn add_bias_gradient(
+        &self,
+        l: usize,
+        rows: Range<usize>,
+        adjoint: &Matrix<T>,
+        gradient: &mut [T],
+    ) {
         let bias = &mut gradient[self.shape.layers[l].bias.clone()];
         activation::add_column_sums(adjoint.block(rows), adjoint.stride(), bias);
     }
 
     /// target = source·Wᵀ of layer `l`, over a range of rows.
-    pub(super) fn product_transposed(&self, l: usize, rows: Range<usize>, source: &Matrix<T>, target: &mut Matrix<T>) {
+    pub(super) fn product_transposed(
+        &self,
+        l: usize,
+        rows: Range<usize>,
+        source: &Matrix<T>,
+        target: &mut Matrix<T>,
+    ) {
         let layer = &self.shape.layers[l];
         let stride = target.stride();
         gemm::product(
@@ -321,7 +377,13 @@ impl<T: Real> Mlp<T> {
     }
 
     /// target = source·W of layer `l`, without the bias, over a range of rows.
-    pub(super) fn product_linear(&self, l: usize, rows: Range<usize>, source: &Matrix<T>, target: &mut Matrix<T>) {
+    pub(super) fn product_linear(
+        &self,
+        l: usize,
+        rows: Range<usize>,
+        source: &Matrix<T>,
+        target: &mut Matrix<T>,
+    ) {
         let layer = &self.shape.layers[l];
         let stride = target.stride();
         gemm::product(

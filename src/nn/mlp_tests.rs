@@ -116,7 +116,10 @@ fn backward_equals_central_differences() {
                 problem.value_loss(&network, &input)
             };
             let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
-            assert!((difference - tape.input_adjoint.row(i / 5)[i % 5]).abs() < 1e-8, "{activation:?} input {i}");
+            assert!(
+                (difference - tape.input_adjoint.row(i / 5)[i % 5]).abs() < 1e-8,
+                "{activation:?} input {i}"
+            );
         }
         // The same input adjoint without asking for parameters.
         let kept = tape.input_adjoint.clone();
@@ -144,7 +147,10 @@ fn tangent_equals_central_differences() {
             let (plus, minus) = (outputs(1e-5), outputs(-1e-5));
             for o in 0..4 {
                 let difference = (plus[o] - minus[o]) / 2e-5;
-                assert!((difference - tangent.output.row(t)[o]).abs() < 1e-8, "row {row} direction {k} output {o}");
+                assert!(
+                    (difference - tangent.output.row(t)[o]).abs() < 1e-8,
+                    "row {row} direction {k} output {o}"
+                );
             }
         }
     }
@@ -164,7 +170,10 @@ fn tangent_backward_equals_central_differences() {
     network.tangent_backward(&mut tape, &mut tangent, 2..ROWS, &mut gradient);
     let error = parameter_error(&network, &gradient, |n| problem.tangent_loss(n));
     assert!(error < 1e-8, "{error:e}");
-    assert!(gradient.iter().map(|g| g.abs()).fold(0.0, f64::max) > 0.1, "the check must see something");
+    assert!(
+        gradient.iter().map(|g| g.abs()).fold(0.0, f64::max) > 0.1,
+        "the check must see something"
+    );
 }
 
 #[test]

@@ -91,9 +91,17 @@ impl<T: Real> Mlp<T> {
         let last = self.shape().layers.len() - 1;
         let m = tangent.directions;
         let all = rows.start * m..rows.end * m;
-        let Tangent { input, output_adjoint, pre, post, adjoints: [above, below], panel, .. } = tangent;
-        let Tape { input: x, values, slopes, curves, adjoints: [value_above, value_below], panel: value_panel, .. } =
-            tape;
+        let Tangent { input, output_adjoint, pre, post, adjoints: [above, below], panel, .. } =
+            tangent;
+        let Tape {
+            input: x,
+            values,
+            slopes,
+            curves,
+            adjoints: [value_above, value_below],
+            panel: value_panel,
+            ..
+        } = tape;
         for l in (0..=last).rev() {
             let source = if l == last { &*output_adjoint } else { &*above };
             let before = if l == 0 { &*input } else { &post[l - 1] };
@@ -101,7 +109,14 @@ impl<T: Real> Mlp<T> {
             // The loss does not see the output's value, so the value's adjoint starts below the last map.
             if l < last {
                 let before = if l == 0 { &*x } else { &values[l - 1] };
-                self.add_weight_gradient(l, rows.clone(), before, value_above, value_panel, gradient);
+                self.add_weight_gradient(
+                    l,
+                    rows.clone(),
+                    before,
+                    value_above,
+                    value_panel,
+                    gradient,
+                );
                 self.add_bias_gradient(l, rows.clone(), value_above, gradient);
             }
             if l == 0 {
@@ -110,7 +125,10 @@ impl<T: Real> Mlp<T> {
             self.product_transposed(l, all.clone(), source, below);
             if l < last {
                 self.product_transposed(l, rows.clone(), value_above, value_below);
-                activation::scale(value_below.block_mut(rows.clone()), slopes[l - 1].block(rows.clone()));
+                activation::scale(
+                    value_below.block_mut(rows.clone()),
+                    slopes[l - 1].block(rows.clone()),
+                );
             } else {
                 value_below.block_mut(rows.clone()).fill(T::ZERO);
             }
@@ -120,8 +138,11 @@ impl<T: Real> Mlp<T> {
             let value = value_below.block_mut(rows.clone()).chunks_exact_mut(stride);
             let pre = pre[l - 1].block(all.clone()).chunks_exact(stride * m);
             let adjoint = below.block_mut(all.clone()).chunks_exact_mut(stride * m);
-            for ((((slope, curve), value), pre), adjoint) in slopes.zip(curves).zip(value).zip(pre).zip(adjoint) {
-                for (pre, adjoint) in pre.chunks_exact(stride).zip(adjoint.chunks_exact_mut(stride)) {
+            for ((((slope, curve), value), pre), adjoint) in
+                slopes.zip(curves).zip(value).zip(pre).zip(adjoint)
+            {
+                for (pre, adjoint) in pre.chunks_exact(stride).zip(adjoint.chunks_exact_mut(stride))
+                {
                     activation::tangent_row_backward(slope, curve, pre, adjoint, value);
                 }
             }

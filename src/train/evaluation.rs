@@ -31,7 +31,11 @@ pub fn evaluate(
     words.par_iter().map(|&word| run_episode(policy, task, &mut Rng::from_word(word))).collect()
 }
 
-fn run_episode(policy: &Policy<f32>, task: &dyn Task, rng: &mut Rng) -> Result<Episode, EnvironmentError> {
+fn run_episode(
+    policy: &Policy<f32>,
+    task: &dyn Task,
+    rng: &mut Rng,
+) -> Result<Episode, EnvironmentError> {
     let mut environment = task.make()?;
     let mut observation = vec![0.0; task.observation_dim()];
     let mut actor = Actor::new(policy);
@@ -58,7 +62,10 @@ pub struct Actor {
 impl Actor {
     /// Buffers for one row.
     pub fn new(policy: &Policy<f32>) -> Self {
-        Self { tape: PolicyTape::new(policy, 1, Keep::Values), action: vec![0.0; policy.action_dim()] }
+        Self {
+            tape: PolicyTape::new(policy, 1, Keep::Values),
+            action: vec![0.0; policy.action_dim()],
+        }
     }
 
     fn load(&mut self, observation: &[f64]) {
@@ -68,7 +75,10 @@ impl Actor {
     }
 
     fn widen(&mut self) -> &[f64] {
-        self.action.iter_mut().zip(&self.tape.actions).for_each(|(to, &from)| *to = f64::from(from));
+        self.action
+            .iter_mut()
+            .zip(&self.tape.actions)
+            .for_each(|(to, &from)| *to = f64::from(from));
         &self.action
     }
 

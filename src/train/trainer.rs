@@ -58,9 +58,9 @@ pub struct Trainer {
     pub(super) exploration: Rng,
     /// Resets of the evaluation worlds.
     pub(super) evaluations: Rng,
-    actor: Actor,
-    next_observation: Vec<f64>,
-    phases: Phases,
+    pub(super) actor: Actor,
+    pub(super) next_observation: Vec<f64>,
+    pub(super) phases: Phases,
 }
 
 /// Buffers that turn a transition into what the replay stores.
@@ -158,7 +158,9 @@ impl Trainer {
         let step = environment.step(&action, next)?;
         let finite = step.reward.is_finite() && next.iter().all(|x| x.is_finite());
         if !finite && environment.take_warning().is_none() {
-            return Err(self.diverged("the environment gave an observation or reward that is not finite".to_owned()));
+            return Err(self.diverged(
+                "the environment gave an observation or reward that is not finite".to_owned(),
+            ));
         }
         // A world that broke and said so ends its episode; the step that broke it is no data.
         if finite {
@@ -187,7 +189,8 @@ impl Trainer {
     fn evaluation_record(&mut self) -> Result<Record, TrainError> {
         let started = Instant::now();
         let episodes = self.config.evaluation.episodes;
-        let results = evaluate(&self.algorithm.policy, &*self.task, episodes, &mut self.evaluations)?;
+        let results =
+            evaluate(&self.algorithm.policy, &*self.task, episodes, &mut self.evaluations)?;
         let mut record = Record::new("evaluation", self.step);
         let n = results.len() as f64;
         let mean = results.iter().map(|e| e.score).sum::<f64>() / n;
