@@ -7,6 +7,7 @@ mod presets;
 mod validate;
 
 pub use error::ConfigError;
+pub use load::differences;
 pub use presets::tasks_with_presets;
 
 use serde::{Deserialize, Serialize};

@@ -7,6 +7,7 @@ pub mod env;
 pub mod model;
 pub mod nn;
 pub mod replay;
+pub mod report;
 pub mod rng;
 pub mod run;
 pub mod suggest;

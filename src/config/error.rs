@@ -70,13 +70,13 @@ pub enum ConfigError {
         message: String,
     },
     /// A file that cannot be read or written.
-    #[error("{path} cannot be {action}: {source}")]
+    #[error("{path} cannot be {action}: {reason}")]
     File {
         /// Path of the file.
         path: String,
         /// "read" or "written".
         action: &'static str,
         /// The system's reason.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
 }

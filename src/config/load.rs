@@ -29,10 +29,10 @@ impl Config {
     /// As [`Config::from_toml`], and when the file cannot be read.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::File {
+        let text = std::fs::read_to_string(path).map_err(|reason| ConfigError::File {
             path: name.clone(),
             action: "read",
-            source,
+            reason,
         })?;
         Self::from_toml(&text, &name)
     }
@@ -62,18 +62,12 @@ impl Config {
         Self::from_table(table, "")
     }
 
-    /// The keys whose values differ, as `key` → (ours, theirs), in the order of the file.
-    pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
-        let theirs = other.to_table();
-        let show = |value: Option<&Value>| value.map(ToString::to_string).unwrap_or_default();
-        leaves(&self.to_table())
-            .into_iter()
-            .filter(|(key, value)| lookup(&theirs, key) != Some(value))
-            .map(|(key, value)| {
-                let their = show(lookup(&theirs, &key));
-                (key, value.to_string(), their)
-            })
-            .collect()
+    /// All that decides which states a run goes through: everything but its length and its checkpoints.
+    pub fn identity(&self) -> Table {
+        let mut table = self.to_table();
+        table.remove("steps");
+        table.remove("checkpoint");
+        table
     }
 
     fn to_table(&self) -> Table {
@@ -95,6 +89,22 @@ impl Config {
         config.validate()?;
         Ok(config)
     }
+}
+
+/// The keys whose values differ, as (key, in `a`, in `b`).
+pub fn differences(a: &Table, b: &Table) -> Vec<(String, String, String)> {
+    let show =
+        |value: Option<&Value>| value.map_or_else(|| "absent".to_owned(), ToString::to_string);
+    let mut keys: Vec<String> =
+        leaves(a).into_iter().chain(leaves(b)).map(|(key, _)| key).collect();
+    keys.sort();
+    keys.dedup();
+    keys.into_iter()
+        .filter_map(|key| {
+            let (in_a, in_b) = (lookup(a, &key), lookup(b, &key));
+            (in_a != in_b).then(|| (key.clone(), show(in_a), show(in_b)))
+        })
+        .collect()
 }
 
 /// The known keys, each with a value of its type: any preset has them all.
@@ -256,11 +266,12 @@ mod tests {
         assert_eq!(config.policy.gradient_source, GradientSource::PredictionModel);
         assert!(config.model.single_model);
         assert_eq!(config.model.weight_decay, [0.0, 1e-4]);
+        let changed = differences(&hopper().identity(), &config.identity());
         assert_eq!(
-            hopper().differences(&config)[0],
+            changed[0],
             ("gradient_loss.weight".to_owned(), "50.0".to_owned(), "3.0".to_owned())
         );
-        assert_eq!(hopper().differences(&config).len(), 6);
+        assert_eq!(changed.len(), 6);
     }
 
     #[test]

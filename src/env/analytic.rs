@@ -224,6 +224,11 @@ impl<const S: usize, const A: usize, E: Equations<S, A>> Environment
         Ok(())
     }
 
+    fn displace(&mut self, displacement: &[f64]) -> Result<(), EnvironmentError> {
+        self.state.iter_mut().zip(displacement).for_each(|(x, change)| *x += change);
+        Ok(())
+    }
+
     fn positions(&self) -> Option<(Vec<f64>, Vec<f64>)> {
         // Both states are positions followed by their velocities.
         let (positions, velocities) = self.state.split_at(S / 2);

@@ -8,10 +8,12 @@ mod analytic;
 mod builtin;
 mod description;
 mod healthy;
+pub mod jacobian;
 mod mujoco;
 mod reward;
 mod simulation;
 mod trace;
+mod world;
 
 pub use builtin::{files, names, task};
 pub use mujoco::MujocoTask;
@@ -47,6 +49,9 @@ pub enum EnvironmentError {
     /// The physics engine refused or failed.
     #[error("{0}")]
     Physics(String),
+    /// An optional ability that a world lacks.
+    #[error("{0}")]
+    Unsupported(&'static str),
     /// A saved state does not fit this world.
     #[error("the saved state has {found} numbers where task `{task}` needs {expected}")]
     State {
@@ -85,6 +90,10 @@ pub trait Task: Send + Sync {
     fn closed_form_jacobian(&self, _observation: &[f64], _action: &[f64]) -> Option<Vec<f64>> {
         None
     }
+    /// Where in the observation unit quaternions start: four numbers with three directions to move in.
+    fn quaternions(&self) -> &[usize] {
+        &[]
+    }
     /// Makes a running world. It must be [`Environment::reset`] before its first step.
     fn make(&self) -> Result<Box<dyn Environment>, EnvironmentError>;
 }
@@ -99,6 +108,13 @@ pub trait Environment: Send {
     fn state(&self) -> Vec<f64>;
     /// Continues from a [`Environment::state`] of the same task.
     fn set_state(&mut self, state: &[f64]) -> Result<(), EnvironmentError>;
+    /// Moves the current state so that its observation changes by `displacement`, `[observation_dim]`, before any clipping;
+    /// quaternions keep their length. Needed for [`jacobian::jacobians`] only.
+    fn displace(&mut self, _displacement: &[f64]) -> Result<(), EnvironmentError> {
+        Err(EnvironmentError::Unsupported(
+            "true Jacobians need `Environment::displace`, which this world lacks",
+        ))
+    }
     /// Generalised positions and velocities, for worlds that have them.
     fn positions(&self) -> Option<(Vec<f64>, Vec<f64>)> {
         None

@@ -4,21 +4,20 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use mujoco_rs::wrappers::MjModel;
+use mujoco_rs::wrappers::{MjModel, MjtJoint};
 
 use super::description::{Description, Part, ResetNoise, Source};
 use super::healthy::Healthy;
 use super::reward::Weighted;
-use super::simulation::{Outcome, Simulation};
-use super::{Environment, EnvironmentError, Step, Task};
-use crate::rng::Rng;
+use super::world::MujocoWorld;
+use super::{Environment, EnvironmentError, Task};
 
 /// Some of the model's positions or velocities, as shown in the observation.
 #[derive(Clone, Debug, PartialEq)]
-struct Shown {
-    part: Part,
-    coordinates: Range<usize>,
-    clip: Option<f64>,
+pub(super) struct Shown {
+    pub part: Part,
+    pub coordinates: Range<usize>,
+    pub clip: Option<f64>,
 }
 
 /// A task made of an MJCF file and a task file. The six built-in MuJoCo tasks are such pairs too.
@@ -27,20 +26,24 @@ pub struct MujocoTask {
     shared: Arc<Shared>,
 }
 
-/// What all environments of a task read.
+/// What all worlds of a task read.
 #[derive(Debug)]
-struct Shared {
-    name: String,
-    model: Arc<MjModel>,
-    frame_skip: usize,
-    /// Seconds that one environment step lasts.
-    duration: f64,
+pub(super) struct Shared {
+    pub name: String,
+    pub model: Arc<MjModel>,
+    /// Physics steps for one step of the world.
+    pub frame_skip: usize,
+    /// Seconds that one step of the world lasts.
+    pub duration: f64,
     time_limit: usize,
-    observation: Vec<Shown>,
+    pub observation: Vec<Shown>,
     observation_dim: usize,
-    reward: Vec<Weighted>,
-    healthy: Vec<Healthy>,
-    noise: ResetNoise,
+    /// Where quaternions start in the observation, and where in the positions.
+    quaternions: Vec<usize>,
+    pub quaternion_positions: Vec<usize>,
+    pub reward: Vec<Weighted>,
+    pub healthy: Vec<Healthy>,
+    pub noise: ResetNoise,
     low: Vec<f64>,
     high: Vec<f64>,
 }
@@ -96,6 +99,7 @@ impl MujocoTask {
             .map(|written| Weighted::resolve(source, written, &model))
             .collect::<Result<Vec<_>, _>>()?;
         let healthy = healthy(source, &description, &model, &observation)?;
+        let (quaternions, quaternion_positions) = quaternions(&model, &observation);
         // `parse` has checked that both are at least 1.
         let frame_skip = *description.frame_skip.get_ref() as usize;
         let time_limit = *description.time_limit.get_ref() as usize;
@@ -106,6 +110,8 @@ impl MujocoTask {
                 frame_skip,
                 time_limit,
                 observation_dim: observation.iter().map(|shown| shown.coordinates.len()).sum(),
+                quaternions,
+                quaternion_positions,
                 observation,
                 reward,
                 healthy,
@@ -216,6 +222,22 @@ fn observed(observation: &[Shown], part: Part, coordinates: &Range<usize>) -> Op
     None
 }
 
+/// Where quaternions of free and ball joints start, in the observation and in the positions, as far as the observation
+/// shows them whole.
+fn quaternions(model: &MjModel, observation: &[Shown]) -> (Vec<usize>, Vec<usize>) {
+    let joints = model.jnt_type().iter().zip(model.jnt_qposadr());
+    joints
+        .filter_map(|(kind, &first)| {
+            let start = match kind {
+                MjtJoint::mjJNT_FREE => first as usize + 3,
+                MjtJoint::mjJNT_BALL => first as usize,
+                _ => return None,
+            };
+            observed(observation, Part::Qpos, &(start..start + 4)).map(|range| (range.start, start))
+        })
+        .unzip()
+}
+
 impl Task for MujocoTask {
     fn name(&self) -> &str {
         &self.shared.name
@@ -253,162 +275,18 @@ impl Task for MujocoTask {
         terms.collect::<Vec<_>>().join(" + ")
     }
 
+    fn quaternions(&self) -> &[usize] {
+        &self.shared.quaternions
+    }
+
     fn make(&self) -> Result<Box<dyn Environment>, EnvironmentError> {
-        let simulation =
-            Simulation::new(&self.shared.model).map_err(|error| self.shared.failure(&error))?;
-        let anchors =
-            self.shared.reward.iter().filter_map(|term| term.term.anchor(&simulation)).collect();
-        Ok(Box::new(MujocoEnvironment {
-            shared: Arc::clone(&self.shared),
-            simulation,
-            anchors,
-            warning: None,
-        }))
+        Ok(Box::new(MujocoWorld::new(Arc::clone(&self.shared))?))
     }
 }
 
 impl Shared {
-    fn failure(&self, error: &str) -> EnvironmentError {
+    /// A MuJoCo error, with the name of the task.
+    pub fn failure(&self, error: &str) -> EnvironmentError {
         EnvironmentError::Physics(format!("task {}: MuJoCo failed: {error}", self.name))
-    }
-}
-
-/// A running MuJoCo world.
-struct MujocoEnvironment {
-    shared: Arc<Shared>,
-    simulation: Simulation,
-    /// The positions from which the velocity terms of the reward measure the next step, in the order of the terms.
-    anchors: Vec<f64>,
-    warning: Option<String>,
-}
-
-impl MujocoEnvironment {
-    fn observe(&self, observation: &mut [f64]) {
-        let data = self.simulation.data();
-        let mut rest = observation;
-        for shown in &self.shared.observation {
-            let values = match shown.part {
-                Part::Qpos => &data.qpos()[shown.coordinates.clone()],
-                Part::Qvel => &data.qvel()[shown.coordinates.clone()],
-            };
-            let (here, after) = rest.split_at_mut(values.len());
-            here.copy_from_slice(values);
-            if let Some(clip) = shown.clip {
-                here.iter_mut().for_each(|x| *x = x.clamp(-clip, clip));
-            }
-            rest = after;
-        }
-    }
-
-    /// Reward of the step just taken; moves the anchors.
-    fn reward(&mut self, action: &[f64]) -> f64 {
-        let mut anchors = self.anchors.iter_mut();
-        let mut reward = 0.0;
-        for Weighted { term, weight, .. } in &self.shared.reward {
-            let value = match term.anchor(&self.simulation) {
-                Some(now) => {
-                    let before = anchors.next().expect("one anchor for each velocity term");
-                    (now - std::mem::replace(before, now)) / self.shared.duration
-                }
-                None => term.value(&self.simulation, action),
-            };
-            reward += weight * value;
-        }
-        reward
-    }
-
-    fn move_anchors(&mut self) {
-        let places =
-            self.shared.reward.iter().filter_map(|term| term.term.anchor(&self.simulation));
-        for (anchor, place) in self.anchors.iter_mut().zip(places) {
-            *anchor = place;
-        }
-    }
-
-    fn healthy(&self) -> bool {
-        let data = self.simulation.data();
-        self.shared.healthy.iter().all(|range| {
-            let values = match range.part {
-                Part::Qpos => data.qpos(),
-                Part::Qvel => data.qvel(),
-            };
-            range.holds(&values[range.coordinates.clone()])
-        })
-    }
-}
-
-impl Environment for MujocoEnvironment {
-    fn reset(&mut self, rng: &mut Rng, observation: &mut [f64]) {
-        let noise = self.shared.noise;
-        let placed = self.simulation.reset(|data| {
-            for x in data.qpos_mut() {
-                *x += rng.uniform_in(-noise.qpos_uniform, noise.qpos_uniform);
-            }
-            for x in data.qvel_mut() {
-                *x += rng.uniform_in(-noise.qvel_uniform, noise.qvel_uniform)
-                    + noise.qvel_normal * rng.normal();
-            }
-        });
-        // An error here leaves the simulation marked as failed, and the first step returns it.
-        if let Err(error) = placed {
-            self.warning =
-                Some(format!("task {}: MuJoCo failed at the reset: {error}", self.shared.name));
-        }
-        self.move_anchors();
-        self.observe(observation);
-    }
-
-    fn step(&mut self, action: &[f64], observation: &mut [f64]) -> Result<Step, EnvironmentError> {
-        // Stays in place if the step turns out unstable, when there is no meaningful state to show.
-        self.observe(observation);
-        let time = self.simulation.data().time();
-        let outcome = self
-            .simulation
-            .step(action, self.shared.frame_skip)
-            .map_err(|error| self.shared.failure(&error))?;
-        if outcome == Outcome::Unstable {
-            self.warning = Some(format!(
-                "task {}: the physics became unstable at step {:.0} of the episode, which was ended",
-                self.shared.name,
-                time / self.shared.duration + 1.0,
-            ));
-            return Ok(Step { reward: 0.0, terminated: true });
-        }
-        let reward = self.reward(action);
-        self.observe(observation);
-        Ok(Step { reward, terminated: !self.healthy() })
-    }
-
-    fn state(&self) -> Vec<f64> {
-        let mut state = vec![0.0; self.simulation.state_len()];
-        self.simulation.read_state(&mut state);
-        state.extend(&self.anchors);
-        state
-    }
-
-    fn set_state(&mut self, state: &[f64]) -> Result<(), EnvironmentError> {
-        let physics = self.simulation.state_len();
-        let expected = physics + self.anchors.len();
-        if state.len() != expected {
-            return Err(EnvironmentError::State {
-                task: self.shared.name.clone(),
-                found: state.len(),
-                expected,
-            });
-        }
-        self.simulation
-            .set_state(&state[..physics])
-            .map_err(|error| self.shared.failure(&error))?;
-        self.anchors.copy_from_slice(&state[physics..]);
-        Ok(())
-    }
-
-    fn positions(&self) -> Option<(Vec<f64>, Vec<f64>)> {
-        let data = self.simulation.data();
-        Some((data.qpos().to_vec(), data.qvel().to_vec()))
-    }
-
-    fn take_warning(&mut self) -> Option<String> {
-        self.warning.take()
     }
 }

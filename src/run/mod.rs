@@ -7,6 +7,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod snapshot;
 pub mod storage;
+mod verify;
 
 pub use checkpoint::CheckpointStore;
 pub use directory::RunDirectory;

@@ -6,25 +6,25 @@ use std::path::{Path, PathBuf};
 
 /// A file operation that failed, as one sentence.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {}", path.display(), reason(source))]
+#[error("cannot {action} {}: {}", path.display(), in_words(reason))]
 pub struct StorageError {
     /// What was tried: "write", "read", …
     pub action: &'static str,
     /// On which file or folder.
     pub path: PathBuf,
     /// The system's reason.
-    pub source: io::Error,
+    pub reason: io::Error,
 }
 
 impl StorageError {
     /// An adapter for `map_err`.
     pub fn of(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self { action, path: path.to_owned(), source }
+        move |reason| Self { action, path: path.to_owned(), reason }
     }
 }
 
 /// The system's words without its error number: "no space left on device".
-fn reason(error: &io::Error) -> String {
+fn in_words(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut letters = text.chars();
@@ -75,9 +75,14 @@ impl Storage for Disk {
     }
 }
 
+/// The folder that a path lies in.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Replaces a file so that a crash at any moment leaves the old content or the new: temporary name, sync, rename, sync.
 pub fn replace(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".tmp-{name}"));
     storage.write(&temporary, bytes).map_err(StorageError::of("write", &temporary))?;

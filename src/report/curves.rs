@@ -1,0 +1,177 @@
+//! Learning curves: evaluation returns of runs over their steps.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::chart::{self, Panel, Point, Series};
+use super::picture::Picture;
+use crate::config::{Config, differences};
+use crate::run::directory::{DirectoryError, metrics_path, read_config};
+use crate::run::metrics::{self, MetricsError};
+
+/// Why no curve can be drawn.
+#[derive(Debug, thiserror::Error)]
+pub enum CurveError {
+    /// Not the folder of a run.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// Its metrics cannot be used.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// Nothing was measured yet.
+    #[error("{0} has no evaluation yet: there is nothing to draw")]
+    Empty(String),
+}
+
+/// An evaluation: step, mean return, deviation over the episodes.
+type Score = (u64, f64, f64);
+
+struct Run {
+    config: Config,
+    scores: Vec<Score>,
+}
+
+fn read(root: &Path) -> Result<Run, CurveError> {
+    let config = read_config(root)?;
+    let scores: Vec<Score> = metrics::read(&metrics_path(root))?
+        .iter()
+        .filter(|line| line.kind == "evaluation")
+        .filter_map(|line| {
+            Some((line.step, line.get("return_mean")?, line.get("return_std").unwrap_or(0.0)))
+        })
+        .collect();
+    if scores.is_empty() {
+        return Err(CurveError::Empty(root.display().to_string()));
+    }
+    Ok(Run { config, scores })
+}
+
+/// What runs of one curve share: everything but the seed.
+fn kind(config: &Config) -> toml::Table {
+    let mut table = config.identity();
+    table.remove("seed");
+    table
+}
+
+/// Draws runs: a panel a task, a curve for each set of runs that differ in nothing but their seed.
+///
+/// # Errors
+/// When a folder holds no run, or a run no evaluation.
+pub fn learning_curves(roots: &[PathBuf]) -> Result<Picture, CurveError> {
+    let mut tasks: Vec<(String, Vec<Vec<Run>>)> = Vec::new();
+    for root in roots {
+        let run = read(root)?;
+        let at = tasks.iter().position(|(task, _)| *task == run.config.task).unwrap_or_else(|| {
+            tasks.push((run.config.task.clone(), Vec::new()));
+            tasks.len() - 1
+        });
+        let groups = &mut tasks[at].1;
+        match groups.iter_mut().find(|group| kind(&group[0].config) == kind(&run.config)) {
+            Some(group) => group.push(run),
+            None => groups.push(vec![run]),
+        }
+    }
+    let panels: Vec<Panel> = tasks.iter().map(|(task, groups)| panel(task, groups)).collect();
+    Ok(chart::draw(&panels))
+}
+
+fn panel(task: &str, groups: &[Vec<Run>]) -> Panel {
+    let first = kind(&groups[0][0].config);
+    let series = groups
+        .iter()
+        .map(|group| Series { label: label(group, &first), ..series(group) })
+        .collect();
+    let subtitle = if groups.iter().any(|group| group.len() > 1) {
+        "mean and one standard deviation over seeds (of a single run: over its episodes); thin lines: single runs".to_owned()
+    } else {
+        let episodes = groups[0][0].config.evaluation.episodes;
+        format!("mean and one standard deviation over the {episodes} episodes of each evaluation")
+    };
+    Panel {
+        title: task.to_owned(),
+        subtitle,
+        x_label: "environment steps".to_owned(),
+        y_label: "evaluation return".to_owned(),
+        series,
+    }
+}
+
+/// "DDPPO, seed 3" or "DDPPO, 5 seeds", and what differs from the first curve.
+fn label(group: &[Run], first: &toml::Table) -> String {
+    let config = &group[0].config;
+    let mut label = config.algorithm.name().to_uppercase();
+    for (key, _, value) in differences(first, &kind(config)) {
+        let short = key.rsplit('.').next().unwrap_or(&key).replace('_', " ");
+        label += &format!(", {short} {}", value.trim_matches('"'));
+    }
+    match group.len() {
+        1 => label + &format!(", seed {}", config.seed),
+        n => label + &format!(", {n} seeds"),
+    }
+}
+
+/// One run with the deviation over its episodes, or the mean over runs with the deviation over them (n − 1 in the
+/// denominator), at the steps where all of them were evaluated.
+fn series(group: &[Run]) -> Series {
+    if let [run] = group {
+        let points =
+            run.scores.iter().map(|&(x, y, spread)| Point { x: x as f64, y, spread }).collect();
+        return Series { points, ..Series::default() };
+    }
+    let mut by_step: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    for &(step, score, _) in group.iter().flat_map(|run| &run.scores) {
+        by_step.entry(step).or_default().push(score);
+    }
+    let points = by_step
+        .into_iter()
+        .filter(|(_, scores)| scores.len() == group.len())
+        .map(|(step, scores)| {
+            let n = scores.len() as f64;
+            let mean = scores.iter().sum::<f64>() / n;
+            let variance =
+                scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / (n - 1.0);
+            Point { x: step as f64, y: mean, spread: variance.sqrt() }
+        })
+        .collect();
+    let members = group
+        .iter()
+        .map(|run| run.scores.iter().map(|&(x, y, _)| (x as f64, y)).collect())
+        .collect();
+    Series { points, members, ..Series::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Algorithm;
+
+    fn run(settings: &[&str], scores: &[(u64, f64)]) -> Run {
+        let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let config =
+            Config::preset(Algorithm::Ddppo, "Hopper").unwrap().with_settings(&settings).unwrap();
+        Run { config, scores: scores.iter().map(|&(step, score)| (step, score, 1.0)).collect() }
+    }
+
+    #[test]
+    fn several_runs_become_mean_and_deviation_where_all_have_data() {
+        let group =
+            [run(&[], &[(1, 1.0), (2, 10.0), (3, 7.0)]), run(&["seed=1"], &[(1, 3.0), (2, 16.0)])];
+        let curve = series(&group);
+        let expected = [(1.0, 2.0, 2.0_f64.sqrt()), (2.0, 13.0, 18.0_f64.sqrt())];
+        assert_eq!(curve.points, expected.map(|(x, y, spread)| Point { x, y, spread }));
+        assert_eq!(curve.members[0], [(1.0, 1.0), (2.0, 10.0), (3.0, 7.0)]);
+    }
+
+    #[test]
+    fn labels_say_what_differs() {
+        let first = kind(&run(&[], &[]).config);
+        assert_eq!(label(&[run(&["seed=4"], &[])], &first), "DDPPO, seed 4");
+        let ablation = [
+            run(&["gradient_loss.weight=0"], &[]),
+            run(&["gradient_loss.weight=0", "seed=1"], &[]),
+        ];
+        assert_eq!(label(&ablation, &first), "DDPPO, weight 0.0, 2 seeds");
+        let other = run(&["policy.gradient_source=prediction_model", "steps=5"], &[]);
+        assert_eq!(label(&[other], &first), "DDPPO, gradient source prediction_model, seed 0");
+    }
+}

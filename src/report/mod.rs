@@ -1,0 +1,7 @@
+//! What runs have measured, as pictures.
+
+pub mod chart;
+pub mod curves;
+pub mod picture;
+
+pub use picture::{Picture, PictureError};

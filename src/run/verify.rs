@@ -1,0 +1,193 @@
+//! Reading one checkpoint back, and all that can be wrong with it: nothing is believed that a checksum does not cover.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::encoding::{self, FORMAT, Header, Info, Segment};
+use super::snapshot::{Snapshot, Tensor};
+use super::storage::StorageError;
+
+pub(super) const HEADER: &str = "state.json";
+pub(super) const TENSORS: &str = "state.safetensors";
+pub(super) const CHECKSUMS: &str = "checksums";
+pub(super) const ROWS: &str = "rows";
+
+/// A file of a checkpoint that is not as it was written.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{} {problem}", path.display())]
+pub struct Damage {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it, to be read behind the file's name.
+    pub problem: String,
+}
+
+/// Why no state could be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// Nothing was saved yet.
+    #[error("there is no checkpoint in {}", directory.display())]
+    None {
+        /// The folder of checkpoints.
+        directory: PathBuf,
+    },
+    /// No checkpoint is whole.
+    #[error("no checkpoint in {} can be used: {}", directory.display(), join(damages))]
+    AllDamaged {
+        /// The folder of checkpoints.
+        directory: PathBuf,
+        /// What is wrong with each, newest first.
+        damages: Vec<Damage>,
+    },
+    /// Another program wrote it.
+    #[error(
+        "{} was saved in format {found} by a newer ddppo ({version}); this one reads formats up to {FORMAT}",
+        path.display()
+    )]
+    Newer {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The version that wrote it.
+        version: String,
+    },
+    /// The folder cannot be read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+fn join(damages: &[Damage]) -> String {
+    damages.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// A state read back.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Version of the program that saved it.
+    pub version: String,
+    /// What it says of itself.
+    pub info: Info,
+    /// The state.
+    pub snapshot: Snapshot,
+    /// Newer checkpoints that are damaged and were passed over, newest first.
+    pub passed_over: Vec<Damage>,
+}
+
+/// Why one checkpoint cannot be loaded.
+pub(super) enum Unusable {
+    Damaged(Damage),
+    Newer(CheckpointError),
+}
+
+/// Reads the checkpoint of `step` in `directory`, and the list of its row segments.
+pub(super) fn load(
+    directory: &Path,
+    step: u64,
+) -> Result<(Loaded, BTreeMap<String, Vec<Segment>>), Unusable> {
+    let path = directory.join(step.to_string());
+    let json = read(&path.join(HEADER))?;
+    let tensors = read(&path.join(TENSORS))?;
+    let checksums = path.join(CHECKSUMS);
+    if read(&checksums)? != checksum_file(&json, &tensors).into_bytes() {
+        return Err(damage(
+            &checksums,
+            "does not agree with the files beside it: one of them has changed",
+        ));
+    }
+    let header = parse_header(&path, &json)?;
+    if header.info.step != step {
+        return Err(damage(&path, format!("holds the state of step {}", header.info.step)));
+    }
+    let file = path.join(TENSORS);
+    let tensors = encoding::decode(&tensors)
+        .map_err(|error| damage(&file, format!("cannot be read: {error}")))?;
+    let mut rows = BTreeMap::new();
+    for (name, segments) in &header.tables {
+        rows.insert(name.clone(), read_table(directory, &path, segments)?);
+    }
+    let snapshot = Snapshot { tensors, rows, values: header.values };
+    let loaded = Loaded {
+        path,
+        version: header.version,
+        info: header.info,
+        snapshot,
+        passed_over: Vec::new(),
+    };
+    Ok((loaded, header.tables))
+}
+
+fn read_table(
+    directory: &Path,
+    checkpoint: &Path,
+    segments: &[Segment],
+) -> Result<Tensor, Unusable> {
+    let mut whole: Option<Tensor> = None;
+    for segment in segments {
+        let file = directory.join(ROWS).join(&segment.file);
+        let bytes = read(&file)?;
+        if crc32fast::hash(&bytes) != segment.crc32 {
+            return Err(damage(&file, "has changed: its checksum is not the one that was written"));
+        }
+        let part = encoding::decode(&bytes)
+            .ok()
+            .and_then(|mut tensors| tensors.remove("rows"))
+            .filter(|part| part.shape.first() == Some(&segment.rows));
+        let Some(part) = part else {
+            return Err(damage(&file, format!("does not hold {} rows", segment.rows)));
+        };
+        let first = whole.as_ref().map_or(0, |table| table.shape[0]);
+        if first != segment.first_row {
+            return Err(damage(
+                &file,
+                format!("starts at row {} instead of {first}", segment.first_row),
+            ));
+        }
+        match &mut whole {
+            None => whole = Some(part),
+            Some(table) => encoding::append(table, part).ok_or_else(|| {
+                damage(&file, "has rows of another type or width than those before")
+            })?,
+        }
+    }
+    whole.ok_or_else(|| damage(&checkpoint.join(HEADER), "lists a table without a file"))
+}
+
+fn damage(path: &Path, problem: impl Into<String>) -> Unusable {
+    Unusable::Damaged(Damage { path: path.to_owned(), problem: problem.into() })
+}
+
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
+    std::fs::read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => damage(path, "is missing"),
+        _ => damage(path, format!("cannot be read: {error}")),
+    })
+}
+
+/// The content of [`CHECKSUMS`].
+pub(super) fn checksum_file(json: &[u8], tensors: &[u8]) -> String {
+    [(HEADER, json), (TENSORS, tensors)]
+        .map(|(name, bytes)| format!("{:08x} {} {name}\n", crc32fast::hash(bytes), bytes.len()))
+        .concat()
+}
+
+/// `state.json` of the checkpoint in `path`.
+pub(super) fn parse_header(path: &Path, json: &[u8]) -> Result<Header, Unusable> {
+    let file = path.join(HEADER);
+    let unreadable = |error: serde_json::Error| damage(&file, format!("cannot be read: {error}"));
+    // The format first: a newer one may have other fields.
+    let value: serde_json::Value = serde_json::from_slice(json).map_err(unreadable)?;
+    match value.get("format").and_then(serde_json::Value::as_u64) {
+        Some(found) if found > u64::from(FORMAT) => {
+            let version = value
+                .get("version")
+                .and_then(serde_json::Value::as_str)
+                .unwrap_or("unknown")
+                .to_owned();
+            Err(Unusable::Newer(CheckpointError::Newer { path: path.to_owned(), found, version }))
+        }
+        _ => serde_json::from_slice(json).map_err(unreadable),
+    }
+}
