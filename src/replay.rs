@@ -194,7 +194,7 @@ mod tests {
             action: &[0.5 * x],
             reward: x,
             next_observation: &[x + 1.0, -x - 1.0],
-            terminated: i % 3 == 0,
+            terminated: i.is_multiple_of(3),
         });
     }
 

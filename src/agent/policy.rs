@@ -121,10 +121,9 @@ impl<T: Real> Policy<T> {
         let a = self.action_dim();
         let (low, high) = (T::from_f64(LOG_SIGMA_RANGE.0), T::from_f64(LOG_SIGMA_RANGE.1));
         let two = T::from_f64(2.0);
-        for i in 0..rows {
+        for (i, &weight) in log_prob_adjoint.iter().enumerate().take(rows) {
             let raw = &tape.network.output.row(i)[a..];
             let adjoint = tape.network.output_adjoint.row_mut(i);
-            let weight = log_prob_adjoint[i];
             for d in 0..a {
                 let at = i * a + d;
                 let t = tape.squashed[at];
@@ -203,7 +202,7 @@ mod tests {
                 "parameter {k}"
             );
         }
-        for k in 0..rows * 3 {
+        for (k, &expected) in by_input.iter().enumerate() {
             let mut at = |h: f64| {
                 tape.network.input.row_mut(k / 3)[k % 3] += h;
                 let value = loss(&policy, &mut tape);
@@ -211,10 +210,7 @@ mod tests {
                 value
             };
             let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
-            assert!(
-                (difference - by_input[k]).abs() < 1e-6 * (1.0 + difference.abs()),
-                "input {k}"
-            );
+            assert!((difference - expected).abs() < 1e-6 * (1.0 + difference.abs()), "input {k}");
         }
     }
 

@@ -71,6 +71,7 @@ impl<T: Real> GradientPiece<T> {
 
     /// Adds `scale` times the gradient of Σ_{rows, directions, outputs} residual² by one member's parameters, over the
     /// transitions whose push numbers are given; returns that sum.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn add(
         &mut self,
         model: &DynamicsModel<T>,

@@ -47,7 +47,7 @@ dispatched! {
             let g = if g < -f.clip { -f.clip } else { g };
             *m = I::fma(f.beta_1, *m - g, g);
             *v = I::fma(f.beta_2, *v - g * g, g * g);
-            *p = *p - f.rate * *m / ((*v).sqrt() * f.second_scale + f.epsilon);
+            *p -= f.rate * *m / ((*v).sqrt() * f.second_scale + f.epsilon);
         }
     }
 }
