@@ -1,9 +1,14 @@
 //! DDPPO in Rust. Read downwards: `train` (the loop) → `algo` (the algorithm) → `model`, `agent` → `nn` (arithmetic).
 
+pub mod agent;
+pub mod algo;
 pub mod config;
 pub mod env;
+pub mod model;
 pub mod nn;
+pub mod replay;
 pub mod report;
 pub mod rng;
 pub mod run;
 pub mod suggest;
+pub mod train;

@@ -18,6 +18,9 @@ const STATE: u32 = mjtState::mjSTATE_INTEGRATION as u32;
 /// `mjtLogLevel` of an error; lower levels are warnings and information.
 const LOG_ERROR: i32 = 3;
 
+/// Length at which mujoco-rs cuts the messages of MuJoCo's compiler.
+const MESSAGE_LEN: usize = 99;
+
 type LogHandler = unsafe extern "C-unwind" fn(*const mjLogMessage);
 
 // mujoco-rs declares these `extern "C"`, through which nothing may unwind.
@@ -83,8 +86,25 @@ fn compiled(result: Result<MjModel, MjModelError>) -> Result<Arc<MjModel>, Strin
             MjModelError::LoadFailed(text) => text,
             other => other.to_string(),
         };
-        text.split_whitespace().collect::<Vec<_>>().join(" ")
+        one_line(&text)
     })
+}
+
+/// MuJoCo's message on one line; that of its XML parser, cut off in the middle and full of codes, made readable.
+fn one_line(text: &str) -> String {
+    let after = |mark: &str| text.split_once(mark).map(|(_, rest)| rest);
+    let word = |rest: &str| {
+        rest.split([' ', ':']).next().unwrap_or_default().to_lowercase().replace('_', " ")
+    };
+    match (after("Error=XML_ERROR_"), after("Line number=")) {
+        (Some(kind), Some(line)) => {
+            format!("line {}: not well-formed XML ({})", word(line), word(kind))
+        }
+        _ => {
+            let cut = if text.len() >= MESSAGE_LEN { "…" } else { "" };
+            text.split_whitespace().collect::<Vec<_>>().join(" ") + cut
+        }
+    }
 }
 
 /// How a step of the physics ended.

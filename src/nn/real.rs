@@ -1,27 +1,188 @@
 //! The float types networks run in: `f32` in production, `f64` where derivatives are checked.
 
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
+
 /// A float type that networks can run in.
-pub trait Real: Copy + Send + Sync + 'static {
+pub trait Real:
+    Copy
+    + Default
+    + PartialOrd
+    + Send
+    + Sync
+    + std::fmt::Debug
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+    + Sum
+    + 'static
+{
+    /// 0.
+    const ZERO: Self;
+    /// 1.
+    const ONE: Self;
     /// Rounds to this type.
     fn from_f64(value: f64) -> Self;
+    /// Rounds to this type.
+    fn from_f32(value: f32) -> Self;
     /// Widens.
     fn to_f64(self) -> f64;
+    /// Rounds to `f32`.
+    fn to_f32(self) -> f32;
+    /// `self·b + c`, rounded once. Slow where the processor has no such instruction; see [`super::isa::Isa::fma`].
+    fn mul_add(self, b: Self, c: Self) -> Self;
+    /// e^self, in straight-line code that vectorises. `f32`: relative error below 2.5e-7, inputs outside
+    /// [−87, 88] are clamped there.
+    fn exp(self) -> Self;
+    /// Natural logarithm.
+    fn ln(self) -> Self;
+    /// ln(1 + self).
+    fn ln_1p(self) -> Self;
+    /// Hyperbolic tangent.
+    fn tanh(self) -> Self;
+    /// Square root.
+    fn sqrt(self) -> Self;
+    /// The larger.
+    fn max(self, other: Self) -> Self;
+    /// The smaller.
+    fn min(self, other: Self) -> Self;
+    /// Neither infinite nor NaN.
+    fn is_finite(self) -> bool;
 }
 
 impl Real for f32 {
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
     fn from_f64(value: f64) -> Self {
         value as f32
+    }
+    fn from_f32(value: f32) -> Self {
+        value
     }
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
+    fn to_f32(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    fn mul_add(self, b: Self, c: Self) -> Self {
+        f32::mul_add(self, b, c)
+    }
+    /// e^x = 2^k·e^r with k = round(x/ln 2) and |r| ≤ ½ ln 2; e^r by its Taylor polynomial of degree 7.
+    #[inline(always)]
+    fn exp(self) -> Self {
+        /// 1.5·2²³: adding it leaves the nearest integer in the low mantissa bits.
+        const ROUND: f32 = 12_582_912.0;
+        // ln 2 in two parts, the first with few mantissa bits, so that k·ln 2 loses nothing.
+        const LN_2_HIGH: f32 = 0.693_359_4;
+        const LN_2_LOW: f32 = -2.121_944_4e-4;
+        let x = self.clamp(-87.0, 88.0);
+        let shifted = x * std::f32::consts::LOG2_E + ROUND;
+        let k = shifted - ROUND;
+        let r = (x - k * LN_2_HIGH) - k * LN_2_LOW;
+        let p = 1.0 / 5040.0;
+        let p = p * r + 1.0 / 720.0;
+        let p = p * r + 1.0 / 120.0;
+        let p = p * r + 1.0 / 24.0;
+        let p = p * r + 1.0 / 6.0;
+        let p = p * r + 0.5;
+        let p = p * r + 1.0;
+        let p = p * r + 1.0;
+        // The low bits of `shifted` hold k; moved to the exponent field they multiply by 2^k.
+        f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
+    }
+    fn ln(self) -> Self {
+        f32::ln(self)
+    }
+    fn ln_1p(self) -> Self {
+        f32::ln_1p(self)
+    }
+    fn tanh(self) -> Self {
+        f32::tanh(self)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        f32::sqrt(self)
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        if self > other { self } else { other }
+    }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        if self < other { self } else { other }
+    }
+    fn is_finite(self) -> bool {
+        f32::is_finite(self)
+    }
 }
 
 impl Real for f64 {
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
     fn from_f64(value: f64) -> Self {
         value
     }
+    fn from_f32(value: f32) -> Self {
+        f64::from(value)
+    }
     fn to_f64(self) -> f64 {
         self
+    }
+    fn to_f32(self) -> f32 {
+        self as f32
+    }
+    #[inline(always)]
+    fn mul_add(self, b: Self, c: Self) -> Self {
+        f64::mul_add(self, b, c)
+    }
+    fn exp(self) -> Self {
+        f64::exp(self)
+    }
+    fn ln(self) -> Self {
+        f64::ln(self)
+    }
+    fn ln_1p(self) -> Self {
+        f64::ln_1p(self)
+    }
+    fn tanh(self) -> Self {
+        f64::tanh(self)
+    }
+    fn sqrt(self) -> Self {
+        f64::sqrt(self)
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        if self > other { self } else { other }
+    }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        if self < other { self } else { other }
+    }
+    fn is_finite(self) -> bool {
+        f64::is_finite(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Real;
+
+    #[test]
+    fn exp_f32_stays_within_its_error_bound() {
+        let mut worst = 0.0_f64;
+        for i in -87_000..88_000 {
+            let x = (i as f32 * 1e-3).max(-87.0);
+            let exact = f64::from(x).exp();
+            worst = worst.max((f64::from(Real::exp(x)) - exact).abs() / exact);
+        }
+        assert!(worst < 2.5e-7, "relative error {worst:e}");
+        assert!(Real::exp(-1000.0_f32) < 1e-37 && Real::exp(1000.0_f32).is_finite());
     }
 }

@@ -138,6 +138,17 @@ pub enum SnapshotError {
     },
 }
 
+impl SnapshotError {
+    /// An entry of the right type whose numbers cannot be right.
+    pub fn invalid(key: &str, expected: &str) -> Self {
+        Self::Mismatch {
+            key: key.to_owned(),
+            expected: expected.to_owned(),
+            found: "something else".to_owned(),
+        }
+    }
+}
+
 /// Everything of a run that changes, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {

@@ -1,0 +1,236 @@
+//! The policy: a tanh-squashed Gaussian, a = scale·tanh(u) + bias with u = μ(s) + σ(s)·η (SPEC section 2).
+
+use crate::nn::{Activation, Adam, Keep, Mlp, Real, Shape, Tape};
+use crate::rng::Rng;
+
+/// Bounds of log σ.
+pub const LOG_SIGMA_RANGE: (f64, f64) = (-20.0, 2.0);
+/// Keeps the logarithm of the tanh correction finite.
+const SQUASH_EPSILON: f64 = 1e-6;
+const HALF_LOG_TAU: f64 = 0.918_938_533_204_672_7;
+
+/// Policy network, its optimiser and the action range.
+#[derive(Clone, Debug)]
+pub struct Policy<T> {
+    /// Input s, output (μ, log σ) before the clamp, `2·action_dim`.
+    pub network: Mlp<T>,
+    /// Moments of the network's parameters.
+    pub adam: Adam<T>,
+    /// Half the action range, `[action_dim]`.
+    pub scale: Vec<T>,
+    /// Middle of the action range, `[action_dim]`.
+    pub bias: Vec<T>,
+}
+
+/// Sampled actions of up to `rows` states, and what their way back needs. Allocated once.
+#[derive(Clone, Debug)]
+pub struct PolicyTape<T> {
+    /// States go into `network.input`, `[rows, observation_dim]`.
+    pub network: Tape<T>,
+    /// η, `[rows, action_dim]`: filled by the caller.
+    pub noise: Vec<T>,
+    /// a, `[rows, action_dim]`.
+    pub actions: Vec<T>,
+    /// log π(a|s) in environment units, `[rows]`.
+    pub log_probs: Vec<T>,
+    /// σ, `[rows, action_dim]`.
+    sigma: Vec<T>,
+    /// tanh(u), `[rows, action_dim]`.
+    squashed: Vec<T>,
+}
+
+impl<T: Real> PolicyTape<T> {
+    /// Buffers for up to `rows` states.
+    pub fn new(policy: &Policy<T>, rows: usize, keep: Keep) -> Self {
+        let numbers = rows * policy.action_dim();
+        Self {
+            network: Tape::new(policy.network.shape(), rows, keep),
+            noise: vec![T::ZERO; numbers],
+            actions: vec![T::ZERO; numbers],
+            log_probs: vec![T::ZERO; rows],
+            sigma: vec![T::ZERO; numbers],
+            squashed: vec![T::ZERO; numbers],
+        }
+    }
+}
+
+impl<T: Real> Policy<T> {
+    /// A policy for actions between `low` and `high`, Xavier-uniform, biases 0.
+    pub fn new(
+        observation_dim: usize,
+        low: &[f64],
+        high: &[f64],
+        hidden: usize,
+        learning_rate: f64,
+        rng: &mut Rng,
+    ) -> Self {
+        let shape = Shape::new(&[observation_dim, hidden, hidden, 2 * low.len()], Activation::Relu);
+        let ranges = || low.iter().zip(high);
+        Self {
+            adam: Adam::new(shape.parameter_len(), learning_rate),
+            network: Mlp::xavier(shape, rng),
+            scale: ranges().map(|(l, h)| T::from_f64((h - l) / 2.0)).collect(),
+            bias: ranges().map(|(l, h)| T::from_f64((h + l) / 2.0)).collect(),
+        }
+    }
+
+    /// |A|.
+    pub fn action_dim(&self) -> usize {
+        self.scale.len()
+    }
+
+    /// Samples actions and their log-probabilities for the first `rows` states of the tape, from its noise.
+    pub fn sample(&self, tape: &mut PolicyTape<T>, rows: usize) {
+        self.network.forward(&mut tape.network, 0..rows);
+        let a = self.action_dim();
+        let (low, high) = (T::from_f64(LOG_SIGMA_RANGE.0), T::from_f64(LOG_SIGMA_RANGE.1));
+        let half = T::from_f64(0.5);
+        for i in 0..rows {
+            let (mean, raw) = tape.network.output.row(i).split_at(a);
+            let mut log_prob = T::ZERO;
+            for d in 0..a {
+                let at = i * a + d;
+                let log_sigma = raw[d].max(low).min(high);
+                let sigma = log_sigma.exp();
+                let eta = tape.noise[at];
+                let t = (mean[d] + sigma * eta).tanh();
+                let slope = self.scale[d] * (T::ONE - t * t);
+                log_prob -= half * eta * eta
+                    + log_sigma
+                    + T::from_f64(HALF_LOG_TAU)
+                    + (slope + T::from_f64(SQUASH_EPSILON)).ln();
+                tape.sigma[at] = sigma;
+                tape.squashed[at] = t;
+                tape.actions[at] = self.scale[d] * t + self.bias[d];
+            }
+            tape.log_probs[i] = log_prob;
+        }
+    }
+
+    /// The way back of [`Policy::sample`]: `action_adjoint` `[rows, action_dim]` and `log_prob_adjoint` `[rows]` are the
+    /// derivatives of a loss by a and log π. Adds to `gradient`; writes `tape.network.input_adjoint` where `to_input`.
+    pub fn backward(
+        &self,
+        tape: &mut PolicyTape<T>,
+        rows: usize,
+        action_adjoint: &[T],
+        log_prob_adjoint: &[T],
+        gradient: &mut [T],
+        to_input: bool,
+    ) {
+        let a = self.action_dim();
+        let (low, high) = (T::from_f64(LOG_SIGMA_RANGE.0), T::from_f64(LOG_SIGMA_RANGE.1));
+        let two = T::from_f64(2.0);
+        for (i, &weight) in log_prob_adjoint.iter().enumerate().take(rows) {
+            let raw = &tape.network.output.row(i)[a..];
+            let adjoint = tape.network.output_adjoint.row_mut(i);
+            for d in 0..a {
+                let at = i * a + d;
+                let t = tape.squashed[at];
+                let slope = self.scale[d] * (T::ONE - t * t);
+                // ∂a/∂u = slope; ∂(−ln(slope + ε))/∂u = 2·t·slope/(slope + ε).
+                let by_u = action_adjoint[at] * slope
+                    + weight * two * t * slope / (slope + T::from_f64(SQUASH_EPSILON));
+                adjoint[d] = by_u;
+                // log σ moves u by σ·η and log π by −1; the clamp cuts it off.
+                let inside = raw[d] >= low && raw[d] <= high;
+                let by_log_sigma = by_u * tape.sigma[at] * tape.noise[at] - weight;
+                adjoint[a + d] = if inside { by_log_sigma } else { T::ZERO };
+            }
+        }
+        self.network.backward(&mut tape.network, 0..rows, Some(gradient), to_input);
+    }
+
+    /// The deterministic action scale·tanh(μ) + bias for the first `rows` states, into `tape.actions`.
+    pub fn act_deterministically(&self, tape: &mut PolicyTape<T>, rows: usize) {
+        self.network.forward(&mut tape.network, 0..rows);
+        let a = self.action_dim();
+        for i in 0..rows {
+            for d in 0..a {
+                tape.actions[i * a + d] =
+                    self.scale[d] * tape.network.output.row(i)[d].tanh() + self.bias[d];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backward_equals_central_differences() {
+        let mut rng = Rng::new(0, "policy");
+        let mut policy = Policy::<f64>::new(3, &[-3.0, -0.4], &[3.0, 0.6], 16, 1e-3, &mut rng);
+        // One log σ beyond the clamp for most states, the other within.
+        policy.network.update(|p, shape| {
+            let last = shape.layers[2].clone();
+            p[last.bias.start + 3] = 2.1;
+        });
+        let rows = 6;
+        let mut tape = PolicyTape::new(&policy, rows, Keep::Slopes);
+        for i in 0..rows {
+            rng.fill_normal(tape.network.input.row_mut(i));
+        }
+        rng.fill_normal(&mut tape.noise);
+        let mut action_weight = vec![0.0; rows * 2];
+        let mut log_weight = vec![0.0; rows];
+        rng.fill_normal(&mut action_weight);
+        rng.fill_normal(&mut log_weight);
+        let loss = |policy: &Policy<f64>, tape: &mut PolicyTape<f64>| {
+            policy.sample(tape, rows);
+            let by_action: f64 = tape.actions.iter().zip(&action_weight).map(|(x, w)| x * w).sum();
+            by_action + tape.log_probs.iter().zip(&log_weight).map(|(x, w)| x * w).sum::<f64>()
+        };
+        loss(&policy, &mut tape);
+        let mut gradient = vec![0.0; policy.network.parameters().len()];
+        policy.backward(&mut tape, rows, &action_weight, &log_weight, &mut gradient, true);
+        let by_input: Vec<f64> =
+            (0..rows).flat_map(|i| tape.network.input_adjoint.row(i).to_vec()).collect();
+        for k in 0..gradient.len() {
+            if policy.network.parameters()[k] == 0.0 && gradient[k] == 0.0 {
+                continue;
+            }
+            let mut at = |h: f64| {
+                let mut moved = policy.clone();
+                moved.network.update(|p, _| p[k] += h);
+                loss(&moved, &mut tape)
+            };
+            let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
+            assert!(
+                (difference - gradient[k]).abs() < 1e-6 * (1.0 + difference.abs()),
+                "parameter {k}"
+            );
+        }
+        for (k, &expected) in by_input.iter().enumerate() {
+            let mut at = |h: f64| {
+                tape.network.input.row_mut(k / 3)[k % 3] += h;
+                let value = loss(&policy, &mut tape);
+                tape.network.input.row_mut(k / 3)[k % 3] -= h;
+                value
+            };
+            let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
+            assert!((difference - expected).abs() < 1e-6 * (1.0 + difference.abs()), "input {k}");
+        }
+    }
+
+    #[test]
+    fn density_integrates_to_one() {
+        // A one-dimensional policy's density over its action range, by the change of variables a → u.
+        let policy = Policy::<f64>::new(1, &[-2.0], &[2.0], 8, 1e-3, &mut Rng::new(1, "density"));
+        let n = 4001;
+        let mut tape = PolicyTape::new(&policy, n, Keep::Values);
+        for i in 0..n {
+            tape.network.input.row_mut(i)[0] = 0.3;
+            tape.noise[i] = -8.0 + 16.0 * i as f64 / (n - 1) as f64;
+        }
+        policy.sample(&mut tape, n);
+        let integral: f64 = (1..n)
+            .map(|i| {
+                let width = tape.actions[i] - tape.actions[i - 1];
+                width * 0.5 * (tape.log_probs[i].exp() + tape.log_probs[i - 1].exp())
+            })
+            .sum();
+        assert!((integral - 1.0).abs() < 1e-3, "{integral}");
+    }
+}

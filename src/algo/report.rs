@@ -1,0 +1,119 @@
+//! What a method tells of its learning after one environment step.
+
+use serde::{Deserialize, Serialize};
+
+use super::adjoint::PolicyReport;
+use crate::agent::CriticReport;
+use crate::model::FitReport;
+use crate::model::rollout::RolloutReport;
+
+/// Learning that cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LearnError {
+    /// A number is NaN or infinite.
+    #[error("{0} is not finite")]
+    NonFinite(&'static str),
+}
+
+/// Everything learned after one environment step.
+#[derive(Clone, Debug, Default)]
+pub struct Learned {
+    /// Where the models were trained.
+    pub models: Option<ModelReport>,
+    /// Where rollouts refilled the model buffer.
+    pub rollout: Option<RolloutReport>,
+    /// Policy updates.
+    pub policy: PolicySums,
+    /// Critic updates.
+    pub critic: CriticSums,
+    /// Wall-clock seconds.
+    pub seconds: Seconds,
+}
+
+/// One training of both models: reports, and the mean holdout error of the elites.
+#[derive(Clone, Debug)]
+pub struct ModelReport {
+    /// M^p.
+    pub prediction: (FitReport, f64),
+    /// M^g, where there is one.
+    pub gradient: Option<(FitReport, f64)>,
+}
+
+/// Wall-clock seconds by phase.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seconds {
+    /// Policy updates.
+    pub policy: f64,
+    /// Critic and temperature updates.
+    pub critic: f64,
+    /// Model training.
+    pub models: f64,
+    /// Imagined rollouts.
+    pub rollout: f64,
+}
+
+/// Sums of [`PolicyReport`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PolicySums {
+    /// Updates.
+    pub updates: u64,
+    /// Of [`PolicyReport::loss`].
+    pub loss: f64,
+    /// Of [`PolicyReport::mean_abs_adjoint`].
+    pub mean_abs_adjoint: f64,
+    /// Of [`PolicyReport::alive`].
+    pub alive: f64,
+}
+
+impl PolicySums {
+    /// Adds one update.
+    pub fn add(&mut self, report: &PolicyReport) {
+        self.merge(&Self {
+            updates: 1,
+            loss: report.loss,
+            mean_abs_adjoint: report.mean_abs_adjoint,
+            alive: report.alive,
+        });
+    }
+
+    /// Adds other sums.
+    pub fn merge(&mut self, other: &Self) {
+        self.updates += other.updates;
+        self.loss += other.loss;
+        self.mean_abs_adjoint += other.mean_abs_adjoint;
+        self.alive += other.alive;
+    }
+}
+
+/// Sums of [`CriticReport`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CriticSums {
+    /// Updates.
+    pub updates: u64,
+    /// Of [`CriticReport::loss`].
+    pub loss: f64,
+    /// Of [`CriticReport::value`].
+    pub value: f64,
+    /// Of [`CriticReport::entropy`].
+    pub entropy: f64,
+}
+
+impl CriticSums {
+    /// Adds one update.
+    pub fn add(&mut self, report: &CriticReport) {
+        self.merge(&Self {
+            updates: 1,
+            loss: report.loss,
+            value: report.value,
+            entropy: report.entropy,
+        });
+    }
+
+    /// Adds other sums.
+    pub fn merge(&mut self, other: &Self) {
+        self.updates += other.updates;
+        self.loss += other.loss;
+        self.value += other.value;
+        self.entropy += other.entropy;
+    }
+}

@@ -1,0 +1,214 @@
+//! An ensemble of probabilistic networks: (s, a) → mean and log-variance of (r, Δs), raw units (SPEC section 1).
+
+use super::grouping::Grouping;
+use super::likelihood::LogVarianceBounds;
+use crate::config::ModelConfig;
+use crate::nn::{Activation, Adam, Keep, Matrix, Mlp, Real, Shape, Tape};
+use crate::replay::Replay;
+use crate::rng::Rng;
+
+/// Deviations under this count as 1.
+const SMALLEST_DEVIATION: f64 = 1e-12;
+
+/// x ↦ (x − mean)/deviation, of a training split.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standardiser<T> {
+    /// `[observation_dim + action_dim]`.
+    pub mean: Vec<T>,
+    /// `[observation_dim + action_dim]`.
+    pub deviation: Vec<T>,
+}
+
+impl<T: Real> Standardiser<T> {
+    /// The identity.
+    pub fn identity(dim: usize) -> Self {
+        Self { mean: vec![T::ZERO; dim], deviation: vec![T::ONE; dim] }
+    }
+
+    /// Mean and (population) deviation of (s, a) over the given rows.
+    pub fn fit(replay: &Replay, rows: &[u32], dim: usize) -> Self {
+        let n = rows.len() as f64;
+        let mut moments = vec![(0.0_f64, 0.0_f64); dim];
+        let each = |row: u32, f: &mut dyn FnMut(usize, f64)| {
+            let t = replay.get(row as usize);
+            for (d, &x) in t.observation.iter().chain(t.action).enumerate() {
+                f(d, f64::from(x));
+            }
+        };
+        for &row in rows {
+            each(row, &mut |d, x| moments[d].0 += x / n);
+        }
+        for &row in rows {
+            let m = &mut moments;
+            each(row, &mut |d, x| m[d].1 += (x - m[d].0) * (x - m[d].0) / n);
+        }
+        let deviation = |variance: f64| {
+            let deviation = variance.sqrt();
+            T::from_f64(if deviation < SMALLEST_DEVIATION { 1.0 } else { deviation })
+        };
+        Self {
+            mean: moments.iter().map(|m| T::from_f64(m.0)).collect(),
+            deviation: moments.iter().map(|m| deviation(m.1)).collect(),
+        }
+    }
+
+    /// Writes the standardised row.
+    #[inline]
+    pub fn apply(&self, x: impl Iterator<Item = T>, out: &mut [T]) {
+        let scale = self.mean.iter().zip(&self.deviation);
+        for ((o, x), (&mean, &deviation)) in out.iter_mut().zip(x).zip(scale) {
+            *o = (x - mean) / deviation;
+        }
+    }
+}
+
+/// One network of the ensemble.
+#[derive(Clone, Debug)]
+pub struct Member<T> {
+    /// Input (s, a) standardised; output the mean, then the raw log-variance, of (r, Δs).
+    pub network: Mlp<T>,
+    /// Moments of the network's parameters.
+    pub adam: Adam<T>,
+}
+
+/// A learned model of the world.
+#[derive(Clone, Debug)]
+pub struct DynamicsModel<T> {
+    /// All networks.
+    pub members: Vec<Member<T>>,
+    /// Indices of the members in use, lowest holdout error first. Empty before the first training.
+    pub elites: Vec<u32>,
+    /// Of the last training's split.
+    pub standardiser: Standardiser<T>,
+    /// Bounds of the predicted log-variance.
+    pub bounds: LogVarianceBounds,
+    observation_dim: usize,
+    action_dim: usize,
+}
+
+/// Buffers to run up to `rows` rows through the ensemble, each through one member.
+#[derive(Clone, Debug)]
+pub struct StepTape<T> {
+    tape: Tape<T>,
+    grouping: Grouping,
+}
+
+impl<T: Real> StepTape<T> {
+    /// Buffers for one model's minibatches.
+    pub fn new(model: &DynamicsModel<T>, rows: usize, keep: Keep) -> Self {
+        Self {
+            tape: Tape::new(model.shape(), rows, keep),
+            grouping: Grouping::new(rows, model.members.len()),
+        }
+    }
+
+    /// Mean and raw log-variance of (r, Δs) for minibatch row `i`, `2·(1 + observation_dim)`.
+    #[inline]
+    pub fn output(&self, i: usize) -> &[T] {
+        self.tape.output.row(self.grouping.place(i))
+    }
+
+    /// Where the derivative of a loss by row `i`'s output is to be written.
+    #[inline]
+    pub fn output_adjoint(&mut self, i: usize) -> &mut [T] {
+        self.tape.output_adjoint.row_mut(self.grouping.place(i))
+    }
+
+    /// Derivative by row `i`'s *standardised* input, after [`DynamicsModel::backward_to_input`].
+    #[inline]
+    pub fn input_adjoint(&self, i: usize) -> &[T] {
+        self.tape.input_adjoint.row(self.grouping.place(i))
+    }
+}
+
+impl<T: Real> DynamicsModel<T> {
+    /// Freshly drawn networks.
+    pub fn new(
+        observation_dim: usize,
+        action_dim: usize,
+        config: &ModelConfig,
+        rng: &mut Rng,
+    ) -> Self {
+        let mut sizes = vec![observation_dim + action_dim];
+        sizes.extend(std::iter::repeat_n(config.hidden, config.layers));
+        sizes.push(2 * (1 + observation_dim));
+        let shape = Shape::new(&sizes, Activation::Silu);
+        let members = (0..config.members)
+            .map(|_| Member {
+                network: Mlp::truncated_normal(shape.clone(), rng),
+                adam: Adam::new(shape.parameter_len(), config.learning_rate),
+            })
+            .collect();
+        Self {
+            members,
+            elites: Vec::new(),
+            standardiser: Standardiser::identity(observation_dim + action_dim),
+            bounds: LogVarianceBounds::new(config.min_log_variance, config.max_log_variance),
+            observation_dim,
+            action_dim,
+        }
+    }
+
+    /// Shape of every member.
+    pub fn shape(&self) -> &Shape {
+        self.members[0].network.shape()
+    }
+
+    /// |S|.
+    pub fn observation_dim(&self) -> usize {
+        self.observation_dim
+    }
+
+    /// |A|.
+    pub fn action_dim(&self) -> usize {
+        self.action_dim
+    }
+
+    /// Numbers predicted: r and Δs.
+    pub fn label_dim(&self) -> usize {
+        1 + self.observation_dim
+    }
+
+    /// Draws an elite for each row.
+    pub fn draw_elites(&self, rng: &mut Rng, members: &mut [u32]) {
+        for m in members {
+            *m = self.elites[rng.below(self.elites.len())];
+        }
+    }
+
+    /// Runs each of the first `members.len()` rows (s of `states`, a of `actions` `[rows, action_dim]`) through its member.
+    pub fn forward(
+        &self,
+        step: &mut StepTape<T>,
+        members: &[u32],
+        states: &Matrix<T>,
+        actions: &[T],
+    ) {
+        step.grouping.arrange(members);
+        for (i, action) in actions.chunks_exact(self.action_dim).take(members.len()).enumerate() {
+            let x = states.row(i).iter().chain(action).copied();
+            self.standardiser.apply(x, step.tape.input.row_mut(step.grouping.place(i)));
+        }
+        for (m, rows) in step.grouping.ranges() {
+            self.members[m].network.forward(&mut step.tape, rows);
+        }
+    }
+
+    /// From the output adjoints of the rows of the last [`DynamicsModel::forward`] to their input adjoints.
+    pub fn backward_to_input(&self, step: &mut StepTape<T>) {
+        for (m, rows) in step.grouping.ranges() {
+            self.members[m].network.backward(&mut step.tape, rows, None, true);
+        }
+    }
+
+    /// A sampled step from a row's output: s' = s + μ_Δ + σ_Δ·ε into `next`, and the reward likewise. `noise` is ε of
+    /// (r, Δs).
+    pub fn sample(&self, output: &[T], noise: &[T], state: &[T], next: &mut [T]) -> T {
+        let (mean, raw) = output.split_at(self.label_dim());
+        let draw = |d: usize| mean[d] + self.bounds.deviation(raw[d]) * noise[d];
+        for (d, (n, &s)) in next.iter_mut().zip(state).enumerate() {
+            *n = s + draw(1 + d);
+        }
+        draw(0)
+    }
+}

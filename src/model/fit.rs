@@ -1,0 +1,346 @@
+//! Training an ensemble until its holdout errors stop falling (SPEC section 1).
+
+use rayon::prelude::*;
+
+use super::dynamics::{DynamicsModel, Member, Standardiser};
+use super::gradient_loss::{GradientLoss, GradientPiece};
+use crate::config::ModelConfig;
+use crate::nn::{Keep, Real, Tape, activation};
+use crate::replay::Replay;
+use crate::rng::Rng;
+
+/// Rows of a minibatch that one piece of work takes; the pieces do not depend on the number of threads.
+const ROWS_PER_PIECE: usize = 128;
+
+/// What a training came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FitReport {
+    /// Epochs run.
+    pub epochs: u64,
+    /// Every member's holdout mean-squared error on (r, Δs) after the last epoch.
+    pub holdout_errors: Vec<f64>,
+    /// Mean over the last epoch of Σ_members mean_{batch,dim} NLL.
+    pub nll: f64,
+    /// Mean of R over the last epoch, where it was part of the loss.
+    pub gradient_loss: Option<f64>,
+}
+
+impl FitReport {
+    /// Mean holdout error of the `elites` best members.
+    pub fn elite_error(&self, elites: &[u32]) -> f64 {
+        elites.iter().map(|&m| self.holdout_errors[m as usize]).sum::<f64>() / elites.len() as f64
+    }
+}
+
+/// One part of one member's minibatch.
+#[derive(Debug)]
+struct Piece<T> {
+    member: usize,
+    part: usize,
+    rng: Rng,
+    tape: Tape<T>,
+    label: Vec<T>,
+    gradient_loss: Option<GradientPiece<T>>,
+    gradient: Vec<T>,
+    nll: f64,
+    residuals: f64,
+}
+
+/// What each member walks through.
+#[derive(Debug, Default)]
+struct Walk {
+    /// Rows of the training split, in this epoch's order.
+    rows: Vec<u32>,
+    /// Push numbers of the neighbour window, in this epoch's order.
+    window: Vec<u64>,
+}
+
+/// Buffers of a training, allocated once.
+#[derive(Debug)]
+pub struct FitWorkspace<T> {
+    batch: usize,
+    parts: usize,
+    /// The parts of member 0, then of member 1, …
+    pieces: Vec<Piece<T>>,
+    walks: Vec<Walk>,
+    holdout_tapes: Vec<Tape<T>>,
+}
+
+impl<T: Real> FitWorkspace<T> {
+    /// Buffers for minibatches of `batch` rows; `gradient_loss` is (m, n) where R is part of the loss.
+    pub fn new(
+        model: &DynamicsModel<T>,
+        batch: usize,
+        gradient_loss: Option<(usize, usize)>,
+    ) -> Self {
+        let parts = batch.div_ceil(ROWS_PER_PIECE);
+        let rows = batch.min(ROWS_PER_PIECE);
+        let pieces = (0..model.members.len() * parts)
+            .map(|p| Piece {
+                member: p / parts,
+                part: p % parts,
+                rng: Rng::from_word(0),
+                tape: Tape::new(model.shape(), rows, Keep::Slopes),
+                label: vec![T::ZERO; model.label_dim()],
+                gradient_loss: gradient_loss.map(|(m, n)| GradientPiece::new(model, rows, m, n)),
+                gradient: vec![T::ZERO; model.shape().parameter_len()],
+                nll: 0.0,
+                residuals: 0.0,
+            })
+            .collect();
+        Self {
+            batch,
+            parts,
+            pieces,
+            walks: model.members.iter().map(|_| Walk::default()).collect(),
+            holdout_tapes: model
+                .members
+                .iter()
+                .map(|_| Tape::new(model.shape(), rows, Keep::Values))
+                .collect(),
+        }
+    }
+}
+
+/// Trains all members on all transitions of `replay` until no holdout error falls any more, then picks the elites.
+/// Weights and moments carry over from the training before; split and standardiser are new.
+pub fn fit<T: Real>(
+    model: &mut DynamicsModel<T>,
+    workspace: &mut FitWorkspace<T>,
+    replay: &Replay,
+    gradient_loss: Option<GradientLoss<'_>>,
+    config: &ModelConfig,
+    rng: &mut Rng,
+) -> FitReport {
+    let mut order: Vec<u32> = (0..replay.len() as u32).collect();
+    rng.shuffle(&mut order);
+    let held_out = ((replay.len() as f64 * config.holdout_fraction) as usize).max(1);
+    let (holdout, training) = order.split_at(held_out);
+    model.standardiser = Standardiser::fit(replay, training, model.shape().inputs());
+    for walk in &mut workspace.walks {
+        walk.rows = training.to_vec();
+        walk.window = gradient_loss.map_or_else(Vec::new, |g| g.neighbours.sequences().collect());
+    }
+    let mut best = vec![f64::INFINITY; model.members.len()];
+    let mut report = FitReport {
+        epochs: 0,
+        holdout_errors: Vec::new(),
+        nll: 0.0,
+        gradient_loss: gradient_loss.map(|_| 0.0),
+    };
+    let mut stale = 0;
+    while stale < config.patience_epochs {
+        for walk in &mut workspace.walks {
+            rng.shuffle(&mut walk.rows);
+            rng.shuffle(&mut walk.window);
+        }
+        epoch(model, workspace, replay, gradient_loss, &config.weight_decay, rng, &mut report);
+        report.epochs += 1;
+        report.holdout_errors = holdout_errors(model, workspace, replay, holdout);
+        let mut improved = false;
+        for (best, &error) in best.iter_mut().zip(&report.holdout_errors) {
+            if *best == f64::INFINITY || (*best - error) / *best > config.improvement {
+                *best = error;
+                improved = true;
+            }
+        }
+        stale = if improved { 0 } else { stale + 1 };
+        if report.holdout_errors.iter().any(|e| !e.is_finite()) {
+            break; // The caller reports it; training on cannot repair it.
+        }
+    }
+    let mut ranking: Vec<u32> = (0..model.members.len() as u32).collect();
+    ranking.sort_by(|&a, &b| {
+        let error = |m: u32| report.holdout_errors[m as usize];
+        error(a).total_cmp(&error(b))
+    });
+    ranking.truncate(config.elites);
+    model.elites = ranking;
+    report
+}
+
+/// One pass of every member over the training split.
+fn epoch<T: Real>(
+    model: &mut DynamicsModel<T>,
+    workspace: &mut FitWorkspace<T>,
+    replay: &Replay,
+    gradient_loss: Option<GradientLoss<'_>>,
+    weight_decay: &[f64],
+    rng: &mut Rng,
+    report: &mut FitReport,
+) {
+    let FitWorkspace { batch, parts, pieces, walks, .. } = workspace;
+    let rows = walks[0].rows.len();
+    let (mut nll, mut residuals, mut batches) = (0.0, 0.0, 0.0);
+    for first in (0..rows).step_by(*batch) {
+        let last = rows.min(first + *batch);
+        for piece in pieces.iter_mut() {
+            piece.rng = Rng::from_word(rng.next_u64());
+        }
+        pieces.par_iter_mut().for_each(|piece| {
+            let from = piece.part * ROWS_PER_PIECE;
+            let part = |n: usize| from.min(n)..(from + ROWS_PER_PIECE).min(n);
+            let walk = &walks[piece.member];
+            piece.gradient.fill(T::ZERO);
+            piece.descend_likelihood(
+                model,
+                replay,
+                &walk.rows[first..last][part(last - first)],
+                last - first,
+            );
+            if let Some(g) = gradient_loss {
+                // The window's minibatch starts where the NLL's does, modulo its length, and wraps around.
+                let size = (*batch).min(walk.window.len());
+                piece.descend_gradient_loss(
+                    model,
+                    replay,
+                    g,
+                    &walk.window,
+                    first,
+                    part(size),
+                    size,
+                );
+            }
+        });
+        let groups = pieces.par_chunks_mut(*parts);
+        model.members.par_iter_mut().zip(groups).for_each(|(member, pieces)| {
+            descend(member, pieces, weight_decay);
+        });
+        nll += pieces.iter().map(|p| p.nll).sum::<f64>();
+        residuals += pieces.iter().map(|p| p.residuals).sum::<f64>();
+        batches += 1.0;
+    }
+    report.nll = nll / batches;
+    report.gradient_loss = gradient_loss.map(|_| residuals / batches);
+}
+
+/// Sums a member's pieces in order and takes an Adam step with the layers' weight penalties.
+fn descend<T: Real>(member: &mut Member<T>, pieces: &mut [Piece<T>], weight_decay: &[f64]) {
+    let (sum, rest) = pieces.split_at_mut(1);
+    let gradient = &mut sum[0].gradient;
+    for piece in rest {
+        activation::add_assign(gradient, &piece.gradient);
+    }
+    let Member { network, adam } = member;
+    network.update(|parameters, shape| {
+        let mut step = adam.begin();
+        for (layer, &decay) in shape.layers.iter().zip(weight_decay) {
+            step.apply(parameters, gradient, layer.weight.clone(), decay);
+            step.apply(parameters, gradient, layer.bias.clone(), 0.0);
+        }
+    });
+}
+
+impl<T: Real> Piece<T> {
+    /// Adds the gradient of this part of mean_{batch,dim} NLL.
+    fn descend_likelihood(
+        &mut self,
+        model: &DynamicsModel<T>,
+        replay: &Replay,
+        rows: &[u32],
+        batch: usize,
+    ) {
+        self.nll = 0.0;
+        if rows.is_empty() {
+            return;
+        }
+        let network = &model.members[self.member].network;
+        load_inputs(model, replay, rows, &mut self.tape);
+        network.forward(&mut self.tape, 0..rows.len());
+        let share = 1.0 / (batch * model.label_dim()) as f64;
+        for (i, &row) in rows.iter().enumerate() {
+            load_label(replay, row, &mut self.label);
+            let adjoint = self.tape.output_adjoint.row_mut(i);
+            let output = self.tape.output.row(i);
+            self.nll +=
+                share * model.bounds.loss_row(output, &self.label, T::from_f64(share), adjoint);
+        }
+        network.backward(&mut self.tape, 0..rows.len(), Some(&mut self.gradient), false);
+    }
+
+    /// Adds the gradient of this part of w·R.
+    #[allow(clippy::too_many_arguments)]
+    fn descend_gradient_loss(
+        &mut self,
+        model: &DynamicsModel<T>,
+        replay: &Replay,
+        loss: GradientLoss<'_>,
+        window: &[u64],
+        first: usize,
+        part: std::ops::Range<usize>,
+        batch: usize,
+    ) {
+        let network = &model.members[self.member].network;
+        let numbers = model.members.len() * batch * loss.directions * model.label_dim();
+        let scale = loss.weight / numbers as f64;
+        let mut residuals = 0.0;
+        let from = (first + part.start) % window.len();
+        let to = from + part.len();
+        let stretches =
+            [&window[from..to.min(window.len())], &window[..to.saturating_sub(window.len())]];
+        if let Some(piece) = &mut self.gradient_loss {
+            for stretch in stretches {
+                residuals += piece.add(
+                    model,
+                    network,
+                    (replay, loss.neighbours),
+                    stretch,
+                    scale,
+                    &mut self.rng,
+                    &mut self.gradient,
+                );
+            }
+        }
+        self.residuals = residuals / numbers as f64;
+    }
+}
+
+fn load_inputs<T: Real>(
+    model: &DynamicsModel<T>,
+    replay: &Replay,
+    rows: &[u32],
+    tape: &mut Tape<T>,
+) {
+    for (i, &row) in rows.iter().enumerate() {
+        let t = replay.get(row as usize);
+        let x = t.observation.iter().chain(t.action).map(|&x| T::from_f32(x));
+        model.standardiser.apply(x, tape.input.row_mut(i));
+    }
+}
+
+/// (r, Δs) of a transition.
+fn load_label<T: Real>(replay: &Replay, row: u32, label: &mut [T]) {
+    let t = replay.get(row as usize);
+    label[0] = T::from_f32(t.reward);
+    for (y, (&next, &s)) in label[1..].iter_mut().zip(t.next_observation.iter().zip(t.observation))
+    {
+        *y = T::from_f32(next) - T::from_f32(s);
+    }
+}
+
+/// Every member's mean-squared error over the holdout rows and all outputs.
+fn holdout_errors<T: Real>(
+    model: &DynamicsModel<T>,
+    workspace: &mut FitWorkspace<T>,
+    replay: &Replay,
+    holdout: &[u32],
+) -> Vec<f64> {
+    let members = model.members.par_iter().zip(&mut workspace.holdout_tapes);
+    members
+        .map(|(member, tape)| {
+            let mut label = vec![T::ZERO; model.label_dim()];
+            let mut sum = 0.0;
+            for rows in holdout.chunks(tape.rows()) {
+                load_inputs(model, replay, rows, tape);
+                member.network.forward(tape, 0..rows.len());
+                for (i, &row) in rows.iter().enumerate() {
+                    load_label(replay, row, &mut label);
+                    for (&y, &mean) in label.iter().zip(tape.output.row(i)) {
+                        sum += (mean - y).to_f64() * (mean - y).to_f64();
+                    }
+                }
+            }
+            sum / (holdout.len() * model.label_dim()) as f64
+        })
+        .collect()
+}

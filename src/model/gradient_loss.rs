@@ -1,0 +1,160 @@
+//! The gradient loss R (eq. 9): the mean over members, rows, directions and outputs of (J·v − Δy)², where J is the
+//! Jacobian of the mean head in raw units, v = x_i − x points to a nearest neighbour and Δy = y_i − y.
+//!
+//! With y = (r, s') the identity part of ∂s'/∂s cancels against s_i − s, so residuals are taken on (r, Δs), which the
+//! network predicts; they are the same numbers (facts.md 3.3.1).
+
+use super::dynamics::DynamicsModel;
+use super::neighbours::Neighbours;
+use crate::nn::{Keep, Mlp, Real, Tangent, Tape};
+use crate::replay::{Replay, Transition};
+use crate::rng::Rng;
+
+/// Tangent rows processed at a time: keeps a piece's buffers in the cache whatever n is.
+const TANGENT_ROWS: usize = 256;
+
+/// R's place in a training: its data and weights.
+#[derive(Clone, Copy)]
+pub struct GradientLoss<'a> {
+    /// Neighbour lists of the newest real transitions.
+    pub neighbours: &'a Neighbours,
+    /// w.
+    pub weight: f64,
+    /// m: directions drawn from each row's n at each step.
+    pub directions: usize,
+}
+
+/// Buffers of one piece.
+#[derive(Debug)]
+pub(super) struct GradientPiece<T> {
+    tape: Tape<T>,
+    tangent: Tangent<T>,
+    chunk: usize,
+    /// Which of the n neighbours; the first m are this row's.
+    choice: Vec<usize>,
+    /// Label differences y_i − y, `[chunk·m, label_dim]`.
+    differences: Vec<T>,
+}
+
+/// One row's label y = (r, Δs), one number at a time.
+fn label<T: Real>(t: &Transition<'_>, d: usize) -> T {
+    match d {
+        0 => T::from_f32(t.reward),
+        _ => T::from_f32(t.next_observation[d - 1]) - T::from_f32(t.observation[d - 1]),
+    }
+}
+
+/// Input (s, a), one number at a time.
+fn input<T: Real>(t: &Transition<'_>, d: usize) -> T {
+    match t.observation.get(d) {
+        Some(&x) => T::from_f32(x),
+        None => T::from_f32(t.action[d - t.observation.len()]),
+    }
+}
+
+impl<T: Real> GradientPiece<T> {
+    pub(super) fn new(
+        model: &DynamicsModel<T>,
+        rows: usize,
+        directions: usize,
+        count: usize,
+    ) -> Self {
+        let chunk = (TANGENT_ROWS / directions).clamp(1, rows);
+        Self {
+            tape: Tape::new(model.shape(), chunk, Keep::Curves),
+            tangent: Tangent::new(model.shape(), chunk, directions),
+            chunk,
+            choice: (0..count).collect(),
+            differences: vec![T::ZERO; chunk * directions * model.label_dim()],
+        }
+    }
+
+    /// Adds `scale` times the gradient of Σ_{rows, directions, outputs} residual² by one member's parameters, over the
+    /// transitions whose push numbers are given; returns that sum.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn add(
+        &mut self,
+        model: &DynamicsModel<T>,
+        network: &Mlp<T>,
+        (replay, neighbours): (&Replay, &Neighbours),
+        sequences: &[u64],
+        scale: f64,
+        rng: &mut Rng,
+        gradient: &mut [T],
+    ) -> f64 {
+        let mut sum = 0.0;
+        for rows in sequences.chunks(self.chunk) {
+            for (i, &sequence) in rows.iter().enumerate() {
+                self.load_row(i, model, replay, neighbours, sequence, rng);
+            }
+            sum += self.run(
+                network,
+                model.label_dim(),
+                rows.len(),
+                T::from_f64(2.0 * scale),
+                gradient,
+            );
+        }
+        sum
+    }
+
+    /// Row x, and m directions drawn without replacement from its neighbours.
+    fn load_row(
+        &mut self,
+        i: usize,
+        model: &DynamicsModel<T>,
+        replay: &Replay,
+        neighbours: &Neighbours,
+        sequence: u64,
+        rng: &mut Rng,
+    ) {
+        let (m, labels) = (self.tangent.directions(), model.label_dim());
+        let own = replay.get(replay.row_of(sequence));
+        let inputs = model.shape().inputs();
+        model.standardiser.apply((0..inputs).map(|d| input(&own, d)), self.tape.input.row_mut(i));
+        for k in 0..m {
+            if m < self.choice.len() {
+                let other = k + rng.below(self.choice.len() - k);
+                self.choice.swap(k, other);
+            }
+            let other = replay.get(replay.row_of(neighbours.nth(sequence, self.choice[k])));
+            // dx/d(standardised x) divides by the deviation: J of the raw input is taken through it.
+            let v = self.tangent.input.row_mut(i * m + k);
+            for (d, v) in v.iter_mut().enumerate() {
+                *v = (input::<T>(&other, d) - input(&own, d)) / model.standardiser.deviation[d];
+            }
+            let differences = &mut self.differences[(i * m + k) * labels..][..labels];
+            for (d, y) in differences.iter_mut().enumerate() {
+                *y = label::<T>(&other, d) - label(&own, d);
+            }
+        }
+    }
+
+    fn run(
+        &mut self,
+        network: &Mlp<T>,
+        labels: usize,
+        rows: usize,
+        scale: T,
+        gradient: &mut [T],
+    ) -> f64 {
+        network.forward(&mut self.tape, 0..rows);
+        network.tangent(&self.tape, &mut self.tangent, 0..rows);
+        let mut sum = 0.0;
+        for t in 0..rows * self.tangent.directions() {
+            let mut row = T::ZERO;
+            let product = self.tangent.output.row(t);
+            let adjoint = self.tangent.output_adjoint.row_mut(t);
+            let differences = &self.differences[t * labels..(t + 1) * labels];
+            // The second half of the outputs is the log-variance, which R does not see: its adjoints stay 0.
+            for ((a, &p), &y) in adjoint.iter_mut().zip(product).zip(differences) {
+                let residual = p - y;
+                row += residual * residual;
+                *a = scale * residual;
+            }
+            sum += row.to_f64();
+        }
+        network.tangent_backward(&mut self.tape, &mut self.tangent, 0..rows, gradient);
+        sum
+    }
+}

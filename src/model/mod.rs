@@ -1,0 +1,14 @@
+//! The two learned worlds: the ensemble, how it is trained, its gradient loss, and rollouts through it.
+
+pub mod dynamics;
+pub mod fit;
+pub mod gradient_loss;
+pub mod grouping;
+pub mod likelihood;
+pub mod neighbours;
+pub mod rollout;
+
+pub use dynamics::{DynamicsModel, Standardiser, StepTape};
+pub use fit::{FitReport, FitWorkspace, fit};
+pub use gradient_loss::GradientLoss;
+pub use neighbours::Neighbours;

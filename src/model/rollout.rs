@@ -1,0 +1,175 @@
+//! Branched rollouts: from real states, k steps of the current policy through the prediction model, into the critic's
+//! model buffer. Terminated rows stop (SPEC section 4).
+
+use rayon::prelude::*;
+
+use super::dynamics::{DynamicsModel, StepTape};
+use crate::agent::{Policy, PolicyTape};
+use crate::env::Task;
+use crate::nn::{Keep, Real};
+use crate::replay::{Replay, Transition};
+use crate::rng::Rng;
+
+/// Start states that one piece of work takes.
+const ROWS_PER_PIECE: usize = 256;
+/// Pieces between two passages into the buffer: bounds the memory, and feeds many threads.
+const PIECES_PER_WAVE: usize = 32;
+
+/// What the rollouts of one call came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RolloutReport {
+    /// Imagined transitions stored.
+    pub transitions: u64,
+    /// Mean imagined reward.
+    pub mean_reward: f64,
+    /// Share of the imagined transitions that ended their episode.
+    pub terminated: f64,
+}
+
+/// Buffers of one piece; its imagined transitions wait in `imagined`.
+struct Piece<T> {
+    rng: Rng,
+    policy: PolicyTape<T>,
+    step: StepTape<T>,
+    members: Vec<u32>,
+    noise: Vec<T>,
+    next: Vec<T>,
+    narrow: [Vec<f32>; 3],
+    wide: Vec<f64>,
+    imagined: Replay,
+}
+
+/// Buffers of all rollouts, allocated once.
+pub struct RolloutWorkspace<T> {
+    pieces: Vec<Piece<T>>,
+}
+
+impl<T: Real> RolloutWorkspace<T> {
+    /// Buffers for one policy and model.
+    pub fn new(policy: &Policy<T>, model: &DynamicsModel<T>, longest: usize) -> Self {
+        let (s, a) = (model.observation_dim(), model.action_dim());
+        let piece = |_| Piece {
+            rng: Rng::from_word(0),
+            policy: PolicyTape::new(policy, ROWS_PER_PIECE, Keep::Values),
+            step: StepTape::new(model, ROWS_PER_PIECE, Keep::Values),
+            members: vec![0; ROWS_PER_PIECE],
+            noise: vec![T::ZERO; model.label_dim()],
+            next: vec![T::ZERO; s],
+            narrow: [vec![0.0; s], vec![0.0; a], vec![0.0; s]],
+            wide: vec![0.0; s],
+            imagined: Replay::new(s, a, ROWS_PER_PIECE * longest),
+        };
+        Self { pieces: (0..PIECES_PER_WAVE).map(piece).collect() }
+    }
+}
+
+/// Rolls out `length` steps from `starts` states of `real`, drawn with replacement, into `imagined`.
+#[allow(clippy::too_many_arguments)]
+pub fn rollout<T: Real>(
+    workspace: &mut RolloutWorkspace<T>,
+    policy: &Policy<T>,
+    model: &DynamicsModel<T>,
+    task: &dyn Task,
+    real: &Replay,
+    imagined: &mut Replay,
+    (starts, length): (usize, usize),
+    rng: &mut Rng,
+) -> RolloutReport {
+    let mut report = RolloutReport::default();
+    let (mut rewards, mut ends) = (0.0, 0.0);
+    let wave = PIECES_PER_WAVE * ROWS_PER_PIECE;
+    for first in (0..starts).step_by(wave) {
+        let rows_of =
+            |p: usize| (starts - first).saturating_sub(p * ROWS_PER_PIECE).min(ROWS_PER_PIECE);
+        for piece in &mut workspace.pieces {
+            piece.rng = Rng::from_word(rng.next_u64());
+        }
+        workspace.pieces.par_iter_mut().enumerate().for_each(|(p, piece)| {
+            piece.run(policy, model, task, real, rows_of(p), length);
+        });
+        for piece in &workspace.pieces {
+            for row in 0..piece.imagined.len() {
+                let t = piece.imagined.get(row);
+                report.transitions += 1;
+                rewards += f64::from(t.reward);
+                ends += f64::from(u8::from(t.terminated));
+                imagined.push(t);
+            }
+        }
+    }
+    report.mean_reward = rewards / report.transitions.max(1) as f64;
+    report.terminated = ends / report.transitions.max(1) as f64;
+    report
+}
+
+impl<T: Real> Piece<T> {
+    fn run(
+        &mut self,
+        policy: &Policy<T>,
+        model: &DynamicsModel<T>,
+        task: &dyn Task,
+        real: &Replay,
+        rows: usize,
+        length: usize,
+    ) {
+        self.imagined.clear();
+        for i in 0..rows {
+            let start = real.get(self.rng.below(real.len())).observation;
+            for (x, &s) in self.policy.network.input.row_mut(i).iter_mut().zip(start) {
+                *x = T::from_f32(s);
+            }
+        }
+        let mut alive = rows;
+        for _ in 0..length {
+            if alive == 0 {
+                return;
+            }
+            self.rng.fill_normal(&mut self.policy.noise[..alive * policy.action_dim()]);
+            policy.sample(&mut self.policy, alive);
+            let members = &mut self.members[..alive];
+            model.draw_elites(&mut self.rng, members);
+            model.forward(
+                &mut self.step,
+                members,
+                &self.policy.network.input,
+                &self.policy.actions,
+            );
+            alive = self.store(policy.action_dim(), model, task, alive);
+        }
+    }
+
+    /// Samples the next states, stores the transitions, moves surviving rows up; returns how many survive.
+    fn store(
+        &mut self,
+        action_dim: usize,
+        model: &DynamicsModel<T>,
+        task: &dyn Task,
+        rows: usize,
+    ) -> usize {
+        let mut alive = 0;
+        for i in 0..rows {
+            self.rng.fill_normal(&mut self.noise);
+            let state = self.policy.network.input.row(i);
+            let reward = model.sample(self.step.output(i), &self.noise, state, &mut self.next);
+            let action = &self.policy.actions[i * action_dim..(i + 1) * action_dim];
+            let [s, a, next] = &mut self.narrow;
+            for (to, from) in [(s, state), (a, action), (&mut *next, &self.next)] {
+                to.iter_mut().zip(from).for_each(|(t, f)| *t = f.to_f32());
+            }
+            self.wide.iter_mut().zip(&*next).for_each(|(w, &n)| *w = f64::from(n));
+            let terminated = task.terminated(&self.wide);
+            self.imagined.push(Transition {
+                observation: &self.narrow[0],
+                action: &self.narrow[1],
+                reward: reward.to_f32(),
+                next_observation: &self.narrow[2],
+                terminated,
+            });
+            if !terminated {
+                self.policy.network.input.row_mut(alive).copy_from_slice(&self.next);
+                alive += 1;
+            }
+        }
+        alive
+    }
+}

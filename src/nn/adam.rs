@@ -1,0 +1,134 @@
+//! Adam (Kingma & Ba, 2015), with PyTorch's defaults β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
+
+use super::isa::dispatched;
+use super::real::Real;
+
+const BETA_1: f64 = 0.9;
+const BETA_2: f64 = 0.999;
+const EPSILON: f64 = 1e-8;
+
+/// Moments of one parameter vector.
+#[derive(Clone, Debug)]
+pub struct Adam<T> {
+    /// First moment.
+    pub first: Vec<T>,
+    /// Second moment.
+    pub second: Vec<T>,
+    /// Updates done.
+    pub updates: u64,
+    learning_rate: f64,
+}
+
+/// What is constant during one update.
+#[derive(Clone, Copy)]
+struct Factors<T> {
+    rate: T,
+    second_scale: T,
+    decay: T,
+    clip: T,
+    beta_1: T,
+    beta_2: T,
+    epsilon: T,
+}
+
+dispatched! {
+    /// One Adam step on a stretch of parameters that share a weight penalty.
+    fn step<T, I>(
+        parameters: &mut [T],
+        gradient: &[T],
+        first: &mut [T],
+        second: &mut [T],
+        f: Factors<T>,
+    ) {
+        let moments = first.iter_mut().zip(second);
+        for ((p, &g), (m, v)) in parameters.iter_mut().zip(gradient).zip(moments) {
+            let g = I::fma(f.decay, *p, g);
+            let g = if g > f.clip { f.clip } else { g };
+            let g = if g < -f.clip { -f.clip } else { g };
+            *m = I::fma(f.beta_1, *m - g, g);
+            *v = I::fma(f.beta_2, *v - g * g, g * g);
+            *p -= f.rate * *m / ((*v).sqrt() * f.second_scale + f.epsilon);
+        }
+    }
+}
+
+impl<T: Real> Adam<T> {
+    /// Moments at zero for `len` parameters.
+    pub fn new(len: usize, learning_rate: f64) -> Self {
+        Self { first: vec![T::ZERO; len], second: vec![T::ZERO; len], updates: 0, learning_rate }
+    }
+
+    /// Opens an update: call [`AdamStep::apply`] on every stretch of the parameters once.
+    pub fn begin(&mut self) -> AdamStep<'_, T> {
+        self.updates += 1;
+        AdamStep { clip: f64::INFINITY, adam: self }
+    }
+
+    /// One update of all parameters, gradient entries clipped to ±`clip` first.
+    pub fn update_clipped(&mut self, parameters: &mut [T], gradient: &[T], clip: f64) {
+        let mut step = self.begin();
+        step.clip = clip;
+        let len = parameters.len();
+        step.apply(parameters, gradient, 0..len, 0.0);
+    }
+}
+
+/// One update in progress.
+pub struct AdamStep<'a, T> {
+    adam: &'a mut Adam<T>,
+    clip: f64,
+}
+
+impl<T: Real> AdamStep<'_, T> {
+    /// Moves `parameters[range]` by `gradient[range]` plus the penalty gradient `decay`·parameter.
+    pub fn apply(
+        &mut self,
+        parameters: &mut [T],
+        gradient: &[T],
+        range: std::ops::Range<usize>,
+        decay: f64,
+    ) {
+        let n = self.adam.updates as i32;
+        let factors = Factors {
+            rate: T::from_f64(self.adam.learning_rate / (1.0 - BETA_1.powi(n))),
+            second_scale: T::from_f64((1.0 / (1.0 - BETA_2.powi(n))).sqrt()),
+            decay: T::from_f64(decay),
+            clip: T::from_f64(self.clip),
+            beta_1: T::from_f64(BETA_1),
+            beta_2: T::from_f64(BETA_2),
+            epsilon: T::from_f64(EPSILON),
+        };
+        step(
+            &mut parameters[range.clone()],
+            &gradient[range.clone()],
+            &mut self.adam.first[range.clone()],
+            &mut self.adam.second[range],
+            factors,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_the_published_recursion() {
+        let (mut p, mut m, mut v) = (0.5_f64, 0.0, 0.0);
+        let mut parameters = vec![p];
+        let mut adam = Adam::new(1, 0.1);
+        for t in 1..=50 {
+            let gradient = p.sin() * 3.0;
+            let clipped = (gradient + 0.01 * p).clamp(-1.0, 1.0);
+            m = 0.9 * m + 0.1 * clipped;
+            v = 0.999 * v + 0.001 * clipped * clipped;
+            p -= 0.1 * (m / (1.0 - 0.9_f64.powi(t)))
+                / ((v / (1.0 - 0.999_f64.powi(t))).sqrt() + 1e-8);
+            let mut step = adam.begin();
+            step.clip = 1.0;
+            step.apply(&mut parameters, &[gradient], 0..1, 0.01);
+            assert!((parameters[0] - p).abs() < 1e-12, "update {t}");
+        }
+        assert!(p.abs() < 0.5);
+    }
+}

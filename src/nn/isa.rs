@@ -1,0 +1,104 @@
+//! Instruction sets: every hot loop is written once, in plain Rust, and compiled for several of them. The machine is
+//! asked once which it has, so that a build made anywhere runs at full speed everywhere.
+
+use super::real::Real;
+
+/// How a hot loop rounds `a·b + c` on the instruction set it is compiled for.
+pub(crate) trait Isa {
+    fn fma<T: Real>(a: T, b: T, c: T) -> T;
+}
+
+/// One instruction, one rounding.
+pub(crate) struct Fused;
+impl Isa for Fused {
+    #[inline(always)]
+    fn fma<T: Real>(a: T, b: T, c: T) -> T {
+        a.mul_add(b, c)
+    }
+}
+
+/// Without a fused instruction: `mul_add` would call a slow library routine.
+pub(crate) struct Separate;
+impl Isa for Separate {
+    #[inline(always)]
+    fn fma<T: Real>(a: T, b: T, c: T) -> T {
+        a * b + c
+    }
+}
+
+/// What this processor offers, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub(crate) enum Level {
+    Avx512,
+    Avx2,
+    Baseline,
+}
+
+/// The best level of this processor. Cheap: the standard library remembers the answer.
+#[inline]
+pub(crate) fn level() -> Level {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
+            return Level::Avx512;
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return Level::Avx2;
+        }
+    }
+    Level::Baseline
+}
+
+/// Name of the level in use, for reports.
+pub fn instruction_set() -> &'static str {
+    match level() {
+        Level::Avx512 => "AVX-512",
+        Level::Avx2 => "AVX2",
+        Level::Baseline => "baseline",
+    }
+}
+
+/// The rounding of the baseline build: NEON is part of every aarch64 and has the fused instruction.
+#[cfg(target_arch = "aarch64")]
+pub(crate) type BaselineIsa = Fused;
+#[cfg(not(target_arch = "aarch64"))]
+pub(crate) type BaselineIsa = Separate;
+
+/// Defines a function whose body is compiled once for each instruction set and chosen at run time. In the body,
+/// `I` is the [`Isa`].
+macro_rules! dispatched {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident<$T:ident, $I:ident>($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        $vis fn $name<$T: $crate::nn::Real>($($arg: $ty),*) {
+            #[allow(unused_imports)]
+            use $crate::nn::isa::{BaselineIsa, Fused, Isa, Level, level};
+            #[inline(always)]
+            #[allow(clippy::extra_unused_type_parameters, clippy::too_many_arguments)]
+            fn body<$T: $crate::nn::Real, $I: Isa>($($arg: $ty),*) $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            #[allow(clippy::too_many_arguments)]
+            fn avx2<$T: $crate::nn::Real>($($arg: $ty),*) {
+                body::<$T, Fused>($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
+            #[allow(clippy::too_many_arguments)]
+            fn avx512<$T: $crate::nn::Real>($($arg: $ty),*) {
+                body::<$T, Fused>($($arg),*)
+            }
+            match level() {
+                // SAFETY: `level` saw these features on this processor.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512 => unsafe { avx512::<$T>($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => unsafe { avx2::<$T>($($arg),*) },
+                _ => body::<$T, BaselineIsa>($($arg),*),
+            }
+        }
+    };
+}
+pub(crate) use dispatched;

@@ -1,0 +1,59 @@
+//! A row-major matrix whose rows are padded with zeros to whole panels, so that no inner loop has a remainder.
+
+use std::ops::Range;
+
+use super::gemm::padded;
+use super::real::Real;
+
+/// `[rows, columns]`, row by row, each row followed by zeros up to [`Matrix::stride`].
+#[derive(Clone, Debug, Default)]
+pub struct Matrix<T> {
+    data: Vec<T>,
+    columns: usize,
+    stride: usize,
+}
+
+impl<T: Real> Matrix<T> {
+    /// A matrix of zeros.
+    pub fn zeros(rows: usize, columns: usize) -> Self {
+        let stride = padded(columns);
+        Self { data: vec![T::ZERO; rows * stride], columns, stride }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.data.len() / self.stride.max(1)
+    }
+
+    /// Number of columns, padding not counted.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Distance from one row to the next.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Row `i`, without its padding.
+    #[inline]
+    pub fn row(&self, i: usize) -> &[T] {
+        &self.data[i * self.stride..][..self.columns]
+    }
+
+    /// Row `i`, without its padding, which must stay zero.
+    #[inline]
+    pub fn row_mut(&mut self, i: usize) -> &mut [T] {
+        &mut self.data[i * self.stride..][..self.columns]
+    }
+
+    /// The rows of a range with their padding.
+    pub(crate) fn block(&self, rows: Range<usize>) -> &[T] {
+        &self.data[rows.start * self.stride..rows.end * self.stride]
+    }
+
+    /// The rows of a range with their padding.
+    pub(crate) fn block_mut(&mut self, rows: Range<usize>) -> &mut [T] {
+        &mut self.data[rows.start * self.stride..rows.end * self.stride]
+    }
+}

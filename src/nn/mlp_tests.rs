@@ -1,0 +1,197 @@
+//! Every pass against central differences in f64.
+
+use crate::nn::{Activation, Keep, Mlp, Shape, Tangent, Tape};
+use crate::rng::Rng;
+
+const ROWS: usize = 7;
+const DIRECTIONS: usize = 2;
+
+fn network(activation: Activation, rng: &mut Rng) -> Mlp<f64> {
+    let shape = Shape::new(&[5, 19, 19, 4], activation);
+    let mut network = Mlp::xavier(shape, rng);
+    network.update(|p, shape| {
+        for l in &shape.layers {
+            rng.fill_normal(&mut p[l.bias.start..l.bias.start + l.outputs]);
+        }
+    });
+    network
+}
+
+/// Loss Σ w·output + Σ u·(J·v), with fixed random weights: linear in what the passes produce.
+struct Problem {
+    input: Vec<f64>,
+    directions: Vec<f64>,
+    value_weights: Vec<f64>,
+    tangent_weights: Vec<f64>,
+}
+
+impl Problem {
+    fn new(rng: &mut Rng) -> Self {
+        let mut draw = |n| {
+            let mut x = vec![0.0; n];
+            rng.fill_normal(&mut x);
+            x
+        };
+        Self {
+            input: draw(ROWS * 5),
+            directions: draw(ROWS * DIRECTIONS * 5),
+            value_weights: draw(ROWS * 4),
+            tangent_weights: draw(ROWS * DIRECTIONS * 4),
+        }
+    }
+
+    fn forward(&self, network: &Mlp<f64>, input: &[f64]) -> (Tape<f64>, Tangent<f64>) {
+        let mut tape = Tape::new(network.shape(), ROWS, Keep::Curves);
+        let mut tangent = Tangent::new(network.shape(), ROWS, DIRECTIONS);
+        for (i, x) in input.chunks(5).enumerate() {
+            tape.input.row_mut(i).copy_from_slice(x);
+        }
+        for (i, v) in self.directions.chunks(5).enumerate() {
+            tangent.input.row_mut(i).copy_from_slice(v);
+        }
+        // In two ranges, as the members of an ensemble share a tape.
+        for rows in [0..3, 3..ROWS] {
+            network.forward(&mut tape, rows.clone());
+            if network.shape().activation == Activation::Silu {
+                network.tangent(&tape, &mut tangent, rows);
+            }
+        }
+        (tape, tangent)
+    }
+
+    fn value_loss(&self, network: &Mlp<f64>, input: &[f64]) -> f64 {
+        let (tape, _) = self.forward(network, input);
+        self.value_weights.chunks(4).enumerate().map(|(i, w)| dot(w, tape.output.row(i))).sum()
+    }
+
+    fn tangent_loss(&self, network: &Mlp<f64>) -> f64 {
+        let (_, tangent) = self.forward(network, &self.input);
+        self.tangent_weights.chunks(4).enumerate().map(|(i, u)| dot(u, tangent.output.row(i))).sum()
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+/// Largest difference of `gradient` from central differences of `loss` over the real (unpadded) parameters.
+fn parameter_error(network: &Mlp<f64>, gradient: &[f64], loss: impl Fn(&Mlp<f64>) -> f64) -> f64 {
+    let mut worst = 0.0_f64;
+    let step = 1e-5;
+    let mut moved = network.clone();
+    for (k, (&g, &p)) in gradient.iter().zip(network.parameters()).enumerate() {
+        let padding = p == 0.0; // biases were drawn, so only padding is exactly zero
+        let mut at = |x: f64| {
+            moved.update(|q, _| q[k] = x);
+            loss(&moved)
+        };
+        if !padding {
+            let difference = (at(p + step) - at(p - step)) / (2.0 * step);
+            worst = worst.max((difference - g).abs() / (1.0 + g.abs()));
+        }
+        at(p);
+    }
+    worst
+}
+
+#[test]
+fn backward_equals_central_differences() {
+    for activation in [Activation::Relu, Activation::Silu] {
+        let mut rng = Rng::new(1, "mlp");
+        let network = network(activation, &mut rng);
+        let problem = Problem::new(&mut rng);
+        let (mut tape, _) = problem.forward(&network, &problem.input);
+        let mut gradient = vec![0.0; network.parameters().len()];
+        for (i, w) in problem.value_weights.chunks(4).enumerate() {
+            tape.output_adjoint.row_mut(i).copy_from_slice(w);
+        }
+        network.backward(&mut tape, 0..4, Some(&mut gradient), true);
+        network.backward(&mut tape, 4..ROWS, Some(&mut gradient), true);
+        let error = parameter_error(&network, &gradient, |n| problem.value_loss(n, &problem.input));
+        assert!(error < 1e-8, "{activation:?} parameters: {error:e}");
+        for i in 0..ROWS * 5 {
+            let at = |x: f64| {
+                let mut input = problem.input.clone();
+                input[i] += x;
+                problem.value_loss(&network, &input)
+            };
+            let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+            assert!(
+                (difference - tape.input_adjoint.row(i / 5)[i % 5]).abs() < 1e-8,
+                "{activation:?} input {i}"
+            );
+        }
+        // The same input adjoint without asking for parameters.
+        let kept = tape.input_adjoint.clone();
+        network.backward(&mut tape, 0..ROWS, None, true);
+        assert_eq!(kept.row(5), tape.input_adjoint.row(5));
+    }
+}
+
+#[test]
+fn tangent_equals_central_differences() {
+    let mut rng = Rng::new(2, "mlp");
+    let network = network(Activation::Silu, &mut rng);
+    let problem = Problem::new(&mut rng);
+    let (_, tangent) = problem.forward(&network, &problem.input);
+    for row in 0..ROWS {
+        for k in 0..DIRECTIONS {
+            let t = row * DIRECTIONS + k;
+            let outputs = |h: f64| {
+                let mut input = problem.input.clone();
+                for d in 0..5 {
+                    input[row * 5 + d] += h * problem.directions[t * 5 + d];
+                }
+                problem.forward(&network, &input).0.output.row(row).to_vec()
+            };
+            let (plus, minus) = (outputs(1e-5), outputs(-1e-5));
+            for o in 0..4 {
+                let difference = (plus[o] - minus[o]) / 2e-5;
+                assert!(
+                    (difference - tangent.output.row(t)[o]).abs() < 1e-8,
+                    "row {row} direction {k} output {o}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn tangent_backward_equals_central_differences() {
+    let mut rng = Rng::new(3, "mlp");
+    let network = network(Activation::Silu, &mut rng);
+    let problem = Problem::new(&mut rng);
+    let (mut tape, mut tangent) = problem.forward(&network, &problem.input);
+    for (i, u) in problem.tangent_weights.chunks(4).enumerate() {
+        tangent.output_adjoint.row_mut(i).copy_from_slice(u);
+    }
+    let mut gradient = vec![0.0; network.parameters().len()];
+    network.tangent_backward(&mut tape, &mut tangent, 0..2, &mut gradient);
+    network.tangent_backward(&mut tape, &mut tangent, 2..ROWS, &mut gradient);
+    let error = parameter_error(&network, &gradient, |n| problem.tangent_loss(n));
+    assert!(error < 1e-8, "{error:e}");
+    assert!(
+        gradient.iter().map(|g| g.abs()).fold(0.0, f64::max) > 0.1,
+        "the check must see something"
+    );
+}
+
+#[test]
+fn padding_stays_zero() {
+    let mut rng = Rng::new(4, "mlp");
+    let network = network(Activation::Silu, &mut rng);
+    let problem = Problem::new(&mut rng);
+    let (mut tape, mut tangent) = problem.forward(&network, &problem.input);
+    let mut gradient = vec![0.0; network.parameters().len()];
+    for i in 0..ROWS {
+        tape.output_adjoint.row_mut(i).fill(1.0);
+        for k in 0..DIRECTIONS {
+            tangent.output_adjoint.row_mut(i * DIRECTIONS + k).fill(1.0);
+        }
+    }
+    network.backward(&mut tape, 0..ROWS, Some(&mut gradient), true);
+    network.tangent_backward(&mut tape, &mut tangent, 0..ROWS, &mut gradient);
+    for (g, p) in gradient.iter().zip(network.parameters()) {
+        assert!(*p != 0.0 || *g == 0.0);
+    }
+}

@@ -1,0 +1,153 @@
+//! Forward mode: the product of a network's Jacobian with given directions, and the reverse pass over that product.
+//! This is what makes the gradient loss (eq. 9) affordable: the Jacobian itself is never formed.
+
+use std::ops::Range;
+
+use super::activation;
+use super::gemm::LANES;
+use super::matrix::Matrix;
+use super::mlp::{Mlp, Shape, Tape};
+use super::real::Real;
+
+/// Buffers for tangents of up to `rows` rows with `directions` directions a row. Direction k of row i is row
+/// i·directions + k of every matrix here.
+#[derive(Clone, Debug)]
+pub struct Tangent<T> {
+    /// Directions v, `[rows·directions, inputs]`: filled by the caller.
+    pub input: Matrix<T>,
+    /// J·v, `[rows·directions, outputs]`.
+    pub output: Matrix<T>,
+    /// Derivative of a loss by J·v, `[rows·directions, outputs]`: filled by the caller.
+    pub output_adjoint: Matrix<T>,
+    directions: usize,
+    /// Tangents before and after each nonlinearity.
+    pre: Vec<Matrix<T>>,
+    post: Vec<Matrix<T>>,
+    adjoints: [Matrix<T>; 2],
+    panel: Vec<T>,
+}
+
+impl<T: Real> Tangent<T> {
+    /// Buffers for networks of this shape.
+    pub fn new(shape: &Shape, rows: usize, directions: usize) -> Self {
+        let n = rows * directions;
+        let hidden = &shape.layers[..shape.layers.len() - 1];
+        let buffers = || hidden.iter().map(|l| Matrix::zeros(n, l.outputs)).collect();
+        Self {
+            input: Matrix::zeros(n, shape.inputs()),
+            output: Matrix::zeros(n, shape.outputs()),
+            output_adjoint: Matrix::zeros(n, shape.outputs()),
+            directions,
+            pre: buffers(),
+            post: buffers(),
+            adjoints: [Matrix::zeros(n, shape.hidden()), Matrix::zeros(n, shape.hidden())],
+            panel: vec![T::ZERO; n * LANES],
+        }
+    }
+
+    /// Directions a row.
+    pub fn directions(&self) -> usize {
+        self.directions
+    }
+}
+
+impl<T: Real> Mlp<T> {
+    /// J(x)·v for every direction of the given rows, after a [`Mlp::forward`] over the same rows of `tape`
+    /// (which must keep slopes).
+    pub fn tangent(&self, tape: &Tape<T>, tangent: &mut Tangent<T>, rows: Range<usize>) {
+        let last = self.shape().layers.len() - 1;
+        let m = tangent.directions;
+        let all = rows.start * m..rows.end * m;
+        let Tangent { input, output, pre, post, .. } = tangent;
+        for l in 0..=last {
+            let before = if l == 0 { &*input } else { &post[l - 1] };
+            if l == last {
+                self.product_linear(l, all, before, output);
+                return;
+            }
+            self.product_linear(l, all.clone(), before, &mut pre[l]);
+            let stride = pre[l].stride();
+            let slopes = tape.slopes[l].block(rows.clone()).chunks_exact(stride);
+            let pre = pre[l].block(all.clone()).chunks_exact(stride * m);
+            let post = post[l].block_mut(all.clone()).chunks_exact_mut(stride * m);
+            for ((slope, pre), post) in slopes.zip(pre).zip(post) {
+                for (pre, post) in pre.chunks_exact(stride).zip(post.chunks_exact_mut(stride)) {
+                    activation::tangent_row(slope, pre, post);
+                }
+            }
+        }
+    }
+
+    /// The reverse pass over [`Mlp::tangent`] from `tangent.output_adjoint`: adds to `gradient` the derivative by the
+    /// parameters of a loss on J·v. `tape` must keep curves, since the Jacobian of a row depends on where its
+    /// activations lie: with ż = W·ḣ and ḣ' = f'(z)·ż, adjoints obey ż̄ = f'·ḣ̄' and z̄ = f'·h̄' + f''·Σ ż·ḣ̄'.
+    pub fn tangent_backward(
+        &self,
+        tape: &mut Tape<T>,
+        tangent: &mut Tangent<T>,
+        rows: Range<usize>,
+        gradient: &mut [T],
+    ) {
+        let last = self.shape().layers.len() - 1;
+        let m = tangent.directions;
+        let all = rows.start * m..rows.end * m;
+        let Tangent { input, output_adjoint, pre, post, adjoints: [above, below], panel, .. } =
+            tangent;
+        let Tape {
+            input: x,
+            values,
+            slopes,
+            curves,
+            adjoints: [value_above, value_below],
+            panel: value_panel,
+            ..
+        } = tape;
+        for l in (0..=last).rev() {
+            let source = if l == last { &*output_adjoint } else { &*above };
+            let before = if l == 0 { &*input } else { &post[l - 1] };
+            self.add_weight_gradient(l, all.clone(), before, source, panel, gradient);
+            // The loss does not see the output's value, so the value's adjoint starts below the last map.
+            if l < last {
+                let before = if l == 0 { &*x } else { &values[l - 1] };
+                self.add_weight_gradient(
+                    l,
+                    rows.clone(),
+                    before,
+                    value_above,
+                    value_panel,
+                    gradient,
+                );
+                self.add_bias_gradient(l, rows.clone(), value_above, gradient);
+            }
+            if l == 0 {
+                return;
+            }
+            self.product_transposed(l, all.clone(), source, below);
+            if l < last {
+                self.product_transposed(l, rows.clone(), value_above, value_below);
+                activation::scale(
+                    value_below.block_mut(rows.clone()),
+                    slopes[l - 1].block(rows.clone()),
+                );
+            } else {
+                value_below.block_mut(rows.clone()).fill(T::ZERO);
+            }
+            let stride = below.stride();
+            let slopes = slopes[l - 1].block(rows.clone()).chunks_exact(stride);
+            let curves = curves[l - 1].block(rows.clone()).chunks_exact(stride);
+            let value = value_below.block_mut(rows.clone()).chunks_exact_mut(stride);
+            let pre = pre[l - 1].block(all.clone()).chunks_exact(stride * m);
+            let adjoint = below.block_mut(all.clone()).chunks_exact_mut(stride * m);
+            for ((((slope, curve), value), pre), adjoint) in
+                slopes.zip(curves).zip(value).zip(pre).zip(adjoint)
+            {
+                for (pre, adjoint) in pre.chunks_exact(stride).zip(adjoint.chunks_exact_mut(stride))
+                {
+                    activation::tangent_row_backward(slope, curve, pre, adjoint, value);
+                }
+            }
+            std::mem::swap(above, below);
+            std::mem::swap(value_above, value_below);
+        }
+    }
+}

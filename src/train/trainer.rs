@@ -1,0 +1,218 @@
+//! The loop of SPEC section 4: act, store, learn, evaluate, one environment step at a time.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::evaluation::{Actor, Episode, evaluate};
+use super::summary::{Phases, Summary, model_record, rollout_record};
+use crate::algo::Ddppo;
+use crate::algo::report::LearnError;
+use crate::config::Config;
+use crate::env::{Environment, EnvironmentError, Task};
+use crate::replay::Transition;
+use crate::rng::Rng;
+use crate::run::metrics::Record;
+use crate::run::snapshot::SnapshotError;
+
+/// A run that cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The world refused.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// A saved state does not fit.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Numbers broke.
+    #[error("step {step}: {problem}; the last good checkpoint is kept")]
+    Diverged {
+        /// Environment step.
+        step: u64,
+        /// What broke.
+        problem: String,
+    },
+}
+
+/// The episode being lived.
+pub(super) struct Live {
+    pub(super) environment: Box<dyn Environment>,
+    /// The observation to act on.
+    pub(super) observation: Vec<f64>,
+    /// Steps of this episode.
+    pub(super) length: usize,
+    /// Rewards of this episode.
+    pub(super) score: f64,
+}
+
+/// A run: everything that changes, and the task and configuration that do not.
+pub struct Trainer {
+    pub(super) config: Config,
+    pub(super) task: Arc<dyn Task>,
+    pub(super) algorithm: Ddppo,
+    pub(super) live: Live,
+    pub(super) step: u64,
+    pub(super) summary: Summary,
+    /// Resets of the training world.
+    pub(super) resets: Rng,
+    /// Random actions, and the policy's noise when acting.
+    pub(super) exploration: Rng,
+    /// Resets of the evaluation worlds.
+    pub(super) evaluations: Rng,
+    pub(super) actor: Actor,
+    pub(super) next_observation: Vec<f64>,
+    pub(super) phases: Phases,
+}
+
+/// Buffers that turn a transition into what the replay stores.
+fn narrow(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|&x| x as f32).collect()
+}
+
+impl Trainer {
+    /// A run at step 0, its world reset.
+    ///
+    /// # Errors
+    /// When the world cannot be made.
+    pub fn new(config: Config, task: Arc<dyn Task>) -> Result<Self, TrainError> {
+        let stream = |name: &str| Rng::new(config.seed, name);
+        let mut live = Live {
+            environment: task.make()?,
+            observation: vec![0.0; task.observation_dim()],
+            length: 0,
+            score: 0.0,
+        };
+        let mut resets = stream("environment");
+        live.environment.reset(&mut resets, &mut live.observation);
+        let algorithm = Ddppo::new(&config, Arc::clone(&task));
+        Ok(Self {
+            live,
+            resets,
+            exploration: stream("exploration"),
+            evaluations: stream("evaluation"),
+            step: 0,
+            summary: Summary::default(),
+            actor: Actor::new(&algorithm.policy),
+            next_observation: vec![0.0; task.observation_dim()],
+            phases: Phases::default(),
+            algorithm,
+            config,
+            task,
+        })
+    }
+
+    /// Environment steps done.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// What is learned.
+    pub fn algorithm(&self) -> &Ddppo {
+        &self.algorithm
+    }
+
+    /// One environment step and all learning that follows it. Returns what is to be logged, mostly nothing.
+    ///
+    /// # Errors
+    /// When the world refuses the step, or numbers break.
+    pub fn advance(&mut self) -> Result<Vec<Record>, TrainError> {
+        let started = Instant::now();
+        self.act()?;
+        self.step += 1;
+        self.phases.environment += started.elapsed().as_secs_f64();
+
+        let learned = self.algorithm.learn(self.step).map_err(|error| {
+            let LearnError::NonFinite(_) = error;
+            self.diverged(error.to_string())
+        })?;
+        self.phases.add(&learned);
+        self.summary.policy.merge(&learned.policy);
+        self.summary.critic.merge(&learned.critic);
+
+        let mut records = Vec::new();
+        if let Some(report) = &learned.models {
+            records.push(model_record(self.step, self.algorithm.real.len(), report));
+        }
+        if let Some(report) = &learned.rollout {
+            records.push(rollout_record(self.step, report));
+        }
+        if self.step.is_multiple_of(self.config.training.model_every_steps) {
+            let alpha = self.algorithm.temperature.alpha();
+            records.push(self.summary.take_record(self.step, alpha, &mut self.phases));
+        }
+        if self.step.is_multiple_of(self.config.evaluation.every_steps) {
+            records.push(self.evaluation_record()?);
+        }
+        Ok(records)
+    }
+
+    /// Acts once, stores the transition, and starts a new episode where one ended.
+    fn act(&mut self) -> Result<(), TrainError> {
+        let Live { environment, observation, length, score } = &mut self.live;
+        let action = if self.step < self.config.training.warmup_steps {
+            let ranges = self.task.action_low().iter().zip(self.task.action_high());
+            ranges.map(|(&low, &high)| self.exploration.uniform_in(low, high)).collect()
+        } else {
+            self.actor.explore(&self.algorithm.policy, observation, &mut self.exploration).to_vec()
+        };
+        let next = &mut self.next_observation;
+        let step = environment.step(&action, next)?;
+        let finite = step.reward.is_finite() && next.iter().all(|x| x.is_finite());
+        if !finite && environment.take_warning().is_none() {
+            return Err(self.diverged(
+                "the environment gave an observation or reward that is not finite".to_owned(),
+            ));
+        }
+        // A world that broke and said so ends its episode; the step that broke it is no data.
+        if finite {
+            self.algorithm.real.push(Transition {
+                observation: &narrow(observation),
+                action: &narrow(&action),
+                reward: step.reward as f32,
+                next_observation: &narrow(next),
+                terminated: step.terminated,
+            });
+            *score += step.reward;
+        }
+        *length += 1;
+        std::mem::swap(observation, next);
+        if step.terminated || !finite || *length >= self.task.time_limit() {
+            self.summary.episodes += 1;
+            self.summary.returns += *score;
+            self.summary.lengths += *length as u64;
+            (*length, *score) = (0, 0.0);
+            environment.reset(&mut self.resets, observation);
+        }
+        Ok(())
+    }
+
+    /// Scores the present policy with the deterministic action.
+    fn evaluation_record(&mut self) -> Result<Record, TrainError> {
+        let started = Instant::now();
+        let episodes = self.config.evaluation.episodes;
+        let results =
+            evaluate(&self.algorithm.policy, &*self.task, episodes, &mut self.evaluations)?;
+        let mut record = Record::new("evaluation", self.step);
+        let n = results.len() as f64;
+        let mean = results.iter().map(|e| e.score).sum::<f64>() / n;
+        let variance = results.iter().map(|e| (e.score - mean).powi(2)).sum::<f64>() / n;
+        record.put("return_mean", mean);
+        record.put("return_std", variance.sqrt());
+        record.put_list("returns", &results.iter().map(|e| e.score).collect::<Vec<_>>());
+        record.put("length_mean", results.iter().map(|e| e.length as f64).sum::<f64>() / n);
+        record.put_seconds("evaluation", started.elapsed().as_secs_f64());
+        Ok(record)
+    }
+
+    /// Runs evaluation episodes outside the run's own schedule: the run's state does not change.
+    ///
+    /// # Errors
+    /// When a world cannot be made or refuses a step.
+    pub fn evaluate(&self, episodes: usize, seed: u64) -> Result<Vec<Episode>, TrainError> {
+        let mut rng = Rng::new(seed, "evaluation on demand");
+        Ok(evaluate(&self.algorithm.policy, &*self.task, episodes, &mut rng)?)
+    }
+
+    fn diverged(&self, problem: String) -> TrainError {
+        TrainError::Diverged { step: self.step, problem }
+    }
+}
