@@ -44,7 +44,7 @@ fn state(step: u64) -> Snapshot {
 
 fn info(step: u64, return_mean: f64) -> Info {
     let evaluation = Some(Evaluation { step, return_mean });
-    Info { step, metrics_bytes: 10 * step, evaluation, config: "seed = 0\n".to_owned() }
+    Info { step, metrics_lines: 10 * step, evaluation, config: "seed = 0\n".to_owned() }
 }
 
 fn store(folder: &Folder) -> CheckpointStore {
