@@ -90,7 +90,7 @@ pub fn record(
     world.reset(&mut resets, &mut observation);
     loop {
         let over = filmed.steps >= steps.min(task.time_limit());
-        if filmed.steps % steps_a_frame == 0 || over {
+        if filmed.steps.is_multiple_of(steps_a_frame) || over {
             let mut picture = Picture::new(shot.width, shot.height);
             world.draw(&mut picture)?;
             frames.push(picture);
