@@ -51,13 +51,7 @@ impl Progress {
         } else {
             Display::Lines { last: Instant::now(), step: first_step }
         };
-        Ok(Self {
-            display,
-            latest: [None; SHOWN.len()],
-            first_step,
-            steps,
-            started: Instant::now(),
-        })
+        Ok(Self { display, latest: [None; SHOWN.len()], steps })
     }
 
     /// Shows that `step` is done and what was measured in it.
