@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use ddppo::run::Record;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::thousands;
 
@@ -42,8 +42,15 @@ impl Progress {
             Display::Nothing
         } else if std::io::stderr().is_terminal() {
             let style = ProgressStyle::with_template(
-                "{bar:30.cyan/blue} {human_pos}/{human_len} steps  {msg}  {per_sec}  {eta} left",
-            )?;
+                "{bar:30.cyan/blue} {human_pos}/{human_len} steps  {msg}  {speed}  {eta} left",
+            )?
+            .with_key(
+                "speed",
+                |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    // A line that cannot be drawn is no reason to stop.
+                    let _ = write!(out, "{:.1} steps/s", state.per_sec());
+                },
+            );
             let bar = ProgressBar::new(steps).with_style(style).with_position(first_step);
             bar.reset_eta();
             bar.enable_steady_tick(Duration::from_millis(500));
