@@ -172,6 +172,7 @@ fn every_flipped_byte_and_every_cut_is_noticed() {
         check_damaged(&folder, &file, shared, &format!("{} removed", file.display()));
         fs::write(&file, &good).unwrap();
     }
+    println!("{cases} flips and cuts");
     assert!(cases > 1500, "{cases} cases");
     assert_eq!(self::store(&folder).load_newest().unwrap().info.step, 2, "all is whole again");
 }
@@ -310,6 +311,10 @@ fn whatever_operation_fails_the_old_or_the_new_state_loads() {
         }
         fail_at += 1;
     }
+    println!(
+        "{fail_at} operations failed: old state {} times, new state {} times",
+        outcomes[0], outcomes[1]
+    );
     assert!(fail_at >= 12, "{fail_at} operations were made to fail");
     assert!(
         outcomes[0] > 5 && outcomes[1] > 1,

@@ -148,12 +148,22 @@ impl Drop for Place {
     }
 }
 
-/// `train` on the point mass with small networks.
-pub fn small_run<'a>(out: &'a str, steps: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let mut arguments = vec!["train", "PointMass", "--quiet", "--out", out, "--steps", steps];
+/// `train` with small networks.
+pub fn small_run_on<'a>(
+    task: &'a str,
+    out: &'a str,
+    steps: &'a str,
+    more: &[&'a str],
+) -> Vec<&'a str> {
+    let mut arguments = vec!["train", task, "--quiet", "--out", out, "--steps", steps];
     for setting in SMALL.split_whitespace() {
         arguments.extend(["--set", setting]);
     }
     arguments.extend(more);
     arguments
+}
+
+/// `train` on the point mass, the cheapest task, with small networks.
+pub fn small_run<'a>(out: &'a str, steps: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    small_run_on("PointMass", out, steps, more)
 }

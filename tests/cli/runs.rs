@@ -1,9 +1,6 @@
 //! Whole runs through the command line: what they leave behind, and that nothing that interrupts them changes their result.
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
-use std::thread::sleep;
-use std::time::Instant;
 
 use crate::program::{Place, small_run};
 
@@ -98,28 +95,6 @@ fn interrupted_runs_go_on_to_the_bit() {
         assert_eq!(place.metrics(name), place.metrics("whole"), "SIG{name}");
         assert!(place.state(name) == place.state("whole"), "SIG{name}");
     }
-}
-
-#[test]
-fn killed_runs_go_on_to_the_bit() {
-    let place = Place::new("killed");
-    let start = Instant::now();
-    place.succeed(&small_run("whole", STEPS, &[]));
-    let whole = start.elapsed();
-    let mut child = place.spawn(&small_run("run", STEPS, &[]));
-    place.wait_for(&mut child, "run/config.toml");
-    let mut killed = 0;
-    for kill in 0..10 {
-        // From right at the start, before the first checkpoint, to a few saves further on.
-        sleep(whole * (1 + kill) / 25);
-        killed += u32::from(child.kill().signal() == Some(9));
-        child = place.spawn(&["resume", "run", "--quiet"]);
-    }
-    let (status, said) = child.end();
-    assert!(status.success(), "{said}");
-    assert!(killed >= 3, "only {killed} of 10 kills came before the run was over");
-    assert_eq!(place.metrics("run"), place.metrics("whole"));
-    assert!(place.state("run") == place.state("whole"));
 }
 
 #[test]
