@@ -1,1 +1,19 @@
-fn main() {}
+//! Parses the command line, runs one command, prints one clear error.
+
+mod cli;
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match commands::run(cli::Cli::parse()) {
+        Ok(code) => code,
+        Err(error) if commands::reader_went_away(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            commands::exit_code(&error)
+        }
+    }
+}

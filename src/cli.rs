@@ -1,0 +1,131 @@
+//! The command line: subcommands and their flags, nothing else.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Learns to control simulated robots from few steps, through the derivatives of a learned model (DDPPO, ICLR 2022).
+#[derive(Debug, Parser)]
+#[command(name = "ddppo", version, styles = STYLES, after_help = "\
+Examples:
+  ddppo train                              train on InvertedPendulum, a matter of minutes
+  ddppo train Hopper --seed 1              another task and seed
+  ddppo train Hopper --set policy.horizon=3 --set gradient_loss.weight=10
+  ddppo resume runs/Hopper-seed1-1         go on after Ctrl-C or a crash, to the bit
+  ddppo evaluate runs/Hopper-seed1-1       play ten episodes with the trained policy
+  ddppo plot runs/Hopper-* -o hopper.svg   mean and deviation over seeds")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a policy on a task
+    Train(TrainArgs),
+    /// Continue an interrupted run from its newest checkpoint
+    Resume(ResumeArgs),
+    /// Play episodes with the policy of a run
+    Evaluate(EvaluateArgs),
+    /// Draw learning curves of runs
+    Plot(PlotArgs),
+    /// List the tasks that can be trained on
+    Tasks,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ddppo train
+  ddppo train Hopper --seed 1 --steps 15000 --out runs/hopper-1
+  ddppo train Hopper --set gradient_loss.directions_per_row=25
+
+All settings are described in docs/configuration.md. Ctrl-C saves and stops; `ddppo resume RUN` goes on.")]
+pub struct TrainArgs {
+    /// Task, see `ddppo tasks`
+    #[arg(default_value = "InvertedPendulum")]
+    pub task: String,
+    /// Seed of all random streams: equal seeds give equal runs [default: 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
+    pub seed: Option<u64>,
+    /// Environment steps in all [default: the task's preset]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub steps: Option<u64>,
+    /// Folder of the run [default: runs/TASK-seedN-1, or the next free number]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Change a setting of the preset; may be given more than once
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    #[command(flatten)]
+    pub session: SessionArgs,
+}
+
+/// How a process works on a run, whatever the run is.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct SessionArgs {
+    /// Worker threads; their number does not change the result [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Show nothing while training
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ddppo resume runs/Hopper-seed0-1
+  ddppo resume runs/Hopper-seed0-1 --steps 125000     train for longer than was planned")]
+pub struct ResumeArgs {
+    /// Folder of the run
+    pub run: PathBuf,
+    /// Environment steps in all, those already done included [default: as planned]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub steps: Option<u64>,
+    #[command(flatten)]
+    pub session: SessionArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ddppo evaluate runs/Hopper-seed0-1
+  ddppo evaluate runs/Hopper-seed0-1 --best --episodes 100 --seed 7")]
+pub struct EvaluateArgs {
+    /// Folder of the run
+    pub run: PathBuf,
+    /// Episodes to play
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub episodes: u32,
+    /// Seed of the episodes' initial states
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Take the checkpoint with the best evaluation instead of the newest
+    #[arg(long)]
+    pub best: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Runs of one task whose settings differ in nothing but the seed become one curve, with a band of one standard
+deviation around their mean. Each task gets a panel of its own. Without -o, a single run's curve goes into its folder.
+
+Examples:
+  ddppo plot runs/InvertedPendulum-seed0-1
+  ddppo plot runs/* -o curves.png")]
+pub struct PlotArgs {
+    /// Folders of the runs
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Picture to write, .svg or .png [default: curve.svg and curve.png]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}

@@ -1,0 +1,91 @@
+//! What each subcommand does.
+
+mod evaluate;
+mod plot;
+mod progress;
+mod resume;
+mod session;
+mod signals;
+mod tasks;
+mod train;
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use ddppo::config::ConfigError;
+use ddppo::env::EnvironmentError;
+use ddppo::report::PictureError;
+use ddppo::report::curves::CurveError;
+use ddppo::run::directory::DirectoryError;
+
+use crate::cli::{Cli, Command};
+
+/// A mistake of the user that no other error type stands for.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// Runs the command.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Train(args) => train::run(&args),
+        Command::Resume(args) => resume::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Plot(args) => plot::run(&args),
+        Command::Tasks => tasks::run(),
+    }
+}
+
+/// 2 for the user's mistakes, as clap has it; 1 for all else.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(if error.chain().any(is_mistake) { 2 } else { 1 })
+}
+
+/// Whether another command line or configuration would have helped.
+fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref() {
+        return match error {
+            CurveError::Directory(error) => is_mistake(error),
+            CurveError::Metrics(_) => false,
+            CurveError::Empty(_) => true,
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
+            DirectoryError::Config(error) => is_mistake(error),
+            DirectoryError::Storage(_) => false,
+            _ => true,
+        };
+    }
+    error.is::<UsageError>()
+        || matches!(error.downcast_ref(), Some(EnvironmentError::UnknownTask { .. }))
+        || matches!(error.downcast_ref(), Some(PictureError::Extension(_)))
+        || error.downcast_ref().is_some_and(|error| !matches!(error, ConfigError::File { .. }))
+}
+
+/// Whether whoever read our output has closed it, as `head` does: no error.
+pub fn reader_went_away(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
+    })
+}
+
+/// Prints to standard output; an error when nobody reads it, where `println!` would panic.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// A whole number with its thousands apart.
+fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}

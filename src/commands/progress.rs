@@ -1,0 +1,117 @@
+//! What is seen while a run trains: a bar on a terminal, a line now and then elsewhere.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use ddppo::run::Record;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::thousands;
+
+/// Between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(30);
+
+/// The latest of the figures that are shown.
+const SHOWN: [(&str, &str, &str); 3] = [
+    ("evaluation", "return_mean", "return"),
+    ("train", "critic_loss", "critic"),
+    ("train", "policy_loss", "policy"),
+];
+
+enum Display {
+    Bar(ProgressBar),
+    Lines { last: Instant },
+    Nothing,
+}
+
+/// The state of the display.
+pub struct Progress {
+    display: Display,
+    latest: [Option<f64>; SHOWN.len()],
+    first_step: u64,
+    steps: u64,
+    started: Instant,
+}
+
+impl Progress {
+    /// Of a run that goes on from `first_step` to `steps`.
+    pub fn new(quiet: bool, first_step: u64, steps: u64) -> anyhow::Result<Self> {
+        let display = if quiet {
+            Display::Nothing
+        } else if std::io::stderr().is_terminal() {
+            let style = ProgressStyle::with_template(
+                "{bar:30.cyan/blue} {human_pos}/{human_len} steps  {msg}  {per_sec}  {eta} left",
+            )?;
+            let bar = ProgressBar::new(steps).with_style(style).with_position(first_step);
+            bar.reset_eta();
+            bar.enable_steady_tick(Duration::from_millis(500));
+            Display::Bar(bar)
+        } else {
+            Display::Lines { last: Instant::now() }
+        };
+        Ok(Self {
+            display,
+            latest: [None; SHOWN.len()],
+            first_step,
+            steps,
+            started: Instant::now(),
+        })
+    }
+
+    /// Shows that `step` is done and what was measured in it.
+    pub fn update(&mut self, step: u64, records: &[Record]) {
+        for record in records {
+            for ((kind, key, _), latest) in SHOWN.iter().zip(&mut self.latest) {
+                if record.kind == *kind
+                    && let Some(value) = record.get(key)
+                {
+                    *latest = Some(value);
+                }
+            }
+        }
+        let message = self.message();
+        match &mut self.display {
+            Display::Nothing => {}
+            Display::Bar(bar) => {
+                bar.set_position(step);
+                bar.set_message(message);
+            }
+            Display::Lines { last } => {
+                let evaluated = records.iter().any(|record| record.kind == "evaluation");
+                if evaluated || last.elapsed() >= LINE_EVERY {
+                    *last = Instant::now();
+                    let seconds = self.started.elapsed().as_secs_f64();
+                    let speed = (step - self.first_step) as f64 / seconds.max(1e-9);
+                    let left = Duration::from_secs(
+                        (self.steps.saturating_sub(step) as f64 / speed.max(1e-9)) as u64,
+                    );
+                    eprintln!(
+                        "step {}/{}  {message}  {speed:.1} steps/s  {} left",
+                        thousands(step),
+                        thousands(self.steps),
+                        humantime::format_duration(left)
+                    );
+                }
+            }
+        }
+    }
+
+    /// Takes the bar away, so that what follows is read.
+    pub fn finish(&self) {
+        if let Display::Bar(bar) = &self.display {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn message(&self) -> String {
+        let shown = SHOWN.iter().zip(self.latest).filter_map(|((_, _, label), value)| {
+            let value = value?;
+            Some(if value.abs() < 1e5 {
+                format!("{label} {value:.2}")
+            } else {
+                format!("{label} {value:.2e}")
+            })
+        });
+        shown.collect::<Vec<_>>().join("  ")
+    }
+}

@@ -1,0 +1,185 @@
+//! Whole runs through the command line: what they leave behind, and that nothing that interrupts them changes their result.
+
+use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::program::{Place, signal, small_run};
+
+const STEPS: &str = "600";
+
+#[test]
+fn a_run_leaves_everything_that_it_promises() {
+    let place = Place::new("whole");
+    let printed = place.succeed(&small_run("run", STEPS, &["--seed", "3", "--threads", "2"]));
+    for promised in ["run/curve.svg", "run/curve.png", "run/checkpoints/600", "ddppo evaluate run"]
+    {
+        assert!(printed.contains(promised), "{printed}");
+    }
+    for file in [
+        "config.toml",
+        "manifest.json",
+        "metrics.jsonl",
+        "curve.svg",
+        "curve.png",
+        "checkpoints/600/state.safetensors",
+    ] {
+        assert!(fs::metadata(place.file("run").join(file)).unwrap().len() > 0, "{file}");
+    }
+    assert!(fs::read(place.file("run/curve.png")).unwrap().starts_with(b"\x89PNG"));
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(place.file("run/manifest.json")).unwrap()).unwrap();
+    let session = &manifest["sessions"][0];
+    assert_eq!((&manifest["task"], &manifest["seed"]), (&"PointMass".into(), &3.into()));
+    assert_eq!(
+        (&session["threads"], &session["last_step"], &session["outcome"]),
+        (&2.into(), &600.into(), &"finished".into())
+    );
+    assert_eq!(session["mujoco_version"], "3.17.0");
+    for key in ["version", "git_revision", "cpu", "started", "ended"] {
+        assert!(session[key].as_str().is_some_and(|text| !text.is_empty()), "{key}: {session}");
+    }
+
+    let played = place.succeed(&["evaluate", "run", "--episodes", "2", "--seed", "5"]);
+    assert!(
+        played.contains("PointMass, policy after 600 steps") && played.contains("over 2 episodes"),
+        "{played}"
+    );
+    assert_eq!(
+        place.succeed(&["evaluate", "run", "--episodes", "2", "--seed", "5"]),
+        played,
+        "equal seeds, equal episodes"
+    );
+    assert_eq!(place.succeed(&["plot", "run", "-o", "curve.svg"]), "curve.svg\n");
+    assert_eq!(
+        fs::read(place.file("curve.svg")).unwrap(),
+        fs::read(place.file("run/curve.svg")).unwrap()
+    );
+}
+
+#[test]
+fn runs_are_numbered_and_never_overwritten() {
+    let place = Place::new("numbered");
+    let arguments = small_run("x", "60", &["--seed", "1"]);
+    let arguments: Vec<&str> =
+        arguments.into_iter().filter(|argument| !["--out", "x"].contains(argument)).collect();
+    for n in 1..=2 {
+        place.succeed(&arguments);
+        assert!(place.file(&format!("runs/PointMass-seed1-{n}/config.toml")).exists());
+    }
+}
+
+#[test]
+fn equal_seeds_are_equal_runs_at_any_number_of_threads() {
+    let place = Place::new("equal");
+    place.succeed(&small_run("a", "300", &["--threads", "1"]));
+    place.succeed(&small_run("b", "300", &["--threads", "2"]));
+    place.succeed(&small_run("c", "300", &["--threads", "2", "--seed", "1"]));
+    assert_eq!(place.metrics("a"), place.metrics("b"));
+    assert_eq!(place.checkpoint("a", 300), place.checkpoint("b", 300));
+    assert_ne!(place.metrics("a"), place.metrics("c"));
+    assert!(!place.metrics("a").is_empty());
+}
+
+#[test]
+fn interrupted_runs_go_on_to_the_bit() {
+    let place = Place::new("interrupted");
+    place.succeed(&small_run("whole", STEPS, &[]));
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let mut child = place.spawn(&small_run(name, STEPS, &[]));
+        place.wait_for(&mut child, &format!("{name}/checkpoints/100"));
+        signal(&child, name);
+        let status = child.wait().unwrap();
+        // A run that ended before the signal reached it is none the worse for it.
+        assert!(status.code() == Some(code) || status.success(), "{status}");
+        place.succeed(&["resume", name, "--quiet"]);
+        assert_eq!(place.metrics(name), place.metrics("whole"), "SIG{name}");
+        assert_eq!(place.checkpoint(name, 600)[0], place.checkpoint("whole", 600)[0], "SIG{name}");
+    }
+}
+
+#[test]
+fn killed_runs_go_on_to_the_bit() {
+    let place = Place::new("killed");
+    place.succeed(&small_run("whole", STEPS, &[]));
+    let mut child = place.spawn(&small_run("run", STEPS, &[]));
+    place.wait_for(&mut child, "run/config.toml");
+    for kill in 1..=10 {
+        // From right at the start, before the first checkpoint, to a few saves further on.
+        sleep(Duration::from_millis(7 * kill * kill));
+        let _ = child.kill();
+        child.wait().unwrap();
+        child = place.spawn(&["resume", "run", "--quiet"]);
+    }
+    assert!(child.wait().unwrap().success());
+    assert_eq!(place.metrics("run"), place.metrics("whole"));
+    assert_eq!(place.checkpoint("run", 600)[0], place.checkpoint("whole", 600)[0]);
+}
+
+#[test]
+fn longer_runs_are_the_same_as_if_planned_so() {
+    let place = Place::new("longer");
+    place.succeed(&small_run("long", STEPS, &[]));
+    place.succeed(&small_run("short", "250", &[]));
+    place.succeed(&["resume", "short", "--steps", STEPS, "--quiet"]);
+    assert_eq!(place.metrics("short"), place.metrics("long"));
+    assert_eq!(place.checkpoint("short", 600)[0], place.checkpoint("long", 600)[0]);
+    place.succeed(&["resume", "short", "--quiet"]);
+    assert_eq!(
+        place.metrics("short"),
+        place.metrics("long"),
+        "resuming a finished run changes nothing"
+    );
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over() {
+    let place = Place::new("passed-over");
+    place.succeed(&small_run("run", "300", &[]));
+    let (metrics, checkpoint) = (place.metrics("run"), place.checkpoint("run", 300));
+    fs::write(place.file("run/checkpoints/300/state.safetensors"), b"").unwrap();
+    let output = place.run(&["resume", "run", "--quiet"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.success()
+            && text.contains("warning: a newer checkpoint is damaged and passed over"),
+        "{text}"
+    );
+    assert_eq!(place.metrics("run"), metrics);
+    assert_eq!(place.checkpoint("run", 300), checkpoint);
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let place = Place::new("two");
+    let mut child = place.spawn(&small_run("run", "1000000", &[]));
+    place.wait_for(&mut child, "run/checkpoints/100");
+    let message = place.fail(2, &["resume", "run"]);
+    assert!(
+        message.contains(&format!("run is in use by another ddppo (process {})", child.id())),
+        "{message}"
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(place.file("run/run.lock").exists(), "the stale lock is there, and locks nobody out:");
+    let mut child = place.spawn(&["resume", "run", "--quiet"]);
+    place.wait_for(&mut child, "run/checkpoints/200");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_folder_that_vanishes_stops_the_run_with_a_sentence() {
+    let place = Place::new("vanished");
+    let mut command = place.command(&small_run("run", "1000000", &[]));
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    place.wait_for(&mut child, "run/checkpoints/100");
+    fs::rename(place.file("run"), place.file("moved")).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.starts_with("error: stopped at step "), "{text}");
+    assert!(text.ends_with(": no such file or directory\n"), "{text}");
+    // What was saved before is whole.
+    assert!(place.succeed(&["evaluate", "moved", "--episodes", "1"]).contains("mean return"));
+}

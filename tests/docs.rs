@@ -1,0 +1,182 @@
+//! `docs/configuration.md` is written from the configuration's own comments. After a change there, renew it with
+//! `DDPPO_RENEW_DOCS=1 cargo test --test docs`.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use ddppo::config::{Algorithm, Config, tasks_with_presets};
+
+/// A struct or enum of `src/config.rs` with the comments in it.
+struct Item {
+    name: String,
+    doc: String,
+    fields: Vec<Field>,
+}
+
+struct Field {
+    name: String,
+    kind: String,
+    doc: String,
+}
+
+/// Reads the public structs and enums. The file is ours, and plain: one field a line, comments above.
+fn parse(source: &str) -> Vec<Item> {
+    let mut items: Vec<Item> = Vec::new();
+    let mut doc = String::new();
+    let mut inside = false;
+    for line in source.lines() {
+        let text = line.trim();
+        if let Some(comment) = text.strip_prefix("///") {
+            doc = format!("{doc} {}", comment.trim()).trim().to_owned();
+        } else if let Some(head) =
+            text.strip_prefix("pub struct ").or_else(|| text.strip_prefix("pub enum "))
+        {
+            let name = head.trim_end_matches(" {").to_owned();
+            items.push(Item { name, doc: std::mem::take(&mut doc), fields: Vec::new() });
+            inside = true;
+        } else if text == "}" {
+            inside = false;
+            doc.clear();
+        } else if inside && !text.starts_with('#') && !text.is_empty() {
+            let field = text.trim_start_matches("pub ").trim_end_matches(',');
+            let (name, kind) = field.split_once(": ").unwrap_or((field, ""));
+            let fields = &mut items.last_mut().unwrap().fields;
+            fields.push(Field {
+                name: name.to_owned(),
+                kind: kind.to_owned(),
+                doc: std::mem::take(&mut doc),
+            });
+        } else if !text.starts_with('#') {
+            doc.clear();
+        }
+    }
+    items
+}
+
+fn snake_case(name: &str) -> String {
+    let mut out = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.extend(letter.to_lowercase());
+    }
+    out
+}
+
+fn type_in_words(kind: &str, items: &[Item]) -> String {
+    match kind {
+        "u64" | "usize" => "whole number".to_owned(),
+        "f64" => "number".to_owned(),
+        "bool" => "`true` or `false`".to_owned(),
+        "String" => "text".to_owned(),
+        "Vec<f64>" => "list of numbers".to_owned(),
+        other => {
+            let choices = items
+                .iter()
+                .find(|item| item.name == other)
+                .unwrap_or_else(|| panic!("no type {other}"));
+            let names: Vec<String> = choices
+                .fields
+                .iter()
+                .map(|choice| format!("`{}`: {}", snake_case(&choice.name), choice.doc))
+                .collect();
+            names.join(" ")
+        }
+    }
+}
+
+fn value(table: &toml::Table, key: &str) -> toml::Value {
+    key.split('.').fold(toml::Value::Table(table.clone()), |value, part| value[part].clone())
+}
+
+fn configuration() -> String {
+    let items = parse(include_str!("../src/config.rs"));
+    let tasks: Vec<&str> = tasks_with_presets(Algorithm::Ddppo).collect();
+    let presets: Vec<toml::Table> = tasks
+        .iter()
+        .map(|task| Config::preset(Algorithm::Ddppo, task).unwrap().to_toml().parse().unwrap())
+        .collect();
+    let root = items.iter().find(|item| item.name == "Config").unwrap();
+    let mut out = "# Configuration\n\n\
+        Every setting of a run, written from the comments in `src/config.rs` by `tests/docs.rs`.\n\n\
+        A run starts from the preset of its task (`presets/`); `ddppo train TASK --set section.key=value` changes single\n\
+        settings, and the outcome is written into the run's folder as `config.toml`. Values are TOML: `0.5`, `1e-3`,\n\
+        `100_000`, `true`, `[1e-4, 1e-4]`, a bare word for a choice. The default is the same for all tasks unless it says\n\
+        “per task”: those are in the last table. Equations and tables are those of the paper.\n"
+        .to_owned();
+    let mut differing = Vec::new();
+    let mut section = |out: &mut String,
+                       title: &str,
+                       doc: &str,
+                       prefix: &str,
+                       fields: &[&Field]| {
+        let _ = write!(
+            out,
+            "\n## {title}\n\n{doc}\n\n| setting | default | type | meaning |\n|---|---|---|---|\n"
+        );
+        for field in fields {
+            let key = format!("{prefix}{}", field.name);
+            let values: Vec<String> =
+                presets.iter().map(|preset| value(preset, &key).to_string()).collect();
+            let default = if values.iter().all(|value| *value == values[0]) {
+                format!("`{}`", values[0])
+            } else {
+                differing.push((key.clone(), values));
+                "per task".to_owned()
+            };
+            let _ = writeln!(
+                out,
+                "| `{key}` | {default} | {} | {} |",
+                type_in_words(&field.kind, &items),
+                field.doc
+            );
+        }
+    };
+    let is_section = |field: &&Field| field.kind.ends_with("Config");
+    let plain: Vec<&Field> = root.fields.iter().filter(|field| !is_section(field)).collect();
+    section(
+        &mut out,
+        "The run",
+        "What is learned, how long, with which random numbers.",
+        "",
+        &plain,
+    );
+    for field in root.fields.iter().filter(is_section) {
+        let item = items.iter().find(|item| item.name == field.kind).unwrap();
+        let fields: Vec<&Field> = item.fields.iter().collect();
+        section(
+            &mut out,
+            &format!("`[{}]`", field.name),
+            &field.doc,
+            &format!("{}.", field.name),
+            &fields,
+        );
+    }
+    out.push_str("\n## Defaults per task\n\n| setting |");
+    for task in &tasks {
+        let _ = write!(out, " {task} |");
+    }
+    let _ = writeln!(out, "\n|---|{}", "---|".repeat(tasks.len()));
+    for (key, values) in differing.iter().filter(|(key, _)| key != "task") {
+        let _ = writeln!(out, "| `{key}` | {} |", values.join(" | "));
+    }
+    out
+}
+
+#[test]
+fn configuration_is_documented() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let expected = configuration();
+    assert!(!expected.contains("|  |"), "a setting lacks its comment");
+    if std::env::var_os("DDPPO_RENEW_DOCS").is_some() {
+        fs::write(&path, &expected).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    let line = expected.lines().zip(found.lines()).position(|(a, b)| a != b);
+    assert!(
+        found == expected,
+        "docs/configuration.md is out of date (first at line {line:?}): renew it with DDPPO_RENEW_DOCS=1 cargo test --test docs"
+    );
+}
