@@ -10,7 +10,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ddppo::env::{MujocoTask, files, trace, uniform_actions};
+use ddppo::env::{MujocoTask, Task, files, task, trace, uniform_actions};
+use ddppo::rng::Rng;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -52,6 +53,8 @@ struct Replay {
     qvel: f64,
     reward: f64,
     observation: f64,
+    /// Steps a second in Gymnasium, or 0 if not asked for.
+    speed: f64,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +73,47 @@ fn mjcf(name: &str, stock: Option<Margin>) -> String {
             text.replace(ours, theirs)
         },
     )
+}
+
+/// How often a trace is run for its time.
+const REPETITIONS: usize = 5;
+
+/// Whether `docs/parity.md` is to be written.
+fn writing() -> bool {
+    std::env::var_os("DDPPO_WRITE_DOCS").is_some()
+}
+
+/// Steps a second of the fastest run of a trace like the seed's, resets and the drawing of actions included.
+fn steps_per_second(task: &dyn Task, seed: u64) -> f64 {
+    let mut world = task.make().unwrap();
+    let mut policy = uniform_actions(task);
+    let mut observation = vec![0.0; task.observation_dim()];
+    let run = |_| {
+        let mut rng = Rng::new(seed, "speed");
+        world.reset(&mut rng, &mut observation);
+        let start = std::time::Instant::now();
+        for _ in 0..STEPS {
+            let action = policy(&observation, &mut rng);
+            if world.step(&action, &mut observation).unwrap().terminated {
+                world.reset(&mut rng, &mut observation);
+            }
+        }
+        STEPS as f64 / start.elapsed().as_secs_f64()
+    };
+    (0..REPETITIONS).map(run).fold(0.0, f64::max)
+}
+
+/// Our and Gymnasium's steps a second, by task.
+fn speeds(report: &Report) -> String {
+    let mut out = "| task | ddppo | Gymnasium | ratio |\n|---|---|---|---|\n".to_owned();
+    for (name, ..) in TASKS {
+        let task = task(name).unwrap();
+        let ours = steps_per_second(&*task, 0);
+        let rows = report.traces.iter().filter(|row| row.task == name);
+        let theirs = rows.map(|row| row.speed).fold(0.0, f64::max);
+        let _ = writeln!(out, "| {name} | {ours:.0} | {theirs:.0} | {:.1} |", ours / theirs);
+    }
+    out
 }
 
 /// Traces all tasks and has Gymnasium replay them in the Python of `requirements`.
@@ -101,7 +145,12 @@ fn compare(requirements: &str, stock_margins: bool) -> Report {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let request = json!({"traces": traces, "models": models}).to_string();
+    let request = json!({
+        "traces": traces,
+        "models": models,
+        "speed": if writing() { REPETITIONS } else { 0 },
+    })
+    .to_string();
     child.stdin.take().unwrap().write_all(request.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -159,7 +208,7 @@ fn worlds_equal_gymnasium_bit_for_bit() {
         // Seen: 3e-5 at most (Humanoid, whose solver stops after 50 iterations). With the stock margins on both sides, Hopper differs by 5e-3 here.
         assert!(row.early <= 1e-4, "{name}: qpos differs by {} in the first 50 steps", row.early);
     }
-    if std::env::var_os("DDPPO_WRITE_DOCS").is_some() {
+    if writing() {
         write_docs(&stock, &older);
     }
 }
@@ -177,12 +226,15 @@ fn write_docs(stock: &Report, older: &Report) {
          named, and are listed in `tests/python/parity.py`).\n\n{table}\n\
          ## Our halved margins on MuJoCo {mujoco} against the stock ones on MuJoCo {old}\n\n\
          MuJoCo 3.5 and later add the margins of the two geoms of a contact; older ones take the larger. Halving keeps the \
-         older physics, up to rounding in other parts that changed between the versions, which chaos then magnifies.\n\n{older}",
+         older physics, up to rounding in other parts that changed between the versions, which chaos then magnifies.\n\n{older}\n\
+         ## Environment steps a second, one thread\n\n\
+         The fastest of {REPETITIONS} runs of {STEPS} random steps on each side, resets included, in one run of the command above.\n\n{speeds}",
         gymnasium = stock.gymnasium,
         mujoco = stock.mujoco,
         table = table(stock),
         old = older.mujoco,
         older = table(older),
+        speeds = speeds(stock),
     );
     std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/parity.md"), text).unwrap();
 }

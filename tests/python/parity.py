@@ -1,11 +1,13 @@
 """Replays ddppo's traces in Gymnasium and compares them step by step; compares compiled models field by field.
 
-Reads one JSON object on standard input: {"traces": [{"task", "gym", "seed", "trace"}], "models": [{"task", "gym", "mjcf"}]}
-(`trace` a file, `mjcf` a model text) and writes one on standard output: {"traces": [...], "models": [...]}.
+Reads one JSON object on standard input: {"traces": [{"task", "gym", "seed", "trace"}], "models": [{"task", "gym", "mjcf"}],
+"speed": repetitions} (`trace` a file, `mjcf` a model text) and writes one on standard output: {"traces": [...], "models": [...]}.
+With `speed` above 0, each trace is also run that often for its time alone.
 """
 
 import json
 import sys
+import time
 
 import gymnasium
 import mujoco
@@ -72,6 +74,24 @@ def replay(lines, env):
     return dict(steps=steps, episodes=episodes, first=first, terminations=terminations, **worst)
 
 
+def steps_per_second(lines, env, repetitions):
+    """Of the fastest run of a trace's actions, resets included; 0 without repetitions."""
+    todo = [
+        (line["action"] and np.array(line["action"]), np.array(line["qpos"]), np.array(line["qvel"])) for line in lines
+    ]
+    best = float("inf")
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        for action, qpos, qvel in todo:
+            if action is None:
+                mujoco.mj_resetData(env.model, env.data)
+                env.set_state(qpos, qvel)
+            else:
+                env.step(action)
+        best = min(best, time.perf_counter() - start)
+    return sum(action is not None for action, _, _ in todo) / best
+
+
 def main():
     gymnasium.logger.min_level = gymnasium.logger.ERROR  # It would warn that -v4 is not the newest.
     request = json.load(sys.stdin)
@@ -79,8 +99,10 @@ def main():
     for item in request["traces"]:
         env = make(item["gym"])
         with open(item["trace"]) as file:
-            result = replay((json.loads(line) for line in file), env)
-        traces.append(dict(task=item["task"], seed=item["seed"], **result))
+            lines = [json.loads(line) for line in file]
+        result = replay(lines, env)
+        speed = steps_per_second(lines, env, request["speed"])
+        traces.append(dict(task=item["task"], seed=item["seed"], speed=speed, **result))
         env.close()
     models = []
     for item in request["models"]:
