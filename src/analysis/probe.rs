@@ -55,7 +55,7 @@ pub fn probe<T: Real + Element>(
         policy: &policy,
         prediction_model: &prediction_model,
         gradient_model: &gradient_model,
-        gradient_source: objective.gradient_source,
+        gradient_source: config.policy.gradient_source,
         critic: &critic,
         task,
         alpha: objective.alpha,
