@@ -10,7 +10,6 @@ use ddppo::config::{Algorithm, Config, tasks_with_presets};
 /// A struct or enum of `src/config.rs` with the comments in it.
 struct Item {
     name: String,
-    doc: String,
     fields: Vec<Field>,
 }
 
@@ -33,7 +32,8 @@ fn parse(source: &str) -> Vec<Item> {
             text.strip_prefix("pub struct ").or_else(|| text.strip_prefix("pub enum "))
         {
             let name = head.trim_end_matches(" {").to_owned();
-            items.push(Item { name, doc: std::mem::take(&mut doc), fields: Vec::new() });
+            items.push(Item { name, fields: Vec::new() });
+            doc.clear();
             inside = true;
         } else if text == "}" {
             inside = false;
@@ -130,7 +130,7 @@ fn configuration() -> String {
                 out,
                 "| `{key}` | {default} | {} | {} |",
                 type_in_words(&field.kind, &items),
-                field.doc
+                field.doc.replace('|', "\\|")
             );
         }
     };

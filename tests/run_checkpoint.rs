@@ -37,14 +37,14 @@ fn state(step: u64) -> Snapshot {
     let mut snapshot = Snapshot::new();
     snapshot.put("weights", &[3], vec![step as f32, 0.5, f32::NAN]);
     snapshot.put("words", &[4], vec![step, 1, 2, u64::MAX]);
-    snapshot.put_rows("replay", 2, (0..4 * step).map(|i| i as f32).collect());
+    snapshot.put_rows("real/rows", 2, (0..4 * step).map(|i| i as f32).collect());
     snapshot.put_value("episode_step", step % 7);
     snapshot
 }
 
 fn info(step: u64, return_mean: f64) -> Info {
     let evaluation = Some(Evaluation { step, return_mean });
-    Info { step, metrics_bytes: 10 * step, evaluation, config: "seed = 0\n".to_owned() }
+    Info { step, metrics_lines: 10 * step, evaluation, config: "seed = 0\n".to_owned() }
 }
 
 fn store(folder: &Folder) -> CheckpointStore {
@@ -106,7 +106,7 @@ fn a_table_that_changed_is_written_anew() {
     store.save(&info(3, 0.0), &state(3)).unwrap();
     let mut changed = state(4);
     changed.rows = Snapshot::new().rows;
-    changed.put_rows("replay", 2, vec![9.0_f32; 16]);
+    changed.put_rows("real/rows", 2, vec![9.0_f32; 16]);
     store.save(&info(4, 0.0), &changed).unwrap();
     assert!(same(&self::store(&folder).load_newest().unwrap().snapshot, &changed));
 }

@@ -6,6 +6,7 @@ use anyhow::Context;
 use ddppo::run::directory::read_config;
 use ddppo::train::Trainer;
 
+use super::thousands;
 use crate::cli::EvaluateArgs;
 
 /// Plays episodes with a saved policy and prints their returns. The run is only read.
@@ -18,19 +19,25 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
         eprintln!("warning: a checkpoint is damaged and passed over: {damage}");
     }
     let name = config.task.clone();
-    let mut trainer = Trainer::restore(config, task, loaded.snapshot)
+    let trainer = Trainer::restore(config, task, loaded.snapshot)
         .with_context(|| format!("{} cannot be used", loaded.path.display()))?;
-    let returns = trainer.evaluate(args.episodes as usize, args.seed)?;
+    let episodes = trainer.evaluate(args.episodes as usize, args.seed)?;
 
-    let mut out = format!("{name}, policy after {} steps\n", super::thousands(loaded.info.step));
-    for (i, value) in returns.iter().enumerate() {
-        out += &format!("episode {:>4}  return {value:>10.2}\n", i + 1);
+    let mut out = format!("{name}, policy after {} steps\n", thousands(loaded.info.step));
+    for (i, episode) in episodes.iter().enumerate() {
+        out += &format!(
+            "episode {:>4}  return {:>10.2}  steps {:>5}\n",
+            i + 1,
+            episode.score,
+            episode.length
+        );
     }
-    let n = returns.len() as f64;
-    let mean = returns.iter().sum::<f64>() / n;
-    let deviation = (returns.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt();
-    let episodes = if returns.len() == 1 { "episode" } else { "episodes" };
-    out += &format!("mean return {mean:.2} ± {deviation:.2} over {} {episodes}\n", returns.len());
+    let n = episodes.len() as f64;
+    let mean = episodes.iter().map(|episode| episode.score).sum::<f64>() / n;
+    let variance = episodes.iter().map(|episode| (episode.score - mean).powi(2)).sum::<f64>() / n;
+    let noun = if episodes.len() == 1 { "episode" } else { "episodes" };
+    out +=
+        &format!("mean return {mean:.2} ± {:.2} over {} {noun}\n", variance.sqrt(), episodes.len());
     super::print(&out)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -133,16 +133,16 @@ impl Session {
 
     fn prepare(&self, start: Start) -> anyhow::Result<Work> {
         let (config, task) = (self.config.clone(), Arc::clone(&self.task));
-        let (trainer, evaluation, bytes) = match start {
+        let (trainer, evaluation, lines) = match start {
             Start::New => (Trainer::new(config, task)?, None, 0),
             Start::From(loaded) => {
                 let Loaded { path, info, snapshot, .. } = *loaded;
                 let trainer = Trainer::restore(config, task, snapshot)
                     .with_context(|| format!("{} cannot be used", path.display()))?;
-                (trainer, info.evaluation, info.metrics_bytes)
+                (trainer, info.evaluation, info.metrics_lines)
             }
         };
-        let log = MetricsLog::open(&self.directory.metrics_path(), bytes)?;
+        let log = MetricsLog::open(&self.directory.metrics_path(), lines)?;
         Ok(Work { trainer, log, evaluation })
     }
 
@@ -179,7 +179,7 @@ impl Session {
     fn save(&mut self, work: &mut Work) -> anyhow::Result<()> {
         let info = Info {
             step: work.trainer.step(),
-            metrics_bytes: work.log.sync()?,
+            metrics_lines: work.log.sync()?,
             evaluation: work.evaluation,
             config: self.config.identity().to_string(),
         };

@@ -7,16 +7,20 @@
 mod analytic;
 mod builtin;
 mod description;
+mod film;
 mod healthy;
 pub mod jacobian;
 mod mujoco;
+mod picture;
 mod reward;
 mod simulation;
 mod trace;
 mod world;
 
 pub use builtin::{files, names, task};
+pub use film::{FilmError, Filmed, Shot, record};
 pub use mujoco::MujocoTask;
+pub use picture::Picture;
 pub use trace::{TraceError, trace, uniform_actions};
 
 use crate::rng::Rng;
@@ -90,6 +94,10 @@ pub trait Task: Send + Sync {
     fn closed_form_jacobian(&self, _observation: &[f64], _action: &[f64]) -> Option<Vec<f64>> {
         None
     }
+    /// Seconds that a step lasts, for films in real time.
+    fn step_seconds(&self) -> Option<f64> {
+        None
+    }
     /// Where in the observation unit quaternions start: four numbers with three directions to move in.
     fn quaternions(&self) -> &[usize] {
         &[]
@@ -118,6 +126,10 @@ pub trait Environment: Send {
     /// Generalised positions and velocities, for worlds that have them.
     fn positions(&self) -> Option<(Vec<f64>, Vec<f64>)> {
         None
+    }
+    /// Draws the world as it was after its last reset or step.
+    fn draw(&self, _picture: &mut Picture) -> Result<(), EnvironmentError> {
+        Err(EnvironmentError::Unsupported("this world cannot be drawn: only MuJoCo tasks can"))
     }
     /// Something the user should hear of, such as physics that became unstable; told once.
     fn take_warning(&mut self) -> Option<String> {

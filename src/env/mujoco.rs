@@ -275,6 +275,10 @@ impl Task for MujocoTask {
         terms.collect::<Vec<_>>().join(" + ")
     }
 
+    fn step_seconds(&self) -> Option<f64> {
+        Some(self.shared.duration)
+    }
+
     fn quaternions(&self) -> &[usize] {
         &self.shared.quaternions
     }

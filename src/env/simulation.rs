@@ -4,6 +4,7 @@
 //! handler unwinds out of MuJoCo to the call that started it, which then returns an error; nothing is printed and no
 //! log file is left. All `unsafe` code of the environments is in this file.
 
+use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::{Arc, Once};
@@ -30,6 +31,17 @@ unsafe extern "C-unwind" {
     fn mj_deleteData(data: *mut mjData);
     fn mj_step(model: *const mjModel, data: *mut mjData);
     fn mj_forward(model: *const mjModel, data: *mut mjData);
+    fn mj_ray(
+        model: *const mjModel,
+        data: *const mjData,
+        from: *const [f64; 3],
+        direction: *const [f64; 3],
+        groups: *const u8,
+        with_static: bool,
+        excluded_body: c_int,
+        geom: *mut c_int,
+        normal: *mut [f64; 3],
+    ) -> f64;
 }
 
 /// The message of an error raised inside MuJoCo, on its way out.
@@ -117,6 +129,17 @@ pub(super) enum Outcome {
     Unstable,
 }
 
+/// Where a ray met the model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Hit {
+    /// The geom met.
+    pub geom: usize,
+    /// Distance from the origin of the ray, in lengths of its direction.
+    pub distance: f64,
+    /// Unit normal of the surface there.
+    pub normal: [f64; 3],
+}
+
 /// One MuJoCo simulation of a shared model.
 pub(super) struct Simulation {
     data: MjData<Arc<MjModel>>,
@@ -199,6 +222,29 @@ impl Simulation {
         let result = guarded(|| unsafe { function(model, self.data.ffi_mut()) });
         self.broken = result.is_err();
         result
+    }
+
+    /// The first visible geom that a ray from a point meets, in the places of the last step or reset.
+    pub fn cast(&self, from: [f64; 3], direction: [f64; 3]) -> Option<Hit> {
+        let (mut geom, mut normal) = (-1, [0.0; 3]);
+        // SAFETY: model and data belong together and are only read, so that many threads may cast at once; all pointers
+        // are to arrays of the sizes declared; no groups are chosen (null), no body is excluded (-1). The one error that
+        // the function raises is for a direction of no length, which is caught like all others.
+        let distance = guarded(|| unsafe {
+            mj_ray(
+                self.model().ffi(),
+                self.data.ffi(),
+                &from,
+                &direction,
+                std::ptr::null(),
+                true,
+                -1,
+                &mut geom,
+                &mut normal,
+            )
+        });
+        let distance = distance.ok().filter(|&distance| distance >= 0.0)?;
+        Some(Hit { geom: usize::try_from(geom).ok()?, distance, normal })
     }
 
     /// Length of [`Simulation::state`].

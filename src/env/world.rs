@@ -6,7 +6,7 @@ use super::description::Part;
 use super::mujoco::Shared;
 use super::reward::Weighted;
 use super::simulation::{Outcome, Simulation};
-use super::{Environment, EnvironmentError, Step};
+use super::{Environment, EnvironmentError, Picture, Step};
 use crate::rng::Rng;
 
 /// One simulation of a task's model, with what the reward remembers of the last step.
@@ -179,6 +179,11 @@ impl Environment for MujocoWorld {
     fn positions(&self) -> Option<(Vec<f64>, Vec<f64>)> {
         let data = self.simulation.data();
         Some((data.qpos().to_vec(), data.qvel().to_vec()))
+    }
+
+    fn draw(&self, picture: &mut Picture) -> Result<(), EnvironmentError> {
+        super::picture::draw(&self.simulation, picture);
+        Ok(())
     }
 
     fn take_warning(&mut self) -> Option<String> {

@@ -127,6 +127,8 @@ impl<T: Real> GradientPiece<T> {
         let own = replay.get(replay.row_of(sequence));
         let inputs = model.shape().inputs();
         model.standardiser.apply((0..inputs).map(|d| input(&own, d)), self.tape.input.row_mut(i));
+        // Anew for each row: a permutation carried over would be state that no checkpoint holds.
+        self.choice.iter_mut().enumerate().for_each(|(k, choice)| *choice = k);
         for k in 0..m {
             if m < self.choice.len() {
                 let other = k + rng.below(self.choice.len() - k);

@@ -162,7 +162,8 @@ impl CheckpointStore {
             if first_row < total || segments.is_empty() {
                 let bytes = encoding::encode_rows(table, first_row, total - first_row);
                 let crc32 = crc32fast::hash(&bytes);
-                let file = format!("{name}-{first_row}-{total}-{crc32:08x}.safetensors");
+                let flat = name.replace('/', ".");
+                let file = format!("{flat}-{first_row}-{total}-{crc32:08x}.safetensors");
                 replace(&*self.storage, &folder.join(&file), &bytes)?;
                 segments.push(Segment { file, first_row, rows: total - first_row, crc32 });
             }

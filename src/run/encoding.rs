@@ -28,8 +28,9 @@ pub(super) struct Header {
 pub struct Info {
     /// Environment steps done.
     pub step: u64,
-    /// Length of `metrics.jsonl` at that moment: resuming cuts it back to here.
-    pub metrics_bytes: u64,
+    /// Lines of `metrics.jsonl` at that moment: resuming cuts it back to these. (Their length in bytes differs between
+    /// equal runs, with the wall-clock figures in them.)
+    pub metrics_lines: u64,
     /// The last evaluation before it, by which the best checkpoint is chosen.
     pub evaluation: Option<Evaluation>,
     /// The configuration that led to it, as TOML.

@@ -115,13 +115,16 @@ pub enum MetricsError {
         problem: String,
     },
     /// The file lacks what was in it when the checkpoint was saved.
-    #[error("{} has {found} bytes, but had {expected} when the checkpoint was saved: it was cut or replaced", path.display())]
+    #[error(
+        "{} has {found} whole lines, but had {expected} when the checkpoint was saved: it was cut or replaced",
+        path.display()
+    )]
     Cut {
         /// The file.
         path: PathBuf,
-        /// Its length.
+        /// Its lines.
         found: u64,
-        /// Its length at the checkpoint.
+        /// Its lines at the checkpoint.
         expected: u64,
     },
 }
@@ -175,16 +178,16 @@ pub fn read(path: &Path) -> Result<Vec<Line>, MetricsError> {
 pub struct MetricsLog {
     path: PathBuf,
     file: File,
-    bytes: u64,
+    lines: u64,
 }
 
 impl MetricsLog {
-    /// Opens the file with its first `bytes` bytes; what a run wrote after its checkpoint is cut off, to be written again.
+    /// Opens the file with its first `lines` lines; what a run wrote after its checkpoint is cut off, to be written again.
     /// 0 starts it anew.
     ///
     /// # Errors
-    /// When the file is shorter, or not to be opened.
-    pub fn open(path: &Path, bytes: u64) -> Result<Self, MetricsError> {
+    /// When the file has fewer lines, or is not to be opened.
+    pub fn open(path: &Path, lines: u64) -> Result<Self, MetricsError> {
         let mut file = OpenOptions::new()
             .create(true)
             .read(true)
@@ -192,22 +195,24 @@ impl MetricsLog {
             .truncate(false)
             .open(path)
             .map_err(StorageError::of("open", path))?;
-        let found = file.metadata().map_err(StorageError::of("read", path))?.len();
-        let cut = || MetricsError::Cut { path: path.to_owned(), found, expected: bytes };
-        if found < bytes {
-            return Err(cut());
-        }
-        if bytes > 0 {
-            let mut last = [0];
-            file.seek(SeekFrom::Start(bytes - 1)).map_err(StorageError::of("read", path))?;
-            file.read_exact(&mut last).map_err(StorageError::of("read", path))?;
-            if last != *b"\n" {
-                return Err(cut());
-            }
-        }
-        file.set_len(bytes).map_err(StorageError::of("cut", path))?;
-        file.seek(SeekFrom::Start(bytes)).map_err(StorageError::of("write", path))?;
-        Ok(Self { path: path.to_owned(), file, bytes })
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(StorageError::of("read", path))?;
+        let mut ends = bytes
+            .iter()
+            .enumerate()
+            .filter(|&(_, &byte)| byte == b'\n')
+            .map(|(at, _)| at as u64 + 1);
+        let end = match lines {
+            0 => Some(0),
+            lines => usize::try_from(lines - 1).ok().and_then(|before| ends.nth(before)),
+        };
+        let Some(end) = end else {
+            let found = bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
+            return Err(MetricsError::Cut { path: path.to_owned(), found, expected: lines });
+        };
+        file.set_len(end).map_err(StorageError::of("cut", path))?;
+        file.seek(SeekFrom::Start(end)).map_err(StorageError::of("write", path))?;
+        Ok(Self { path: path.to_owned(), file, lines })
     }
 
     /// Appends records, one write each, so that a reader sees whole lines.
@@ -218,18 +223,18 @@ impl MetricsLog {
         for record in records {
             let line = record.to_line() + "\n";
             self.file.write_all(line.as_bytes()).map_err(StorageError::of("write", &self.path))?;
-            self.bytes += line.len() as u64;
+            self.lines += 1;
         }
         Ok(())
     }
 
-    /// Forces everything to the disk; returns the file's length, which a checkpoint stores.
+    /// Forces everything to the disk; returns the number of lines, which a checkpoint stores.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn sync(&mut self) -> Result<u64, StorageError> {
         self.file.sync_data().map_err(StorageError::of("sync", &self.path))?;
-        Ok(self.bytes)
+        Ok(self.lines)
     }
 }
 
@@ -262,5 +267,46 @@ mod tests {
         assert_eq!(number(f64::NEG_INFINITY), Value::from("-inf"));
         assert_eq!(as_number(&Value::from("nan")), None);
         assert_eq!(as_number(&Value::Null), None);
+    }
+
+    #[test]
+    fn lines_read_back_or_say_what_is_wrong() {
+        let line = Line::parse(r#"{"step":3,"kind":"train","loss":"NaN","time":{}}"#).unwrap();
+        assert_eq!((line.step, line.kind.as_str()), (3, "train"));
+        assert!(line.get("loss").unwrap().is_nan());
+        for (text, problem) in [
+            ("", "no JSON object"),
+            ("[]", "no JSON object"),
+            (r#"{"kind":"train"}"#, "`step` is missing"),
+            (r#"{"step":-1,"kind":"train"}"#, "`step` is missing or no whole number"),
+            (r#"{"step":1,"kind":2}"#, "`kind` is missing or no string"),
+        ] {
+            let found = Line::parse(text).unwrap_err();
+            assert!(found.contains(problem), "{text}: {found}");
+        }
+    }
+
+    #[test]
+    fn damaged_lines_give_errors_not_panics() {
+        let mut rng = crate::rng::Rng::new(0, "metrics fuzz");
+        let mut record = Record::new("evaluation", 250);
+        record.put_list("returns", &[f64::NAN, -1e300, 0.5]);
+        record.put_seconds("evaluation", 0.25);
+        let good = record.to_line();
+        let mut accepted = 0;
+        for _ in 0..20_000 {
+            let mut bytes = good.clone().into_bytes();
+            for _ in 0..=rng.below(2) {
+                let at = rng.below(bytes.len());
+                bytes[at] = b"{}[]\":,.0eE-x\\"[rng.below(14)];
+            }
+            // Whatever is accepted can be asked for its numbers.
+            if let Ok(line) = Line::parse(&String::from_utf8_lossy(&bytes)) {
+                accepted += usize::from(
+                    line.values.keys().all(|key| line.get(key).is_none_or(|v| !v.is_nan())),
+                );
+            }
+        }
+        assert!((1000..19_000).contains(&accepted), "{accepted} of 20000 were still records");
     }
 }

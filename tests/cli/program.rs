@@ -6,6 +6,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use ddppo::run::storage::Disk;
+use ddppo::run::{CheckpointStore, Snapshot};
+
 /// Settings that make a whole run a matter of a second: small networks, few updates.
 const SMALL: &str = "training.warmup_steps=50 training.batch_size=16 training.model_every_steps=100 \
     training.min_transitions=50 training.policy_updates_per_step=1 training.critic_updates_per_step=1 \
@@ -77,10 +80,17 @@ impl Place {
         text.lines().map(|line| line.split(",\"time\":").next().unwrap().to_owned()).collect()
     }
 
-    /// All files of a run's checkpoint, in order.
+    /// A checkpoint's own files.
     pub fn checkpoint(&self, run: &str, step: u64) -> Vec<Vec<u8>> {
         let folder = self.path.join(run).join("checkpoints").join(step.to_string());
         ["state.safetensors", "state.json"].map(|name| fs::read(folder.join(name)).unwrap()).into()
+    }
+
+    /// The newest saved state of a run, whatever files it is spread over.
+    pub fn state(&self, run: &str) -> Snapshot {
+        let mut store =
+            CheckpointStore::new(&self.path.join(run).join("checkpoints"), 1, Box::new(Disk));
+        store.load_newest().unwrap().snapshot
     }
 
     /// Waits until a file is there.

@@ -1,0 +1,95 @@
+//! Pictures and films of worlds.
+
+use std::path::PathBuf;
+
+use ddppo::env::{FilmError, Picture, Shot, record, task, uniform_actions};
+use ddppo::rng::Rng;
+
+fn file(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("env_film");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder.join(name)
+}
+
+fn pixel(picture: &Picture, column: usize, row: usize) -> [i32; 3] {
+    let start = 3 * (row * picture.width + column);
+    std::array::from_fn(|channel| i32::from(picture.rgb[start + channel]))
+}
+
+#[test]
+fn a_picture_shows_the_robot_on_its_ground() {
+    let hopper = task("Hopper").unwrap();
+    let mut world = hopper.make().unwrap();
+    world.reset(&mut Rng::new(0, "picture"), &mut [0.0; 11]);
+    let (width, height) = (120, 90);
+    let mut picture = Picture::new(width, height);
+    world.draw(&mut picture).unwrap();
+
+    // The robot stands in the middle column: dark blue links, an orange foot below them, the sky beside them.
+    let column: Vec<[i32; 3]> = (0..height).map(|row| pixel(&picture, width / 2, row)).collect();
+    let link = |[red, _, blue]: [i32; 3]| blue < 170 && blue > red + 10;
+    let foot = |[red, _, blue]: [i32; 3]| red > blue + 60;
+    let links = column.iter().filter(|&&colour| link(colour)).count();
+    let feet: Vec<usize> = (0..height).filter(|&row| foot(column[row])).collect();
+    assert!(links > height / 4, "{links} rows of links");
+    assert!(feet.len() > 2 && feet[0] > height / 2, "{feet:?}");
+    let sky = pixel(&picture, 3, 3);
+    assert!(sky[2] > 220 && sky[2] > sky[0], "{sky:?}");
+
+    // The same state gives the same picture, another one another.
+    let mut again = Picture::new(width, height);
+    world.draw(&mut again).unwrap();
+    assert_eq!(picture, again);
+    world.step(&[1.0, 1.0, 1.0], &mut [0.0; 11]).unwrap();
+    world.draw(&mut again).unwrap();
+    assert_ne!(picture, again);
+}
+
+#[test]
+fn a_film_is_a_gif_in_real_time() {
+    let task = task("InvertedPendulum").unwrap();
+    let path = file("pendulum.gif");
+    let shot = Shot { seed: 3, seconds: 0.4, width: 64, height: 48 };
+    // Without control the pole takes more than 0.4 s to fall from upright.
+    let filmed = record(&*task, shot, &mut |_, _| vec![0.0], &path).unwrap();
+    assert_eq!((filmed.steps, filmed.frames, filmed.total_reward), (10, 11, 10.0));
+
+    let mut decoder =
+        gif::DecodeOptions::new().read_info(std::fs::File::open(&path).unwrap()).unwrap();
+    assert_eq!((decoder.width(), decoder.height()), (64, 48));
+    let mut delays = Vec::new();
+    while let Some(frame) = decoder.read_next_frame().unwrap() {
+        delays.push(frame.delay);
+    }
+    assert_eq!(delays, [4; 11], "a frame for each step of 0.04 s");
+}
+
+#[test]
+fn what_cannot_be_filmed_is_said() {
+    let pendulum = task("Pendulum").unwrap();
+    let refused = |name: &str, path: &str| {
+        let task = task(name).unwrap();
+        let shot = Shot { seconds: 0.1, width: 16, height: 16, ..Shot::default() };
+        let result = record(&*task, shot, &mut uniform_actions(&*task), &file(path));
+        result.expect_err("it cannot be filmed").to_string()
+    };
+    assert_eq!(pendulum.step_seconds(), None);
+    assert_eq!(refused("Pendulum", "x.gif"), "this world cannot be drawn: only MuJoCo tasks can");
+    assert!(refused("Hopper", "x.avi").ends_with("x.avi` must end in .gif or .mp4"));
+    assert!(refused("Hopper", "nowhere/x.gif").contains("nowhere/x.gif cannot be written: "));
+}
+
+#[test]
+fn mp4_needs_ffmpeg() {
+    let task = task("Hopper").unwrap();
+    let shot = Shot { seconds: 0.1, width: 64, height: 48, ..Shot::default() };
+    let path = file("hopper.mp4");
+    match record(&*task, shot, &mut uniform_actions(&*task), &path) {
+        Ok(filmed) => assert!(filmed.frames > 1 && std::fs::metadata(&path).unwrap().len() > 100),
+        Err(FilmError::Encoder(error)) => {
+            let message = FilmError::Encoder(error).to_string();
+            assert!(message.contains("install it, or name a .gif file"), "{message}");
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
