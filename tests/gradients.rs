@@ -6,7 +6,7 @@ mod python;
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use ddppo::algo::adjoint::{Objective, PolicyWorkspace};
 use ddppo::analysis::precision;
@@ -19,9 +19,9 @@ use ddppo::run::snapshot::Element;
 use ddppo::train::Trainer;
 
 /// A Hopper run shortly after its first model training: real data, policy, critic and models of full size.
-fn trainer() -> &'static Trainer {
-    static TRAINER: OnceLock<Trainer> = OnceLock::new();
-    TRAINER.get_or_init(|| {
+fn trainer() -> MutexGuard<'static, Trainer> {
+    static TRAINER: OnceLock<Mutex<Trainer>> = OnceLock::new();
+    let trainer = TRAINER.get_or_init(|| {
         let mut config = Config::preset(Algorithm::Ddppo, "Hopper").unwrap();
         config.training.warmup_steps = 740;
         config.training.policy_updates_per_step = 2;
@@ -34,8 +34,9 @@ fn trainer() -> &'static Trainer {
         while trainer.step() < 770 {
             trainer.advance().unwrap();
         }
-        trainer
-    })
+        Mutex::new(trainer)
+    });
+    trainer.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// Writes a probe of `T` and has JAX check it.
