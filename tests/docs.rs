@@ -1,11 +1,13 @@
-//! `docs/configuration.md` is written from the configuration's own comments. After a change there, renew it with
-//! `DDPPO_RENEW_DOCS=1 cargo test --test docs`.
+//! The documentation agrees with the program. `docs/configuration.md` is written from the configuration's own comments:
+//! after a change there, renew it with `DDPPO_WRITE_DOCS=1 cargo test --test docs`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
 use ddppo::config::{Algorithm, Config, tasks_with_presets};
+use ddppo::train::Trainer;
 
 /// A struct or enum of `src/config.rs` with the comments in it.
 struct Item {
@@ -170,13 +172,65 @@ fn configuration_is_documented() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
     let expected = configuration();
     assert!(!expected.contains("|  |"), "a setting lacks its comment");
-    if std::env::var_os("DDPPO_RENEW_DOCS").is_some() {
+    if std::env::var_os("DDPPO_WRITE_DOCS").is_some() {
         fs::write(&path, &expected).unwrap();
     }
     let found = fs::read_to_string(&path).unwrap_or_default();
     let line = expected.lines().zip(found.lines()).position(|(a, b)| a != b);
     assert!(
         found == expected,
-        "docs/configuration.md is out of date (first at line {line:?}): renew it with DDPPO_RENEW_DOCS=1 cargo test --test docs"
+        "docs/configuration.md is out of date (first at line {line:?}): renew it with DDPPO_WRITE_DOCS=1 cargo test --test docs"
     );
+}
+
+/// The metrics documented for each kind: first column of its table, and the words of its `time` line.
+fn documented_metrics(text: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for section in text.split("\n## `").skip(1) {
+        let kind = section.split('`').next().unwrap().to_owned();
+        let names = all.entry(kind).or_default();
+        for line in section.lines() {
+            if let Some(row) = line.strip_prefix("| `") {
+                names.insert(row.split('`').next().unwrap().to_owned());
+            } else if let Some(times) = line.strip_prefix("`time`: ") {
+                names
+                    .extend(times.split('`').skip(1).step_by(2).map(|name| format!("time.{name}")));
+            }
+        }
+    }
+    all
+}
+
+/// What a short run with all parts at work measures.
+fn measured_metrics() -> BTreeMap<String, BTreeSet<String>> {
+    let settings = [
+        "steps=300 training.warmup_steps=50 training.batch_size=16 training.model_every_steps=100",
+        "training.min_transitions=50 training.policy_updates_per_step=1 training.critic_updates_per_step=1",
+        "evaluation.every_steps=100 evaluation.episodes=1 model.members=2 model.elites=1 model.hidden=8",
+        "model.layers=1 model.weight_decay=[0,0] model.patience_epochs=1 gradient_loss.neighbours=3",
+        "rollout.starts=50 rollout.capacity_per_step=400 policy.hidden=8 critic.hidden=8",
+    ];
+    let settings: Vec<String> =
+        settings.iter().flat_map(|line| line.split(' ')).map(str::to_owned).collect();
+    let config =
+        Config::preset(Algorithm::Ddppo, "PointMass").unwrap().with_settings(&settings).unwrap();
+    let mut trainer =
+        Trainer::new(config.clone(), ddppo::env::task(&config.task).unwrap()).unwrap();
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    while trainer.step() < config.steps {
+        for record in trainer.advance().unwrap() {
+            let names = all.entry(record.kind.to_owned()).or_default();
+            names.extend(record.values.keys().cloned());
+            names.extend(record.time.keys().map(|name| format!("time.{name}")));
+        }
+    }
+    all
+}
+
+#[test]
+fn metrics_are_documented() {
+    let documented = documented_metrics(include_str!("../docs/metrics.md"));
+    let measured = measured_metrics();
+    assert_eq!(measured.len(), 4, "all kinds of records were made");
+    assert_eq!(documented, measured, "docs/metrics.md (left) and the metrics of a run (right)");
 }

@@ -189,6 +189,22 @@ fn mistakes_in_the_task_file_are_named_with_line_and_key() {
 }
 
 #[test]
+fn a_task_without_reward_or_observation_is_refused() {
+    for (key, wanted) in
+        [("reward", "at least one [[reward]]"), ("observation", "at least one [[observation]]")]
+    {
+        let head = "frame_skip = 1\ntime_limit = 9\nname = \"x\"\n";
+        let other = if key == "reward" {
+            "[[observation]]\npart = \"qpos\"\n"
+        } else {
+            "[[reward]]\nterm = \"alive\"\nweight = 1.0\n"
+        };
+        let message = error(&format!("no-{key}"), MJCF, &format!("{head}{key} = []\n{other}"));
+        assert!(message.contains(wanted), "{message}");
+    }
+}
+
+#[test]
 fn the_example_of_the_documentation_works() {
     let page =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/own-robot.md"))

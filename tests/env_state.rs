@@ -156,3 +156,15 @@ fn an_error_inside_mujoco_becomes_an_error_of_the_step() {
     }
     assert_eq!(log_length(), before, "MuJoCo wrote to its log file");
 }
+
+#[test]
+fn loading_every_task_prints_nothing_of_mujocos() {
+    // HalfCheetah's model makes MuJoCo's compiler warn about a deprecated attribute.
+    let output =
+        std::process::Command::new(env!("CARGO_BIN_EXE_ddppo")).arg("tasks").output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(names().iter().all(|name| listed.contains(name)), "{listed}");
+    assert!(!listed.contains("WARNING"), "{listed}");
+}

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use ddppo::run::Record;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::thousands;
 
@@ -20,7 +20,11 @@ const SHOWN: [(&str, &str, &str); 3] = [
 
 enum Display {
     Bar(ProgressBar),
-    Lines { last: Instant },
+    /// When the last line was written, and at which step.
+    Lines {
+        last: Instant,
+        step: u64,
+    },
     Nothing,
 }
 
@@ -28,9 +32,7 @@ enum Display {
 pub struct Progress {
     display: Display,
     latest: [Option<f64>; SHOWN.len()],
-    first_step: u64,
     steps: u64,
-    started: Instant,
 }
 
 impl Progress {
@@ -40,22 +42,23 @@ impl Progress {
             Display::Nothing
         } else if std::io::stderr().is_terminal() {
             let style = ProgressStyle::with_template(
-                "{bar:30.cyan/blue} {human_pos}/{human_len} steps  {msg}  {per_sec}  {eta} left",
-            )?;
+                "{bar:30.cyan/blue} {human_pos}/{human_len} steps  {msg}  {speed}  {eta} left",
+            )?
+            .with_key(
+                "speed",
+                |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    // A line that cannot be drawn is no reason to stop.
+                    let _ = write!(out, "{:.1} steps/s", state.per_sec());
+                },
+            );
             let bar = ProgressBar::new(steps).with_style(style).with_position(first_step);
             bar.reset_eta();
             bar.enable_steady_tick(Duration::from_millis(500));
             Display::Bar(bar)
         } else {
-            Display::Lines { last: Instant::now() }
+            Display::Lines { last: Instant::now(), step: first_step }
         };
-        Ok(Self {
-            display,
-            latest: [None; SHOWN.len()],
-            first_step,
-            steps,
-            started: Instant::now(),
-        })
+        Ok(Self { display, latest: [None; SHOWN.len()], steps })
     }
 
     /// Shows that `step` is done and what was measured in it.
@@ -76,20 +79,18 @@ impl Progress {
                 bar.set_position(step);
                 bar.set_message(message);
             }
-            Display::Lines { last } => {
+            Display::Lines { last, step: last_step } => {
                 let evaluated = records.iter().any(|record| record.kind == "evaluation");
                 if evaluated || last.elapsed() >= LINE_EVERY {
-                    *last = Instant::now();
-                    let seconds = self.started.elapsed().as_secs_f64();
-                    let speed = (step - self.first_step) as f64 / seconds.max(1e-9);
-                    let left = Duration::from_secs(
-                        (self.steps.saturating_sub(step) as f64 / speed.max(1e-9)) as u64,
-                    );
+                    // Since the last line: the warm-up's speed says nothing of what is left.
+                    let speed = (step - *last_step) as f64 / last.elapsed().as_secs_f64().max(1e-9);
+                    let left = self.steps.saturating_sub(step) as f64 / speed.max(1e-9);
+                    (*last, *last_step) = (Instant::now(), step);
                     eprintln!(
                         "step {}/{}  {message}  {speed:.1} steps/s  {} left",
                         thousands(step),
                         thousands(self.steps),
-                        humantime::format_duration(left)
+                        humantime::format_duration(Duration::from_secs(left as u64))
                     );
                 }
             }

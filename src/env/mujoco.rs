@@ -93,6 +93,9 @@ impl MujocoTask {
         let description = source.parse()?;
         let (low, high) = control_limits(&model, model_name)?;
         let observation = shown(source, &description, &model)?;
+        if description.reward.is_empty() {
+            return Err(source.error(0, "the task needs at least one [[reward]]"));
+        }
         let reward = description
             .reward
             .iter()

@@ -87,10 +87,15 @@ impl RunDirectory {
         let mut n = 1_u64;
         loop {
             let root = parent.join(format!("{}-seed{}-{n}", config.task, config.seed));
-            if !root.exists() {
-                return Self::create(&root, config);
+            match Self::create(&root, config) {
+                // Taken before, or just now by another process.
+                Err(
+                    DirectoryError::Occupied(_)
+                    | DirectoryError::NotEmpty(_)
+                    | DirectoryError::InUse { .. },
+                ) => n += 1,
+                outcome => return outcome,
             }
-            n += 1;
         }
     }
 

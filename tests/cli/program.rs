@@ -1,8 +1,9 @@
 //! Runs the built program in a folder of the test's own.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -39,8 +40,10 @@ impl Place {
     }
 
     /// Starts the program, without its final message.
-    pub fn spawn(&self, arguments: &[&str]) -> Child {
-        self.command(arguments).stdout(Stdio::null()).spawn().unwrap()
+    pub fn spawn(&self, arguments: &[&str]) -> Running {
+        Running(
+            self.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap(),
+        )
     }
 
     /// Runs the program to its end.
@@ -94,16 +97,48 @@ impl Place {
     }
 
     /// Waits until a file is there.
-    pub fn wait_for(&self, child: &mut Child, path: &str) {
+    pub fn wait_for(&self, child: &mut Running, path: &str) {
         let start = Instant::now();
         while !self.path.join(path).exists() {
             assert!(
-                child.try_wait().unwrap().is_none(),
+                child.0.try_wait().unwrap().is_none(),
                 "the program ended before {path} was there"
             );
             assert!(start.elapsed() < Duration::from_secs(60), "{path} did not come");
             sleep(Duration::from_millis(2));
         }
+    }
+}
+
+/// A started program that does not outlive its test.
+pub struct Running(pub Child);
+
+impl Running {
+    /// Waits for its end; returns its status and what it said on standard error.
+    pub fn end(&mut self) -> (ExitStatus, String) {
+        let mut said = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (self.0.wait().unwrap(), said)
+    }
+
+    /// Kills it, with no time to save.
+    pub fn kill(&mut self) -> ExitStatus {
+        let _ = self.0.kill();
+        self.0.wait().unwrap()
+    }
+
+    /// Sends a signal, as Ctrl-C or `kill` would.
+    pub fn signal(&self, name: &str) {
+        let process = self.0.id().to_string();
+        assert!(
+            Command::new("kill").args([&format!("-{name}"), &process]).status().unwrap().success()
+        );
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -121,11 +156,4 @@ pub fn small_run<'a>(out: &'a str, steps: &'a str, more: &[&'a str]) -> Vec<&'a 
     }
     arguments.extend(more);
     arguments
-}
-
-/// Sends a signal to a child, as Ctrl-C or `kill` would.
-pub fn signal(child: &Child, name: &str) {
-    let status =
-        Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status().unwrap();
-    assert!(status.success());
 }

@@ -1,10 +1,11 @@
 //! Whole runs through the command line: what they leave behind, and that nothing that interrupts them changes their result.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::Instant;
 
-use crate::program::{Place, signal, small_run};
+use crate::program::{Place, small_run};
 
 const STEPS: &str = "600";
 
@@ -88,10 +89,11 @@ fn interrupted_runs_go_on_to_the_bit() {
     for (name, code) in [("INT", 130), ("TERM", 143)] {
         let mut child = place.spawn(&small_run(name, STEPS, &[]));
         place.wait_for(&mut child, &format!("{name}/checkpoints/100"));
-        signal(&child, name);
-        let status = child.wait().unwrap();
+        child.signal(name);
+        let (status, said) = child.end();
         // A run that ended before the signal reached it is none the worse for it.
-        assert!(status.code() == Some(code) || status.success(), "{status}");
+        let saved = said.contains(&format!("go on with `ddppo resume {name}`"));
+        assert!(status.success() || status.code() == Some(code) && saved, "{status}: {said}");
         place.succeed(&["resume", name, "--quiet"]);
         assert_eq!(place.metrics(name), place.metrics("whole"), "SIG{name}");
         assert!(place.state(name) == place.state("whole"), "SIG{name}");
@@ -101,17 +103,21 @@ fn interrupted_runs_go_on_to_the_bit() {
 #[test]
 fn killed_runs_go_on_to_the_bit() {
     let place = Place::new("killed");
+    let start = Instant::now();
     place.succeed(&small_run("whole", STEPS, &[]));
+    let whole = start.elapsed();
     let mut child = place.spawn(&small_run("run", STEPS, &[]));
     place.wait_for(&mut child, "run/config.toml");
-    for kill in 1..=10 {
+    let mut killed = 0;
+    for kill in 0..10 {
         // From right at the start, before the first checkpoint, to a few saves further on.
-        sleep(Duration::from_millis(7 * kill * kill));
-        let _ = child.kill();
-        child.wait().unwrap();
+        sleep(whole * (1 + kill) / 25);
+        killed += u32::from(child.kill().signal() == Some(9));
         child = place.spawn(&["resume", "run", "--quiet"]);
     }
-    assert!(child.wait().unwrap().success());
+    let (status, said) = child.end();
+    assert!(status.success(), "{said}");
+    assert!(killed >= 3, "only {killed} of 10 kills came before the run was over");
     assert_eq!(place.metrics("run"), place.metrics("whole"));
     assert!(place.state("run") == place.state("whole"));
 }
@@ -156,28 +162,27 @@ fn one_process_at_a_time() {
     place.wait_for(&mut child, "run/checkpoints/100");
     let message = place.fail(2, &["resume", "run"]);
     assert!(
-        message.contains(&format!("run is in use by another ddppo (process {})", child.id())),
+        message.contains(&format!("run is in use by another ddppo (process {})", child.0.id())),
         "{message}"
     );
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(place.file("run/run.lock").exists(), "the stale lock is there, and locks nobody out:");
+    child.kill();
+    // The lock file is still there, with the number of a dead process, and locks nobody out.
+    let holder = || fs::read_to_string(place.file("run/run.lock")).unwrap().trim().to_owned();
+    assert_eq!(holder(), child.0.id().to_string());
     let mut child = place.spawn(&["resume", "run", "--quiet"]);
-    place.wait_for(&mut child, "run/checkpoints/200");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    while holder() != child.0.id().to_string() {
+        assert!(child.0.try_wait().unwrap().is_none(), "{}", child.end().1);
+    }
 }
 
 #[test]
 fn a_folder_that_vanishes_stops_the_run_with_a_sentence() {
     let place = Place::new("vanished");
-    let mut command = place.command(&small_run("run", "1000000", &[]));
-    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = place.spawn(&small_run("run", "1000000", &[]));
     place.wait_for(&mut child, "run/checkpoints/100");
     fs::rename(place.file("run"), place.file("moved")).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    let (status, text) = child.end();
+    assert_eq!(status.code(), Some(1), "{text}");
     assert!(text.starts_with("error: stopped at step "), "{text}");
     assert!(text.ends_with(": no such file or directory\n"), "{text}");
     // What was saved before is whole.
