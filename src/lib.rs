@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod algo;
+pub mod analysis;
 pub mod config;
 pub mod env;
 pub mod model;

@@ -96,6 +96,13 @@ impl<T: Real> TwinCritic<T> {
         }
     }
 
+    /// The same settings around other networks.
+    pub fn with_twins<U>(&self, twins: [QNetwork<U>; 2]) -> TwinCritic<U> {
+        let Self { twins: _, gradient_clip, target_rate, discount } = self;
+        let (gradient_clip, target_rate, discount) = (*gradient_clip, *target_rate, *discount);
+        TwinCritic { twins, gradient_clip, target_rate, discount }
+    }
+
     /// Shape of both networks.
     pub fn shape(&self) -> &Shape {
         self.twins[0].network.shape()

@@ -121,11 +121,11 @@ fn take_model(
 fn put_replay(snapshot: &mut Snapshot, name: &str, replay: &Replay, (s, a): (usize, usize)) {
     let Columns { observations, actions, rewards, next_observations, terminated, pushed } =
         replay.columns();
-    // A buffer that has not wrapped only grows, so its rows go to segments that are written once.
+    // Tables name files, so their keys have no slash. A buffer that has not wrapped only grows, so its rows go to segments that are written once.
     let grows = pushed <= replay.capacity() as u64 && name == "real";
     let rows = rewards.len();
     let mut put = |column: &str, width: usize, values: Vec<f32>| {
-        let key = format!("{name}/{column}");
+        let key = format!("{name}-{column}");
         if grows {
             snapshot.put_rows(&key, width, values)
         } else {
@@ -136,7 +136,7 @@ fn put_replay(snapshot: &mut Snapshot, name: &str, replay: &Replay, (s, a): (usi
     put("actions", a, actions);
     put("rewards", 1, rewards);
     put("next_observations", s, next_observations);
-    let key = format!("{name}/terminated");
+    let key = format!("{name}-terminated");
     if grows {
         snapshot.put_rows(&key, 1, terminated)
     } else {
@@ -155,7 +155,7 @@ fn take_replay(
     let capacity: u64 = snapshot.take_value(&format!("{name}/capacity"))?;
     let grows = pushed <= capacity && name == "real";
     let mut take = |column: &str, width: usize| {
-        let key = format!("{name}/{column}");
+        let key = format!("{name}-{column}");
         if grows {
             snapshot.take_rows::<f32>(&key, width)
         } else {
@@ -166,7 +166,7 @@ fn take_replay(
     let actions = take("actions", a)?;
     let rewards = take("rewards", 1)?;
     let next_observations = take("next_observations", s)?;
-    let key = format!("{name}/terminated");
+    let key = format!("{name}-terminated");
     let terminated = if grows {
         snapshot.take_rows::<u8>(&key, 1)?
     } else {

@@ -149,6 +149,22 @@ impl<T: Real> DynamicsModel<T> {
         }
     }
 
+    /// The same sizes, bounds and elites around other networks.
+    pub fn with_members<U>(
+        &self,
+        members: Vec<Member<U>>,
+        standardiser: Standardiser<U>,
+    ) -> DynamicsModel<U> {
+        DynamicsModel {
+            members,
+            standardiser,
+            elites: self.elites.clone(),
+            bounds: self.bounds,
+            observation_dim: self.observation_dim,
+            action_dim: self.action_dim,
+        }
+    }
+
     /// Shape of every member.
     pub fn shape(&self) -> &Shape {
         self.members[0].network.shape()

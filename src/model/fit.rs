@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::dynamics::{DynamicsModel, Member, Standardiser};
 use super::gradient_loss::{GradientLoss, GradientPiece};
+use super::likelihood_loss::{LikelihoodPiece, load_inputs, load_label};
 use crate::config::ModelConfig;
 use crate::nn::{Keep, Real, Tape, activation};
 use crate::replay::Replay;
@@ -38,8 +39,7 @@ struct Piece<T> {
     member: usize,
     part: usize,
     rng: Rng,
-    tape: Tape<T>,
-    label: Vec<T>,
+    likelihood: LikelihoodPiece<T>,
     gradient_loss: Option<GradientPiece<T>>,
     gradient: Vec<T>,
     nll: f64,
@@ -80,8 +80,7 @@ impl<T: Real> FitWorkspace<T> {
                 member: p / parts,
                 part: p % parts,
                 rng: Rng::from_word(0),
-                tape: Tape::new(model.shape(), rows, Keep::Slopes),
-                label: vec![T::ZERO; model.label_dim()],
+                likelihood: LikelihoodPiece::new(model, rows),
                 gradient_loss: gradient_loss.map(|(m, n)| GradientPiece::new(model, rows, m, n)),
                 gradient: vec![T::ZERO; model.shape().parameter_len()],
                 nll: 0.0,
@@ -240,22 +239,12 @@ impl<T: Real> Piece<T> {
         rows: &[u32],
         batch: usize,
     ) {
-        self.nll = 0.0;
-        if rows.is_empty() {
-            return;
-        }
         let network = &model.members[self.member].network;
-        load_inputs(model, replay, rows, &mut self.tape);
-        network.forward(&mut self.tape, 0..rows.len());
-        let share = 1.0 / (batch * model.label_dim()) as f64;
-        for (i, &row) in rows.iter().enumerate() {
-            load_label(replay, row, &mut self.label);
-            let adjoint = self.tape.output_adjoint.row_mut(i);
-            let output = self.tape.output.row(i);
-            self.nll +=
-                share * model.bounds.loss_row(output, &self.label, T::from_f64(share), adjoint);
-        }
-        network.backward(&mut self.tape, 0..rows.len(), Some(&mut self.gradient), false);
+        self.nll = if rows.is_empty() {
+            0.0
+        } else {
+            self.likelihood.add(model, network, replay, rows, batch, &mut self.gradient)
+        };
     }
 
     /// Adds the gradient of this part of w·R.
@@ -292,29 +281,6 @@ impl<T: Real> Piece<T> {
             }
         }
         self.residuals = residuals / numbers as f64;
-    }
-}
-
-fn load_inputs<T: Real>(
-    model: &DynamicsModel<T>,
-    replay: &Replay,
-    rows: &[u32],
-    tape: &mut Tape<T>,
-) {
-    for (i, &row) in rows.iter().enumerate() {
-        let t = replay.get(row as usize);
-        let x = t.observation.iter().chain(t.action).map(|&x| T::from_f32(x));
-        model.standardiser.apply(x, tape.input.row_mut(i));
-    }
-}
-
-/// (r, Δs) of a transition.
-fn load_label<T: Real>(replay: &Replay, row: u32, label: &mut [T]) {
-    let t = replay.get(row as usize);
-    label[0] = T::from_f32(t.reward);
-    for (y, (&next, &s)) in label[1..].iter_mut().zip(t.next_observation.iter().zip(t.observation))
-    {
-        *y = T::from_f32(next) - T::from_f32(s);
     }
 }
 

@@ -26,12 +26,14 @@ pub struct GradientLoss<'a> {
 
 /// Buffers of one piece.
 #[derive(Debug)]
-pub(super) struct GradientPiece<T> {
+pub(crate) struct GradientPiece<T> {
     tape: Tape<T>,
     tangent: Tangent<T>,
     chunk: usize,
-    /// Which of the n neighbours; the first m are this row's.
+    /// Indices into a row's n neighbours, of which the first m are drawn.
     choice: Vec<usize>,
+    /// Push numbers of the neighbours drawn for the present rows, `[chunk·m]`.
+    drawn: Vec<u64>,
     /// Label differences y_i − y, `[chunk·m, label_dim]`.
     differences: Vec<T>,
 }
@@ -53,7 +55,7 @@ fn input<T: Real>(t: &Transition<'_>, d: usize) -> T {
 }
 
 impl<T: Real> GradientPiece<T> {
-    pub(super) fn new(
+    pub(crate) fn new(
         model: &DynamicsModel<T>,
         rows: usize,
         directions: usize,
@@ -65,6 +67,7 @@ impl<T: Real> GradientPiece<T> {
             tangent: Tangent::new(model.shape(), chunk, directions),
             chunk,
             choice: (0..count).collect(),
+            drawn: vec![0; chunk * directions],
             differences: vec![T::ZERO; chunk * directions * model.label_dim()],
         }
     }
@@ -72,7 +75,7 @@ impl<T: Real> GradientPiece<T> {
     /// Adds `scale` times the gradient of Σ_{rows, directions, outputs} residual² by one member's parameters, over the
     /// transitions whose push numbers are given; returns that sum.
     #[allow(clippy::too_many_arguments)]
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         model: &DynamicsModel<T>,
         network: &Mlp<T>,
@@ -83,6 +86,8 @@ impl<T: Real> GradientPiece<T> {
         gradient: &mut [T],
     ) -> f64 {
         let mut sum = 0.0;
+        // Draws must not depend on what the buffers held before: a resumed run has new ones.
+        self.choice.iter_mut().enumerate().for_each(|(k, c)| *c = k);
         for rows in sequences.chunks(self.chunk) {
             for (i, &sequence) in rows.iter().enumerate() {
                 self.load_row(i, model, replay, neighbours, sequence, rng);
@@ -96,6 +101,16 @@ impl<T: Real> GradientPiece<T> {
             );
         }
         sum
+    }
+
+    /// Rows processed at a time.
+    pub(crate) fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    /// Push numbers of the neighbours drawn for the last rows, `[rows·m]`.
+    pub(crate) fn drawn(&self) -> &[u64] {
+        &self.drawn
     }
 
     /// Row x, and m directions drawn without replacement from its neighbours.
@@ -119,7 +134,8 @@ impl<T: Real> GradientPiece<T> {
                 let other = k + rng.below(self.choice.len() - k);
                 self.choice.swap(k, other);
             }
-            let other = replay.get(replay.row_of(neighbours.nth(sequence, self.choice[k])));
+            self.drawn[i * m + k] = neighbours.nth(sequence, self.choice[k]);
+            let other = replay.get(replay.row_of(self.drawn[i * m + k]));
             // dx/d(standardised x) divides by the deviation: J of the raw input is taken through it.
             let v = self.tangent.input.row_mut(i * m + k);
             for (d, v) in v.iter_mut().enumerate() {

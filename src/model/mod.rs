@@ -5,6 +5,7 @@ pub mod fit;
 pub mod gradient_loss;
 pub mod grouping;
 pub mod likelihood;
+pub(crate) mod likelihood_loss;
 pub mod neighbours;
 pub mod rollout;
 

@@ -1,6 +1,6 @@
 //! Tensors and checkpoint headers as bytes: safetensors and JSON. Equal states give equal bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,14 @@ fn from_little_endian<const N: usize, T>(bytes: &[u8], value: impl Fn([u8; N]) -
 
 /// Tensors as a safetensors file.
 pub(super) fn encode(tensors: &BTreeMap<String, Tensor>) -> Vec<u8> {
+    encode_with_header(tensors, None)
+}
+
+/// Tensors as a safetensors file with strings in its header.
+pub fn encode_with_header(
+    tensors: &BTreeMap<String, Tensor>,
+    header: Option<HashMap<String, String>>,
+) -> Vec<u8> {
     let parts: Vec<(&String, &[usize], Dtype, Vec<u8>)> = tensors
         .iter()
         .map(|(name, tensor)| {
@@ -97,7 +105,7 @@ pub(super) fn encode(tensors: &BTreeMap<String, Tensor>) -> Vec<u8> {
             TensorView::new(*dtype, shape.to_vec(), bytes).expect("a tensor's shape fits its data");
         (name.as_str(), view)
     });
-    safetensors::serialize(views, None).expect("whole tensors with distinct names serialise")
+    safetensors::serialize(views, header).expect("whole tensors with distinct names serialise")
 }
 
 /// The tensors of a safetensors file.

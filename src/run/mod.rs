@@ -2,7 +2,7 @@
 
 pub mod checkpoint;
 pub mod directory;
-mod encoding;
+pub mod encoding;
 pub mod manifest;
 pub mod metrics;
 pub mod snapshot;

@@ -105,6 +105,16 @@ impl Trainer {
         self.step
     }
 
+    /// The run's configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The run's task.
+    pub fn task(&self) -> &dyn Task {
+        &*self.task
+    }
+
     /// What is learned.
     pub fn algorithm(&self) -> &Ddppo {
         &self.algorithm

@@ -1,0 +1,4 @@
+//! What is measured on a finished or saved run.
+
+pub mod precision;
+pub mod probe;

@@ -1,0 +1,69 @@
+//! The likelihood part of a model's training (eq. 2): one member's share of mean_{batch,dim} NLL and its gradient.
+
+use super::dynamics::DynamicsModel;
+use crate::nn::{Keep, Mlp, Real, Tape};
+use crate::replay::Replay;
+
+/// Buffers of one piece of a minibatch.
+#[derive(Debug)]
+pub(crate) struct LikelihoodPiece<T> {
+    tape: Tape<T>,
+    label: Vec<T>,
+}
+
+impl<T: Real> LikelihoodPiece<T> {
+    pub(crate) fn new(model: &DynamicsModel<T>, rows: usize) -> Self {
+        Self {
+            tape: Tape::new(model.shape(), rows, Keep::Slopes),
+            label: vec![T::ZERO; model.label_dim()],
+        }
+    }
+
+    /// Adds the gradient of these rows' share of a minibatch of `batch` rows; returns that share.
+    pub(crate) fn add(
+        &mut self,
+        model: &DynamicsModel<T>,
+        network: &Mlp<T>,
+        replay: &Replay,
+        rows: &[u32],
+        batch: usize,
+        gradient: &mut [T],
+    ) -> f64 {
+        load_inputs(model, replay, rows, &mut self.tape);
+        network.forward(&mut self.tape, 0..rows.len());
+        let share = 1.0 / (batch * model.label_dim()) as f64;
+        let mut nll = 0.0;
+        for (i, &row) in rows.iter().enumerate() {
+            load_label(replay, row, &mut self.label);
+            let adjoint = self.tape.output_adjoint.row_mut(i);
+            let output = self.tape.output.row(i);
+            nll += share * model.bounds.loss_row(output, &self.label, T::from_f64(share), adjoint);
+        }
+        network.backward(&mut self.tape, 0..rows.len(), Some(gradient), false);
+        nll
+    }
+}
+
+/// Standardised (s, a) of the given rows.
+pub(crate) fn load_inputs<T: Real>(
+    model: &DynamicsModel<T>,
+    replay: &Replay,
+    rows: &[u32],
+    tape: &mut Tape<T>,
+) {
+    for (i, &row) in rows.iter().enumerate() {
+        let t = replay.get(row as usize);
+        let x = t.observation.iter().chain(t.action).map(|&x| T::from_f32(x));
+        model.standardiser.apply(x, tape.input.row_mut(i));
+    }
+}
+
+/// (r, Δs) of a transition.
+pub(crate) fn load_label<T: Real>(replay: &Replay, row: u32, label: &mut [T]) {
+    let t = replay.get(row as usize);
+    label[0] = T::from_f32(t.reward);
+    for (y, (&next, &s)) in label[1..].iter_mut().zip(t.next_observation.iter().zip(t.observation))
+    {
+        *y = T::from_f32(next) - T::from_f32(s);
+    }
+}

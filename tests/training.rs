@@ -1,0 +1,155 @@
+//! Whole runs, small: determinism at any thread count, exact continuation, and learning to a real result.
+
+use ddppo::config::{Algorithm, Config};
+use ddppo::run::metrics::Record;
+use ddppo::run::snapshot::Snapshot;
+use ddppo::train::Trainer;
+
+/// A small run of everything: both models, gradient loss, rollouts, policy, critic, evaluation.
+fn small(task: &str) -> Config {
+    let mut config = Config::preset(Algorithm::Ddppo, task).unwrap();
+    config.training.warmup_steps = 100;
+    config.training.batch_size = 150;
+    config.training.min_transitions = 150;
+    config.training.model_every_steps = 50;
+    config.training.policy_updates_per_step = 1;
+    config.training.critic_updates_per_step = 1;
+    config.model.hidden = 32;
+    config.model.patience_epochs = 2;
+    config.policy.hidden = 32;
+    config.critic.hidden = 32;
+    config.gradient_loss.window = 200;
+    config.rollout.starts = 500;
+    config.rollout.capacity_per_step = 1500;
+    config.evaluation.every_steps = 100;
+    config.evaluation.episodes = 2;
+    config.seed = 11;
+    config
+}
+
+fn trainer(config: &Config) -> Trainer {
+    Trainer::new(config.clone(), ddppo::env::task(&config.task).unwrap()).unwrap()
+}
+
+/// Advances to `steps`; the records without their wall-clock times.
+fn advance(trainer: &mut Trainer, steps: u64) -> Vec<Record> {
+    let mut records = Vec::new();
+    while trainer.step() < steps {
+        records.extend(trainer.advance().unwrap());
+    }
+    records.iter_mut().for_each(|r| r.time.clear());
+    records
+}
+
+fn in_pool<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
+}
+
+#[test]
+fn one_seed_gives_one_result_at_any_thread_count() {
+    let config = small("Hopper");
+    let run = |threads| -> (Vec<Record>, Snapshot) {
+        in_pool(threads, || {
+            let mut trainer = trainer(&config);
+            let records = advance(&mut trainer, 320);
+            (records, trainer.snapshot())
+        })
+    };
+    let (records, snapshot) = run(1);
+    assert!(
+        records.iter().any(|r| r.kind == "model") && records.iter().any(|r| r.kind == "evaluation")
+    );
+    for threads in [1, 2, 8] {
+        let (again, state) = run(threads);
+        assert_eq!(records, again, "{threads} threads");
+        assert!(snapshot == state, "{threads} threads: final states differ");
+    }
+    let mut other = config.clone();
+    other.seed += 1;
+    assert_ne!(records, advance(&mut trainer(&other), 320));
+}
+
+#[test]
+fn a_restored_run_continues_to_the_bit() {
+    for task in ["Hopper", "InvertedPendulum"] {
+        let config = small(task);
+        let mut whole = trainer(&config);
+        let mut records = advance(&mut whole, 275);
+        // In the middle of an episode, between two model trainings, and right after one.
+        for stop in [90, 173, 200, 251] {
+            let mut first = trainer(&config);
+            let mut pieced = advance(&mut first, stop);
+            let snapshot = first.snapshot();
+            drop(first);
+            let made = ddppo::env::task(task).unwrap();
+            let mut second = Trainer::restore(config.clone(), made, snapshot).unwrap();
+            pieced.extend(advance(&mut second, 275));
+            assert_eq!(records, pieced, "{task} stopped at {stop}");
+            assert!(
+                whole.snapshot() == second.snapshot(),
+                "{task} stopped at {stop}: final states differ"
+            );
+        }
+        records.clear();
+    }
+}
+
+#[test]
+fn a_state_of_another_configuration_is_refused() {
+    let config = small("InvertedPendulum");
+    let snapshot = trainer(&config).snapshot();
+    let mut other = config.clone();
+    other.policy.hidden = 48;
+    let task = || ddppo::env::task("InvertedPendulum").unwrap();
+    let error = Trainer::restore(other, task(), snapshot.clone()).err().unwrap();
+    assert!(error.to_string().contains("policy/0/weight"), "{error}");
+    let mut lacking = snapshot.clone();
+    lacking.tensors.remove("streams/critic");
+    let error = Trainer::restore(config.clone(), task(), lacking).err().unwrap();
+    assert!(error.to_string().contains("streams/critic"), "{error}");
+    let mut odd = snapshot;
+    odd.put_value("surplus", 1_u64);
+    let error = Trainer::restore(config, task(), odd).err().unwrap();
+    assert!(error.to_string().contains("surplus"), "{error}");
+}
+
+/// The point mass from random starts: an episode is 200 steps of −(‖p‖² + 0.1‖v‖² + 0.01‖a‖²). If the trained policy were
+/// no better than uniform actions, its 10 episodes and the 2000 random ones would be exchangeable, and the probability
+/// that all 10 beat all 2000 would be 1/C(2010, 10), below 1e-26.
+#[test]
+fn learning_beats_chance() {
+    let mut config = Config::preset(Algorithm::Ddppo, "PointMass").unwrap();
+    config.training.warmup_steps = 400;
+    config.training.policy_updates_per_step = 3;
+    config.model.hidden = 64;
+    config.model.layers = 2;
+    config.model.weight_decay = vec![2.5e-5, 5e-5, 1e-4];
+    config.policy.hidden = 64;
+    config.policy.horizon = 5;
+    config.policy.learning_rate = 1e-3;
+    config.critic.hidden = 64;
+    config.critic.learning_rate = 1e-3;
+    config.temperature.learning_rate = 1e-3;
+    config.rollout.starts = 10_000;
+    config.evaluation.every_steps = 1800;
+    let mut trainer = trainer(&config);
+    advance(&mut trainer, 1800);
+    let episodes = trainer.evaluate(10, 0).unwrap();
+    let worst = episodes.iter().map(|e| e.score).fold(f64::INFINITY, f64::min);
+
+    let task = ddppo::env::task("PointMass").unwrap();
+    let mut environment = task.make().unwrap();
+    let mut rng = ddppo::rng::Rng::new(5, "chance");
+    let mut observation = vec![0.0; task.observation_dim()];
+    let mut best = f64::NEG_INFINITY;
+    for _ in 0..2000 {
+        environment.reset(&mut rng, &mut observation);
+        let mut score = 0.0;
+        for _ in 0..task.time_limit() {
+            let action: Vec<f64> = (0..2).map(|_| rng.uniform_in(-1.0, 1.0)).collect();
+            score += environment.step(&action, &mut observation).unwrap().reward;
+        }
+        best = best.max(score);
+    }
+    assert!(worst > best, "worst of 10 trained episodes {worst}, best of 2000 random ones {best}");
+}
