@@ -1,9 +1,13 @@
 //! The command line: subcommands and their flags, nothing else.
 
+mod inspect;
+
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
+
+pub use inspect::{Precision, ProbeArgs, RecordArgs, TraceArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -38,6 +42,12 @@ pub enum Command {
     Plot(PlotArgs),
     /// List the tasks that can be trained on
     Tasks,
+    /// Write what a world did, step by step, as JSON lines
+    Trace(TraceArgs),
+    /// Film an episode
+    Record(RecordArgs),
+    /// Write a policy update out whole, to be recomputed elsewhere
+    Probe(ProbeArgs),
 }
 
 #[derive(Debug, Args)]

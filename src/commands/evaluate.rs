@@ -2,28 +2,16 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
-use ddppo::run::directory::read_config;
-use ddppo::train::Trainer;
-
 use super::thousands;
 use crate::cli::EvaluateArgs;
 
 /// Plays episodes with a saved policy and prints their returns. The run is only read.
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
-    let config = read_config(&args.run)?;
-    let task = ddppo::env::task(&config.task)?;
-    let mut store = super::session::store(&args.run, &config);
-    let loaded = if args.best { store.load_best() } else { store.load_newest() }?;
-    for damage in &loaded.passed_over {
-        eprintln!("warning: a checkpoint is damaged and passed over: {damage}");
-    }
-    let name = config.task.clone();
-    let trainer = Trainer::restore(config, task, loaded.snapshot)
-        .with_context(|| format!("{} cannot be used", loaded.path.display()))?;
+    let trainer = super::saved_run::load(&args.run, args.best)?;
     let episodes = trainer.evaluate(args.episodes as usize, args.seed)?;
 
-    let mut out = format!("{name}, policy after {} steps\n", thousands(loaded.info.step));
+    let mut out =
+        format!("{}, policy after {} steps\n", trainer.task().name(), thousands(trainer.step()));
     for (i, episode) in episodes.iter().enumerate() {
         out += &format!(
             "episode {:>4}  return {:>10.2}  steps {:>5}\n",

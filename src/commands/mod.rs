@@ -2,18 +2,23 @@
 
 mod evaluate;
 mod plot;
+mod probe;
 mod progress;
+mod record;
 mod resume;
+mod saved_run;
 mod session;
 mod signals;
 mod tasks;
+mod trace;
 mod train;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
+use ddppo::analysis::probe::NotTrained;
 use ddppo::config::ConfigError;
-use ddppo::env::EnvironmentError;
+use ddppo::env::{EnvironmentError, FilmError};
 use ddppo::report::PictureError;
 use ddppo::report::curves::CurveError;
 use ddppo::run::directory::DirectoryError;
@@ -33,6 +38,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Plot(args) => plot::run(&args),
         Command::Tasks => tasks::run(),
+        Command::Trace(args) => trace::run(&args),
+        Command::Record(args) => record::run(&args),
+        Command::Probe(args) => probe::run(&args),
     }
 }
 
@@ -57,8 +65,18 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
             _ => true,
         };
     }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
+            FilmError::Environment(error) => is_mistake(error),
+            FilmError::Format(_) | FilmError::Encoder(_) => true,
+            FilmError::Write(..) => false,
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return !matches!(error, EnvironmentError::Physics(_) | EnvironmentError::State { .. });
+    }
     error.is::<UsageError>()
-        || matches!(error.downcast_ref(), Some(EnvironmentError::UnknownTask { .. }))
+        || error.is::<NotTrained>()
         || matches!(error.downcast_ref(), Some(PictureError::Extension(_)))
         || error.downcast_ref().is_some_and(|error| !matches!(error, ConfigError::File { .. }))
 }

@@ -3,17 +3,33 @@
 use std::process::ExitCode;
 
 use ddppo::config::{Algorithm, Config};
+use ddppo::env::Task;
 
 /// Lists the built-in tasks with what a user chooses by.
 pub fn run() -> anyhow::Result<ExitCode> {
-    let mut out =
-        format!("{:<22}{:>12}{:>9}{:>14}\n", "task", "observation", "action", "preset steps");
+    let mut out = format!(
+        "{:<22}{:>11}{:>8}{:>8}{:>11}{:>14}  reward of a step\n",
+        "task", "observation", "action", "limits", "time limit", "preset steps"
+    );
     for name in ddppo::env::names() {
         let task = ddppo::env::task(name)?;
-        let steps = Config::preset(Algorithm::Ddppo, name)?.steps;
-        let (observation, action) = (task.observation_dim(), task.action_dim());
-        out += &format!("{name:<22}{observation:>12}{action:>9}{:>14}\n", super::thousands(steps));
+        out += &format!(
+            "{name:<22}{:>11}{:>8}{:>8}{:>11}{:>14}  {}\n",
+            task.observation_dim(),
+            task.action_dim(),
+            limits(&*task),
+            super::thousands(task.time_limit() as u64),
+            super::thousands(Config::preset(Algorithm::Ddppo, name)?.steps),
+            task.reward_summary(),
+        );
     }
     super::print(&out)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The range of the actions: "±1", or the widest one where they differ.
+fn limits(task: &dyn Task) -> String {
+    let low = task.action_low().iter().copied().fold(f64::INFINITY, f64::min);
+    let high = task.action_high().iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if low == -high { format!("±{high}") } else { format!("{low}…{high}") }
 }

@@ -153,6 +153,9 @@ fn help_has_examples() {
         &["resume", "--help"],
         &["evaluate", "--help"],
         &["plot", "--help"],
+        &["trace", "--help"],
+        &["record", "--help"],
+        &["probe", "--help"],
     ] {
         let text = place.succeed(arguments);
         assert!(text.contains("Examples:\n  ddppo "), "{text}");

@@ -1,0 +1,31 @@
+//! `ddppo probe`.
+
+use std::process::ExitCode;
+
+use ddppo::analysis::probe::probe;
+use ddppo::run::encoding::encode_with_header;
+use ddppo::run::storage::{Disk, replace};
+
+use super::{saved_run, thousands};
+use crate::cli::{Precision, ProbeArgs};
+
+/// Writes one policy update and one gradient-loss step of a run into a file.
+pub fn run(args: &ProbeArgs) -> anyhow::Result<ExitCode> {
+    let run = saved_run::load(&args.run, false)?;
+    let (learner, config, task) = (run.algorithm(), run.config(), run.task());
+    let written = match args.precision {
+        Precision::F32 => probe::<f32>(learner, config, task, args.seed),
+        Precision::F64 => probe::<f64>(learner, config, task, args.seed),
+    }?;
+    let header = written.header.into_iter().collect();
+    let bytes = encode_with_header(&written.tensors, Some(header));
+    replace(&Disk, &args.output, &bytes)?;
+    super::print(&format!(
+        "{}: {} tensors, {:.1} MB, of the run at step {}\n",
+        args.output.display(),
+        written.tensors.len(),
+        bytes.len() as f64 / 1e6,
+        thousands(run.step()),
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}

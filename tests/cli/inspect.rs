@@ -1,0 +1,154 @@
+//! The commands that look at tasks and runs: trace, record, probe, tasks.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::program::{Place, small_run};
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn traces_are_functions_of_task_seed_and_policy() {
+    let place = Place::new("trace");
+    let text = place.succeed(&["trace", "Hopper", "--steps", "40", "--seed", "1"]);
+    let trace = lines(&text);
+    let taken = trace.iter().filter(|line| !line["action"].is_null()).count();
+    assert_eq!(taken, 40, "every step has a line of its own");
+    assert_eq!((&trace[0]["step"], &trace[0]["reward"]), (&0.into(), &Value::Null));
+    assert_eq!(trace[1]["qpos"].as_array().unwrap().len(), 6);
+    assert_eq!(place.succeed(&["trace", "Hopper", "--steps", "40", "--seed", "1"]), text);
+    assert_ne!(place.succeed(&["trace", "Hopper", "--steps", "40", "--seed", "2"]), text);
+
+    place.succeed(&small_run("run", "200", &[]));
+    let text = place.succeed(&["trace", "--policy", "run", "--steps", "30", "--seed", "1"]);
+    assert_eq!(
+        place.succeed(&["trace", "PointMass", "--policy", "run", "--steps", "30", "--seed", "1"]),
+        text
+    );
+    let random = place.succeed(&["trace", "PointMass", "--steps", "30", "--seed", "1"]);
+    let (played, random) = (lines(&text), lines(&random));
+    assert_eq!(played[0], random[0], "the seed alone decides where an episode starts");
+    assert_ne!(played[1]["action"], random[1]["action"]);
+    let message = place.fail(2, &["trace", "Hopper", "--policy", "run"]);
+    assert!(message.contains("was trained on PointMass and cannot act in Hopper"), "{message}");
+    let message = place.fail(2, &["trace", "Hoper"]);
+    assert!(message.contains("did you mean `Hopper`?"), "{message}");
+}
+
+#[test]
+fn a_trace_may_be_cut_by_its_reader() {
+    let place = Place::new("trace-pipe");
+    let mut child = place
+        .command(&["trace", "Pendulum", "--steps", "1000000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        first.starts_with("{\"episode\":0,") && output.status.success() && text.is_empty(),
+        "{text}"
+    );
+}
+
+#[test]
+fn films_are_made_of_tasks_and_refused_in_one_sentence() {
+    let place = Place::new("record");
+    let said = place.succeed(&[
+        "record",
+        "InvertedPendulum",
+        "-o",
+        "film.gif",
+        "--seconds",
+        "1",
+        "--seed",
+        "2",
+    ]);
+    assert!(said.starts_with("film.gif: ") && said.contains("frames of"), "{said}");
+    assert!(fs::read(place.file("film.gif")).unwrap().starts_with(b"GIF89a"));
+    place.succeed(&small_run("run", "100", &[]));
+    for (arguments, expected) in [
+        (
+            &["record", "Hoper", "-o", "x.gif"][..],
+            "`Hoper` is neither the folder of a run nor a task (did you mean `Hopper`?)",
+        ),
+        (&["record", "runs/none", "-o", "x.gif"], "runs/none is not the folder of a run"),
+        (&["record", "Hopper", "-o", "x.avi"], "`x.avi` must end in .gif or .mp4"),
+        (&["record", "Hopper", "--best", "-o", "x.gif"], "--best needs a run"),
+        (&["record", "run", "-o", "x.gif"], "cannot be drawn"),
+    ] {
+        let message = place.fail(2, arguments);
+        assert!(message.contains(expected), "{arguments:?}: {message}");
+    }
+    assert!(!place.file("x.gif").exists());
+}
+
+#[test]
+fn probes_hold_what_is_documented() {
+    let place = Place::new("probe");
+    place.succeed(&small_run("run", "200", &[]));
+    for (precision, dtype) in [("f32", "F32"), ("f64", "F64")] {
+        let said = place.succeed(&[
+            "probe",
+            "run",
+            "--seed",
+            "7",
+            "-o",
+            "probe.safetensors",
+            "--precision",
+            precision,
+        ]);
+        assert!(said.contains("of the run at step 200"), "{said}");
+        let bytes = fs::read(place.file("probe.safetensors")).unwrap();
+        let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+        assert_eq!(header["policy_update/states"]["dtype"], dtype);
+        assert_eq!(header["policy_update/states"]["shape"], serde_json::json!([3, 16, 4]));
+        assert_eq!(header["__metadata__"]["horizon"], "2");
+        place.succeed(&[
+            "probe",
+            "run",
+            "--seed",
+            "7",
+            "-o",
+            "again.safetensors",
+            "--precision",
+            precision,
+        ]);
+        assert!(
+            fs::read(place.file("again.safetensors")).unwrap() == bytes,
+            "equal seeds, equal probes"
+        );
+    }
+    let message = place.fail(1, &["probe", "run", "-o", "no/probe.safetensors"]);
+    assert!(message.contains("cannot write no/"), "{message}");
+
+    place.succeed(&small_run("early", "40", &[]));
+    let message = place.fail(2, &["probe", "early", "-o", "early.safetensors"]);
+    assert!(message.contains("has not trained its models yet"), "{message}");
+    assert!(!place.file("early.safetensors").exists());
+}
+
+#[test]
+fn every_task_is_described_in_one_line() {
+    let place = Place::new("tasks");
+    let text = place.succeed(&["tasks"]);
+    for (task, words) in [
+        ("Hopper", ["11", "3", "±1", "1,000", "100,000"]),
+        ("HumanoidTruncatedObs", ["45", "17", "±0.4", "1,000", "150,000"]),
+        ("Pendulum", ["2", "1", "±2", "200", "15,000"]),
+    ] {
+        let line = text.lines().find(|line| line.starts_with(task)).unwrap();
+        let found: Vec<&str> = line.split_whitespace().skip(1).take(5).collect();
+        assert_eq!(found[..4], words[..4], "{line}");
+        assert!(line.split_whitespace().count() > 7, "the reward is missing: {line}");
+    }
+}
