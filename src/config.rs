@@ -2,12 +2,13 @@
 //! (`presets/<algo>/<task>.toml`); `--set section.key=value` goes on top. Nothing below this file sees raw flags.
 
 mod error;
+mod keys;
 mod load;
 mod presets;
 mod validate;
 
 pub use error::ConfigError;
-pub use load::differences;
+pub use keys::differences;
 pub use presets::tasks_with_presets;
 
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,15 @@ pub struct Config {
 pub enum Algorithm {
     /// Directional-derivative projection policy optimisation, the paper's method.
     Ddppo,
+}
+
+impl Algorithm {
+    /// The method's name, as in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ddppo => "ddppo",
+        }
+    }
 }
 
 /// SPEC section 4.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::{Algorithm, Config, ConfigError};
-use crate::suggest;
+use super::keys::{assign, leaves, lookup};
+use super::{Config, ConfigError};
 
 impl Config {
     /// Reads a whole configuration; `name` is its file's name, for messages.
@@ -15,9 +15,11 @@ impl Config {
     pub fn from_toml(text: &str, name: &str) -> Result<Self, ConfigError> {
         let table: Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax {
             place: name.to_owned(),
-            line: error
-                .span()
-                .map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1),
+            line: 1 + text
+                .bytes()
+                .take(error.span().map_or(0, |span| span.start))
+                .filter(|&b| b == b'\n')
+                .count(),
             message: error.message().replace('\n', " "),
         })?;
         Self::from_table(table, &format!("{name}: "))
@@ -91,92 +93,11 @@ impl Config {
     }
 }
 
-/// The keys whose values differ, as (key, in `a`, in `b`).
-pub fn differences(a: &Table, b: &Table) -> Vec<(String, String, String)> {
-    let show =
-        |value: Option<&Value>| value.map_or_else(|| "absent".to_owned(), ToString::to_string);
-    let mut keys: Vec<String> =
-        leaves(a).into_iter().chain(leaves(b)).map(|(key, _)| key).collect();
-    keys.sort();
-    keys.dedup();
-    keys.into_iter()
-        .filter_map(|key| {
-            let (in_a, in_b) = (lookup(a, &key), lookup(b, &key));
-            (in_a != in_b).then(|| (key.clone(), show(in_a), show(in_b)))
-        })
-        .collect()
-}
-
 /// The known keys, each with a value of its type: any preset has them all.
 fn reference() -> Table {
     include_str!("../../presets/ddppo/inverted_pendulum.toml")
         .parse()
         .expect("a test reads every preset")
-}
-
-/// All settings with their full keys.
-fn leaves(table: &Table) -> Vec<(String, Value)> {
-    let mut out = Vec::new();
-    for (name, value) in table {
-        match value {
-            Value::Table(section) => {
-                out.extend(
-                    leaves(section)
-                        .into_iter()
-                        .map(|(key, value)| (format!("{name}.{key}"), value)),
-                );
-            }
-            value => out.push((name.clone(), value.clone())),
-        }
-    }
-    out
-}
-
-fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
-    match key.split_once('.') {
-        Some((section, rest)) => lookup(table.get(section)?.as_table()?, rest),
-        None => table.get(key),
-    }
-}
-
-/// Gives `key` a value of the right type, in a table that is a whole configuration before and after.
-fn assign(table: &mut Table, key: &str, value: Value, place: &str) -> Result<(), ConfigError> {
-    let example = match lookup(table, key) {
-        Some(value) if !value.is_table() => value,
-        _ => return Err(unknown(key, table, place)),
-    };
-    let fitted = fit(key, example, value, place)?;
-    let shown = fitted.to_string();
-    let mut parts = key.split('.');
-    let first = parts.next().unwrap_or_default();
-    let slot = parts.try_fold(&mut table[first], |value, part| value.get_mut(part));
-    *slot.expect("`lookup` has just found it") = fitted;
-    // One key at a time, so that a value that only the types refuse is blamed on its own key.
-    table.clone().try_into::<Config>().map(drop).map_err(|error| ConfigError::WrongType {
-        place: place.to_owned(),
-        key: key.to_owned(),
-        expected: expectation(&error),
-        value: shown,
-    })
-}
-
-fn unknown(key: &str, table: &Table, place: &str) -> ConfigError {
-    let hint = match lookup(table, key) {
-        Some(Value::Table(section)) => {
-            let names: Vec<&str> = section.keys().map(String::as_str).collect();
-            format!(": it is a section, with {}", names.join(", "))
-        }
-        _ => {
-            let keys: Vec<String> = leaves(table).into_iter().map(|(key, _)| key).collect();
-            // Somebody who forgot the section gets the key that ends so.
-            let ending = keys.iter().find(|full| full.rsplit('.').next() == Some(key));
-            ending.map_or_else(
-                || suggest::hint(key, keys.iter().map(String::as_str)),
-                |full| format!(" (did you mean `{full}`?)"),
-            )
-        }
-    };
-    ConfigError::UnknownKey { place: place.to_owned(), key: key.to_owned(), hint }
 }
 
 /// TOML, or a bare word as a string.
@@ -187,58 +108,9 @@ fn parse_value(text: &str) -> Value {
         .unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
-/// The value, if it is of the type of `example`; whole numbers are fine where real ones are needed.
-fn fit(key: &str, example: &Value, value: Value, place: &str) -> Result<Value, ConfigError> {
-    let wrong = |value: &Value, expected: &str| ConfigError::WrongType {
-        place: place.to_owned(),
-        key: key.to_owned(),
-        expected: expected.to_owned(),
-        value: value.to_string(),
-    };
-    match (example, value) {
-        (Value::Float(_), Value::Integer(whole)) => Ok(Value::Float(whole as f64)),
-        (Value::Integer(_), Value::Integer(whole)) if whole >= 0 => Ok(Value::Integer(whole)),
-        (Value::Integer(_), value) => {
-            Err(wrong(&value, "a whole number of at least 0, such as 1000"))
-        }
-        (Value::Float(_), value @ Value::Float(_)) => Ok(value),
-        (Value::Float(_), value) => Err(wrong(&value, "a number, such as 0.5 or 1e-3")),
-        (Value::Boolean(_), value @ Value::Boolean(_)) => Ok(value),
-        (Value::Boolean(_), value) => Err(wrong(&value, "`true` or `false`")),
-        (Value::String(_), value @ Value::String(_)) => Ok(value),
-        (Value::String(_), value) => Err(wrong(&value, "a word")),
-        (Value::Array(_), Value::Array(items)) => {
-            let number = Value::Float(0.0);
-            let items: Result<Vec<Value>, _> =
-                items.into_iter().map(|item| fit(key, &number, item, place)).collect();
-            Ok(Value::Array(items?))
-        }
-        (Value::Array(_), value) => Err(wrong(&value, "a list of numbers, such as [1e-4, 1e-4]")),
-        (_, value) => Err(wrong(&value, "of another type")),
-    }
-}
-
-/// What serde says is right, out of "unknown variant `x`, expected `y`".
-fn expectation(error: &toml::de::Error) -> String {
-    let message = error.message().lines().next().unwrap_or_default();
-    let expected = message.split_once("expected ").map_or(message, |(_, expected)| expected);
-    expected
-        .strip_prefix("one of ")
-        .map_or_else(|| expected.to_owned(), |list| format!("one of {list}"))
-}
-
-impl Algorithm {
-    /// The method's name, as in configurations.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ddppo => "ddppo",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::GradientSource;
+    use super::super::{Algorithm, GradientSource, differences};
     use super::*;
 
     fn hopper() -> Config {

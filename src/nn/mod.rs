@@ -8,11 +8,15 @@ pub mod isa;
 pub mod matrix;
 pub mod mlp;
 mod real;
+pub mod shape;
 pub mod tangent;
+pub mod tape;
 
 pub use activation::Activation;
 pub use adam::Adam;
 pub use matrix::Matrix;
-pub use mlp::{Keep, Mlp, Shape, Tape};
+pub use mlp::Mlp;
 pub use real::Real;
+pub use shape::Shape;
 pub use tangent::Tangent;
+pub use tape::{Keep, Tape};

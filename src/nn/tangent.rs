@@ -6,8 +6,10 @@ use std::ops::Range;
 use super::activation;
 use super::gemm::LANES;
 use super::matrix::Matrix;
-use super::mlp::{Mlp, Shape, Tape};
+use super::mlp::Mlp;
 use super::real::Real;
+use super::shape::Shape;
+use super::tape::Tape;
 
 /// Buffers for tangents of up to `rows` rows with `directions` directions a row. Direction k of row i is row
 /// i·directions + k of every matrix here.

@@ -1,0 +1,96 @@
+//! Sizes of a network, and where its numbers lie in the vectors that hold them.
+
+use std::ops::Range;
+
+use super::activation::Activation;
+use super::gemm::{self, padded};
+use super::real::Real;
+
+/// One affine map of a network and where its numbers lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Size of its input.
+    pub inputs: usize,
+    /// Size of its output.
+    pub outputs: usize,
+    /// Its weight, in panels, within the parameters.
+    pub weight: Range<usize>,
+    /// Its bias, padded, within the parameters.
+    pub bias: Range<usize>,
+    /// Panels of its transposed weight, within the transposes.
+    pub(super) transposed: Range<usize>,
+}
+
+/// Sizes and nonlinearity of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The affine maps, first to last.
+    pub layers: Vec<Layer>,
+    /// After every map but the last.
+    pub activation: Activation,
+}
+
+impl Shape {
+    /// A network with the given layer sizes, input and output included; hidden layers all have one width.
+    pub fn new(sizes: &[usize], activation: Activation) -> Self {
+        assert!(
+            sizes.len() >= 2 && sizes.iter().all(|&n| n > 0),
+            "a network needs sizes above 0, got {sizes:?}"
+        );
+        let hidden = &sizes[1..sizes.len() - 1];
+        assert!(
+            hidden.windows(2).all(|w| w[0] == w[1]),
+            "hidden layers have one width, got {hidden:?}"
+        );
+        let (mut at, mut transposed) = (0, 0);
+        let layers = sizes
+            .windows(2)
+            .map(|pair| {
+                let (inputs, outputs) = (pair[0], pair[1]);
+                let weight = at..at + inputs * padded(outputs);
+                let bias = weight.end..weight.end + padded(outputs);
+                let back = transposed..transposed + outputs * padded(inputs);
+                (at, transposed) = (bias.end, back.end);
+                Layer { inputs, outputs, weight, bias, transposed: back }
+            })
+            .collect();
+        Self { layers, activation }
+    }
+
+    /// Size of the input.
+    pub fn inputs(&self) -> usize {
+        self.layers[0].inputs
+    }
+
+    /// Size of the output.
+    pub fn outputs(&self) -> usize {
+        self.layers[self.layers.len() - 1].outputs
+    }
+
+    /// Length of a parameter or gradient vector, padding included.
+    pub fn parameter_len(&self) -> usize {
+        self.layers[self.layers.len() - 1].bias.end
+    }
+
+    /// Layer `l`'s row-major weight `[inputs, outputs]` and bias `[outputs]`, of a vector laid out like the parameters:
+    /// the parameters themselves, a gradient, a moment.
+    pub fn export<T: Real>(&self, l: usize, vector: &[T]) -> (Vec<T>, Vec<T>) {
+        let layer = &self.layers[l];
+        let mut weight = vec![T::ZERO; layer.inputs * layer.outputs];
+        gemm::unpack(&vector[layer.weight.clone()], layer.outputs, &mut weight);
+        (weight, vector[layer.bias.start..layer.bias.start + layer.outputs].to_vec())
+    }
+
+    /// The inverse of [`Shape::export`].
+    pub fn import<T: Real>(&self, l: usize, weight: &[T], bias: &[T], vector: &mut [T]) {
+        let layer = &self.layers[l];
+        assert_eq!((weight.len(), bias.len()), (layer.inputs * layer.outputs, layer.outputs));
+        gemm::pack(weight, layer.outputs, &mut vector[layer.weight.clone()]);
+        vector[layer.bias.start..layer.bias.start + layer.outputs].copy_from_slice(bias);
+    }
+
+    /// Width of the hidden layers, 1 where there are none.
+    pub(super) fn hidden(&self) -> usize {
+        if self.layers.len() > 1 { self.layers[0].outputs } else { 1 }
+    }
+}
