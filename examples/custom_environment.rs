@@ -1,4 +1,5 @@
-//! A world of your own: a boat that is to be brought to a buoy against a current, and kept there.
+//! A world of your own, and a short training in it: a boat that is to be brought to a buoy against a current, and kept
+//! there.
 //!
 //! ```text
 //! cargo run --release --example custom_environment
@@ -7,8 +8,13 @@
 //! Two traits are to be implemented. A `Task` is what never changes (sizes, bounds, when a state ends an episode); an
 //! `Environment` is one running world. For a robot that MuJoCo can simulate neither is needed: see `MujocoTask`.
 
-use ddppo::env::{Environment, EnvironmentError, Step, Task, uniform_actions};
+use std::error::Error;
+use std::sync::Arc;
+
+use ddppo::config::{Algorithm, Config};
+use ddppo::env::{Environment, EnvironmentError, Step, Task};
 use ddppo::rng::Rng;
+use ddppo::train::{TrainError, Trainer};
 
 /// Seconds of a step.
 const DT: f64 = 0.1;
@@ -107,28 +113,48 @@ impl Environment for Water {
     }
 }
 
-fn main() -> Result<(), EnvironmentError> {
-    let mut world = Boat.make()?;
-    let mut rng = Rng::new(0, "example");
-    let mut policy = uniform_actions(&Boat);
-    let mut observation = vec![0.0; Boat.observation_dim()];
+/// A run short enough to watch: small networks, few updates a step. The boat is simple; what is left out here is in the
+/// presets.
+fn configuration() -> Result<Config, Box<dyn Error>> {
+    let mut config = Config::preset(Algorithm::Ddppo, "PointMass")?;
+    config.task = Boat.name().to_owned();
+    config.steps = 1500;
+    config.training.warmup_steps = 450;
+    config.training.batch_size = 128;
+    config.training.policy_updates_per_step = 2;
+    config.training.critic_updates_per_step = 2;
+    config.model.members = 3;
+    config.model.elites = 2;
+    config.model.hidden = 64;
+    config.model.layers = 2;
+    config.model.weight_decay = vec![0.0; 3];
+    config.model.patience_epochs = 3;
+    config.policy.hidden = 64;
+    config.critic.hidden = 64;
+    config.rollout.starts = 5000;
+    config.rollout.capacity_per_step = 20_000;
+    config.validate()?;
+    Ok(config)
+}
 
-    world.reset(&mut rng, &mut observation);
-    let start = observation.clone();
-    let (mut total, mut steps) = (0.0, 0);
-    while steps < Boat.time_limit() {
-        let action = policy(&observation, &mut rng);
-        let step = world.step(&action, &mut observation)?;
-        total += step.reward;
-        steps += 1;
-        if step.terminated {
-            break;
+/// Mean return of ten episodes with the deterministic policy.
+fn score(trainer: &Trainer) -> Result<f64, TrainError> {
+    let episodes = trainer.evaluate(10, 0)?;
+    Ok(episodes.iter().map(|episode| episode.score).sum::<f64>() / episodes.len() as f64)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let config = configuration()?;
+    let mut trainer = Trainer::new(config.clone(), Arc::new(Boat))?;
+    println!("{}: {}", Boat.name(), Boat.reward_summary());
+    println!("mean return of the untrained policy: {:.1}", score(&trainer)?);
+    while trainer.step() < config.steps {
+        for record in trainer.advance()? {
+            if let ("train", Some(score)) = (record.kind, record.get("episode_return")) {
+                println!("step {:>5}: return of the last episodes {score:.1}", trainer.step());
+            }
         }
     }
-    println!("{}: from {start:.2?} to {observation:.2?}", Boat.name());
-    println!(
-        "a random policy returned {total:.1} in {steps} steps (reward: {})",
-        Boat.reward_summary()
-    );
+    println!("mean return of the trained policy: {:.1}", score(&trainer)?);
     Ok(())
 }

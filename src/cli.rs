@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
-pub use inspect::{Precision, ProbeArgs, RecordArgs, TraceArgs};
+pub use inspect::{AnalyzeArgs, Precision, ProbeArgs, RecordArgs, TraceArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -48,6 +48,8 @@ pub enum Command {
     Record(RecordArgs),
     /// Write a policy update out whole, to be recomputed elsewhere
     Probe(ProbeArgs),
+    /// Compare the learned models and their derivatives with the world
+    Analyze(AnalyzeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -56,12 +58,19 @@ Examples:
   ddppo train
   ddppo train Hopper --seed 1 --steps 15000 --out runs/hopper-1
   ddppo train Hopper --set gradient_loss.directions_per_row=25
+  ddppo train --mjcf arm.xml --task arm.toml          a robot of your own
 
 All settings are described in docs/configuration.md. Ctrl-C saves and stops; `ddppo resume RUN` goes on.")]
 pub struct TrainArgs {
     /// Task, see `ddppo tasks`
     #[arg(default_value = "InvertedPendulum")]
     pub task: String,
+    /// Model of a robot of your own, see docs/own-robot.md
+    #[arg(long, value_name = "FILE.xml", requires = "task_file", conflicts_with = "task")]
+    pub mjcf: Option<PathBuf>,
+    /// What it is to do
+    #[arg(long = "task", value_name = "FILE.toml", requires = "mjcf")]
+    pub task_file: Option<PathBuf>,
     /// Seed of all random streams: equal seeds give equal runs [default: 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
     pub seed: Option<u64>,

@@ -26,10 +26,10 @@ pub struct Probe {
     pub header: BTreeMap<String, String>,
 }
 
-/// A learner that cannot be probed yet.
+/// A learner that cannot be looked into yet.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "this run has not trained its models yet: a probe needs a checkpoint from after the first model training"
+    "this run has not trained its models yet: a checkpoint from after the first model training is needed"
 )]
 pub struct NotTrained;
 

@@ -83,3 +83,32 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "TYPE", default_value = "f64")]
     pub precision: Precision,
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The run's policy meets new real states; there both models are compared with what really follows and with the true
+derivative of the world. docs/analysis.md says what each figure is.
+
+Examples:
+  ddppo analyze runs/Hopper-seed0-1
+  ddppo analyze runs/Hopper-seed0-1 --states 1000 --json > hopper.json
+  ddppo analyze runs/Hopper-seed0-1 -o errors.svg")]
+pub struct AnalyzeArgs {
+    /// Folder of the run
+    pub run: PathBuf,
+    /// Real states to look at
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub states: u32,
+    /// Seed of the states
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Picture to write, .svg or .png
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Take the checkpoint with the best evaluation instead of the newest
+    #[arg(long)]
+    pub best: bool,
+}

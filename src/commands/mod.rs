@@ -1,5 +1,6 @@
 //! What each subcommand does.
 
+mod analyze;
 mod evaluate;
 mod plot;
 mod probe;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 
 use ddppo::analysis::probe::NotTrained;
 use ddppo::config::ConfigError;
+use ddppo::env::robot::RobotError;
 use ddppo::env::{EnvironmentError, FilmError};
 use ddppo::report::PictureError;
 use ddppo::report::curves::CurveError;
@@ -41,6 +43,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Trace(args) => trace::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Probe(args) => probe::run(&args),
+        Command::Analyze(args) => analyze::run(&args),
     }
 }
 
@@ -63,6 +66,13 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
             DirectoryError::Config(error) => is_mistake(error),
             DirectoryError::Storage(_) => false,
             _ => true,
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
+            RobotError::Environment(error) => is_mistake(error),
+            RobotError::Storage(_) => false,
+            RobotError::Changed { .. } | RobotError::Origin { .. } => true,
         };
     }
     if let Some(error) = error.downcast_ref() {

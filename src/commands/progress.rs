@@ -11,6 +11,9 @@ use super::thousands;
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
+/// Warnings shown of a session.
+const MOST_WARNINGS: u32 = 10;
+
 /// The latest of the figures that are shown.
 const SHOWN: [(&str, &str, &str); 3] = [
     ("evaluation", "return_mean", "return"),
@@ -33,6 +36,7 @@ pub struct Progress {
     display: Display,
     latest: [Option<f64>; SHOWN.len()],
     steps: u64,
+    warnings: u32,
 }
 
 impl Progress {
@@ -58,7 +62,7 @@ impl Progress {
         } else {
             Display::Lines { last: Instant::now(), step: first_step }
         };
-        Ok(Self { display, latest: [None; SHOWN.len()], steps })
+        Ok(Self { display, latest: [None; SHOWN.len()], steps, warnings: 0 })
     }
 
     /// Shows that `step` is done and what was measured in it.
@@ -94,6 +98,21 @@ impl Progress {
                     );
                 }
             }
+        }
+    }
+
+    /// Says what went wrong in a step, above the bar; a robot that breaks all the time says so a few times only.
+    pub fn warn(&mut self, step: u64, warning: &str) {
+        self.warnings += 1;
+        let more = match self.warnings {
+            ..MOST_WARNINGS => "",
+            MOST_WARNINGS => " (further warnings are not shown)",
+            _ => return,
+        };
+        let text = format!("warning: step {}: {warning}{more}", thousands(step));
+        match &self.display {
+            Display::Bar(bar) => bar.println(text),
+            Display::Lines { .. } | Display::Nothing => eprintln!("{text}"),
         }
     }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use ddppo::config::{Config, differences};
+use ddppo::env::robot::task_of_run;
 use ddppo::run::checkpoint::{CheckpointError, Loaded};
 use ddppo::run::directory::{RunDirectory, read_config};
 
@@ -15,7 +16,7 @@ use crate::cli::{ResumeArgs, SessionArgs};
 pub fn run(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     let directory = RunDirectory::open(&args.run)?;
     let mut config = read_config(&args.run)?;
-    let task = ddppo::env::task(&config.task)?;
+    let task = task_of_run(directory.root(), &config.task)?;
     let mut store = session::store(directory.root(), &config);
     let start = match store.load_newest() {
         Ok(loaded) => Start::From(Box::new(loaded)),

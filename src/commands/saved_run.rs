@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use ddppo::env::Task;
+use ddppo::env::robot::task_of_run;
 use ddppo::rng::Rng;
 use ddppo::run::directory::read_config;
 use ddppo::train::Trainer;
@@ -12,7 +13,7 @@ use ddppo::train::evaluation::Actor;
 /// The run in `root` at its newest whole checkpoint, or at the one with the best evaluation.
 pub fn load(root: &Path, best: bool) -> anyhow::Result<Trainer> {
     let config = read_config(root)?;
-    let task = ddppo::env::task(&config.task)?;
+    let task = task_of_run(root, &config.task)?;
     let mut store = super::session::store(root, &config);
     let loaded = if best { store.load_best() } else { store.load_newest() }?;
     for damage in &loaded.passed_over {

@@ -157,6 +157,9 @@ impl Session {
             let records = work.trainer.advance()?;
             step = work.trainer.step();
             work.log.append(&records)?;
+            if let Some(warning) = work.trainer.take_warning() {
+                progress.warn(step, &warning);
+            }
             for record in records.iter().filter(|record| record.kind == "evaluation") {
                 let return_mean = record.get("return_mean").filter(|value| value.is_finite());
                 work.evaluation = return_mean.map(|return_mean| Evaluation { step, return_mean });

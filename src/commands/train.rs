@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use ddppo::config::{Algorithm, Config};
+use ddppo::env::robot::Robot;
 use ddppo::run::RunDirectory;
 
 use super::UsageError;
@@ -12,28 +13,42 @@ use crate::cli::{SessionArgs, TrainArgs};
 
 /// Starts a run of its own.
 pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
-    let task = ddppo::env::task(&args.task)?;
-    let config = configure(args)?;
+    let robot = match (&args.mjcf, &args.task_file) {
+        (Some(mjcf), Some(task)) => Some(Robot::from_files(mjcf, task)?),
+        _ => None,
+    };
+    let task = match &robot {
+        Some(robot) => robot.task(),
+        None => ddppo::env::task(&args.task)?,
+    };
+    let config = match &robot {
+        Some(_) => configure(args, &Config::for_robot(task.name()))?,
+        None => configure(args, &Config::preset(Algorithm::Ddppo, &args.task)?)?,
+    };
     let directory = match &args.out {
         Some(root) => RunDirectory::create(root, &config)?,
         None => RunDirectory::create_numbered(Path::new("runs"), &config)?,
     };
+    if let Some(robot) = &robot {
+        robot.keep(directory.root())?;
+    }
     let store = session::store(directory.root(), &config);
     let SessionArgs { threads, quiet } = args.session;
     Session { directory, config, task, store, threads, quiet }.run(Start::New)
 }
 
 /// The preset, `--set` on top, and the flags that are settings on top of that.
-fn configure(args: &TrainArgs) -> anyhow::Result<Config> {
-    let preset = Config::preset(Algorithm::Ddppo, &args.task)?;
+fn configure(args: &TrainArgs, preset: &Config) -> anyhow::Result<Config> {
     let flags = [("seed", args.seed), ("steps", args.steps)];
     let flags = flags.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
     let settings: Vec<String> = args.settings.iter().cloned().chain(flags).collect();
     let config = preset.with_settings(&settings)?;
-    if config.task != args.task {
-        let message =
-            format!("the task is chosen by `ddppo train {}`, not by `--set task=…`", config.task);
-        return Err(UsageError(message).into());
+    if config.task != preset.task {
+        let right = match &args.task_file {
+            Some(file) => format!("named in {}", file.display()),
+            None => format!("chosen by `ddppo train {}`", config.task),
+        };
+        return Err(UsageError(format!("the task is {right}, not by `--set task=…`")).into());
     }
     Ok(config)
 }

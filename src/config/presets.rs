@@ -15,6 +15,9 @@ const DDPPO: [(&str, &str); 8] = [
     ("Pendulum", include_str!("../../presets/ddppo/pendulum.toml")),
 ];
 
+/// For robots of the user's own.
+const ROBOT: &str = include_str!("../../presets/ddppo/robot.toml");
+
 fn presets(algorithm: Algorithm) -> &'static [(&'static str, &'static str)] {
     match algorithm {
         Algorithm::Ddppo => &DDPPO,
@@ -40,6 +43,13 @@ impl Config {
             });
         };
         Self::from_toml(text, &format!("the preset of {task}"))
+    }
+
+    /// The compiled-in configuration for a robot of the user's own, whose task has this name.
+    pub fn for_robot(name: &str) -> Self {
+        let preset =
+            Self::from_toml(ROBOT, "the preset of robots").expect("a test reads every preset");
+        Self { task: name.to_owned(), ..preset }
     }
 }
 
@@ -78,6 +88,14 @@ mod tests {
             );
             assert_eq!(found, (steps, horizon, neighbours, weight, length), "{task}");
         }
+    }
+
+    #[test]
+    fn robots_begin_with_half_cheetahs_values() {
+        let mut robot = Config::for_robot("Arm");
+        assert_eq!(robot.task, "Arm");
+        robot.task = "HalfCheetah".to_owned();
+        assert_eq!(robot, Config::preset(Algorithm::Ddppo, "HalfCheetah").unwrap());
     }
 
     #[test]

@@ -9,8 +9,8 @@ use super::EnvironmentError;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Description {
-    /// Name of the task.
-    pub name: String,
+    /// Name of the task, which is part of the names of run folders.
+    pub name: Spanned<String>,
     /// Physics steps for one step of the environment.
     pub frame_skip: Spanned<i64>,
     /// Environment steps after which an episode is cut.
@@ -119,6 +119,13 @@ impl Source<'_> {
                 let message = format!("`{key}` is {} and must be at least 1", value.get_ref());
                 return Err(self.error(value.span().start, &message));
             }
+        }
+        let name = description.name.get_ref();
+        let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+        if name.is_empty() || !name.chars().all(allowed) {
+            let message =
+                format!("`name` is \"{name}\" and must be made of letters, digits, `-` and `_`");
+            return Err(self.error(description.name.span().start, &message));
         }
         let noise = description.reset;
         for (key, value) in [

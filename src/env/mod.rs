@@ -13,6 +13,7 @@ pub mod jacobian;
 mod mujoco;
 mod picture;
 mod reward;
+pub mod robot;
 mod simulation;
 mod trace;
 mod world;

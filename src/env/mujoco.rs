@@ -108,7 +108,7 @@ impl MujocoTask {
         let time_limit = *description.time_limit.get_ref() as usize;
         Ok(Self {
             shared: Arc::new(Shared {
-                name: description.name,
+                name: description.name.into_inner(),
                 duration: model.opt().timestep * frame_skip as f64,
                 frame_skip,
                 time_limit,
@@ -129,6 +129,13 @@ impl MujocoTask {
     /// The compiled model.
     pub fn model(&self) -> &MjModel {
         &self.shared.model
+    }
+
+    /// The compiled model in MuJoCo's binary form.
+    pub(super) fn compiled(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.shared.model.size()];
+        self.shared.model.save_to_buffer(&mut bytes).expect("the buffer is as long as MuJoCo says");
+        bytes
     }
 }
 

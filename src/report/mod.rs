@@ -2,6 +2,7 @@
 
 pub mod chart;
 pub mod curves;
+pub mod gradient_errors;
 pub mod picture;
 
 pub use picture::{Picture, PictureError};

@@ -26,6 +26,7 @@ impl Trainer {
             actor: _,
             next_observation: _,
             phases: _,
+            warning: _,
         } = self;
         let mut snapshot = Snapshot::new();
         algorithm.save(&mut snapshot);

@@ -61,6 +61,8 @@ pub struct Trainer {
     pub(super) actor: Actor,
     pub(super) next_observation: Vec<f64>,
     pub(super) phases: Phases,
+    /// What the world said of the last step.
+    pub(super) warning: Option<String>,
 }
 
 /// Buffers that turn a transition into what the replay stores.
@@ -94,6 +96,7 @@ impl Trainer {
             actor: Actor::new(&algorithm.policy),
             next_observation: vec![0.0; task.observation_dim()],
             phases: Phases::default(),
+            warning: None,
             algorithm,
             config,
             task,
@@ -113,6 +116,11 @@ impl Trainer {
     /// The run's task.
     pub fn task(&self) -> &dyn Task {
         &*self.task
+    }
+
+    /// What the world said of the last step: its physics broke, and the episode was ended.
+    pub fn take_warning(&mut self) -> Option<String> {
+        self.warning.take()
     }
 
     /// What is learned.
@@ -167,13 +175,15 @@ impl Trainer {
         let next = &mut self.next_observation;
         let step = environment.step(&action, next)?;
         let finite = step.reward.is_finite() && next.iter().all(|x| x.is_finite());
-        if !finite && environment.take_warning().is_none() {
+        self.warning = environment.take_warning();
+        let broke = self.warning.is_some();
+        if !finite && !broke {
             return Err(self.diverged(
                 "the environment gave an observation or reward that is not finite".to_owned(),
             ));
         }
         // A world that broke and said so ends its episode; the step that broke it is no data.
-        if finite {
+        if !broke {
             self.algorithm.real.push(Transition {
                 observation: &narrow(observation),
                 action: &narrow(&action),
@@ -185,7 +195,7 @@ impl Trainer {
         }
         *length += 1;
         std::mem::swap(observation, next);
-        if step.terminated || !finite || *length >= self.task.time_limit() {
+        if step.terminated || broke || *length >= self.task.time_limit() {
             self.summary.episodes += 1;
             self.summary.returns += *score;
             self.summary.lengths += *length as u64;

@@ -156,6 +156,7 @@ fn help_has_examples() {
         &["trace", "--help"],
         &["record", "--help"],
         &["probe", "--help"],
+        &["analyze", "--help"],
     ] {
         let text = place.succeed(arguments);
         assert!(text.contains("Examples:\n  ddppo "), "{text}");

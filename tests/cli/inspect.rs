@@ -152,3 +152,32 @@ fn every_task_is_described_in_one_line() {
         assert!(line.split_whitespace().count() > 7, "the reward is missing: {line}");
     }
 }
+
+#[test]
+fn analyses_are_printed_as_tables_and_as_json() {
+    let place = Place::new("analyze");
+    place.succeed(&small_run("run", "200", &[]));
+    let text = place.succeed(&["analyze", "run", "--states", "20", "-o", "errors.svg"]);
+    for expected in [
+        "20 states without contact events",
+        "gradient M^g",
+        "s'[3]",
+        "reward",
+        "a[1]",
+        "‖g−g*‖/‖g*‖",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert!(fs::read_to_string(place.file("errors.svg")).unwrap().starts_with("<svg"));
+    let json = place.succeed(&["analyze", "run", "--states", "20", "--json"]);
+    assert_eq!(place.succeed(&["analyze", "run", "--states", "20", "--json"]), json);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["task"], &json["step"]), (&"PointMass".into(), &200.into()));
+    let model = &json["regular"]["gradient_model"];
+    assert_eq!(model["gradient"].as_array().unwrap().len(), 5);
+    assert!(model["relative_gradient"].as_f64().unwrap() > 0.0);
+    assert_eq!(json["policy_gradient"]["trajectories"], 20);
+    place.succeed(&small_run("early", "40", &[]));
+    let message = place.fail(2, &["analyze", "early"]);
+    assert!(message.contains("has not trained its models yet"), "{message}");
+}

@@ -4,4 +4,5 @@ mod errors;
 mod inspect;
 mod kills;
 mod program;
+mod robots;
 mod runs;

@@ -1,0 +1,134 @@
+//! Errors of learned models against the closed forms of the point mass.
+
+use std::sync::{Mutex, MutexGuard, OnceLock};
+
+use ddppo::analysis::gradient_error::{ModelError, RealStates, cosine};
+use ddppo::analysis::mean_head::MeanHead;
+use ddppo::analysis::policy_gradient::policy_gradient_bias;
+use ddppo::analysis::precision;
+use ddppo::config::{Algorithm, Config};
+use ddppo::env::jacobian::{Point, sample_points};
+use ddppo::env::uniform_actions;
+use ddppo::model::DynamicsModel;
+use ddppo::train::Trainer;
+use ddppo::train::evaluation::Actor;
+
+/// A run on the point mass right after its first model training.
+fn trained() -> MutexGuard<'static, Trainer> {
+    static RUN: OnceLock<Mutex<Trainer>> = OnceLock::new();
+    let run = RUN.get_or_init(|| {
+        let mut config = Config::preset(Algorithm::Ddppo, "PointMass").unwrap();
+        config.training.warmup_steps = 1000;
+        config.training.model_every_steps = 500;
+        config.training.min_transitions = 1000;
+        config.training.policy_updates_per_step = 0;
+        config.training.critic_updates_per_step = 0;
+        config.model.hidden = 48;
+        config.rollout.starts = 100;
+        let mut trainer = Trainer::new(config, ddppo::env::task("PointMass").unwrap()).unwrap();
+        while !trainer.algorithm().models_trained() {
+            trainer.advance().unwrap();
+        }
+        Mutex::new(trainer)
+    });
+    run.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// d(s', r)/d(s, a) of a mean head by central differences of its predictions.
+fn differences(model: &DynamicsModel<f64>, point: &Point) -> Vec<f64> {
+    let mut head = MeanHead::new(model);
+    let (states, columns) = (point.observation.len(), point.observation.len() + point.action.len());
+    let mut values = vec![0.0; (states + 1) * columns];
+    for column in 0..columns {
+        let mut at = |h: f64| {
+            let (mut s, mut a) = (point.observation.clone(), point.action.clone());
+            if column < states {
+                s[column] += h
+            } else {
+                a[column - states] += h
+            }
+            head.predict(&s, &a)
+        };
+        let (ahead, behind) = (at(1e-5), at(-1e-5));
+        for (row, (x, y)) in ahead.iter().zip(&behind).enumerate() {
+            values[row * columns + column] = (x - y) / 2e-5;
+        }
+    }
+    values
+}
+
+#[test]
+fn learned_jacobians_equal_central_differences() {
+    let task = ddppo::env::task("PointMass").unwrap();
+    let model = precision::model(&trained().algorithm().prediction_model);
+    let mut head = MeanHead::new(&model);
+    for point in sample_points(&*task, 10, 7, 3, &mut uniform_actions(&*task)).unwrap() {
+        let found = head.jacobian(&point.observation, &point.action);
+        for (a, b) in found.iter().zip(&differences(&model, &point)) {
+            assert!((a - b).abs() < 1e-7 * (1.0 + b.abs()), "{a} for {b}");
+        }
+    }
+}
+
+#[test]
+fn errors_are_those_against_the_closed_form() {
+    let task = ddppo::env::task("PointMass").unwrap();
+    let run = trained();
+    let learner = run.algorithm();
+    let errors = RealStates::meet(learner, &*task, 30, 5).unwrap().errors(learner, &*task);
+    let group = errors.regular.unwrap();
+    assert_eq!((group.states, errors.events), (30, None));
+    // The same states again: the policy and the seed decide.
+    let mut actor = Actor::new(&learner.policy);
+    let points = sample_points(&*task, 30, 5, 5, &mut |observation, rng| {
+        actor.explore(&learner.policy, observation, rng).to_vec()
+    })
+    .unwrap();
+    let check = |model: &DynamicsModel<f32>, error: &ModelError| {
+        let model = precision::model(model);
+        let (mut squares, mut truth, mut first, mut reward) = (0.0, 0.0, 0.0, 0.0);
+        for point in &points {
+            let exact = task.closed_form_jacobian(&point.observation, &point.action).unwrap();
+            let learned = differences(&model, point);
+            squares += learned.iter().zip(&exact).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+            truth += exact.iter().map(|x| x * x).sum::<f64>();
+            let column = |values: &[f64]| values.iter().copied().step_by(6).collect::<Vec<_>>();
+            first += cosine(&column(&learned), &column(&exact)).unwrap() / 30.0;
+            let [px, py, vx, vy] = point.observation[..] else { panic!("four numbers") };
+            let cost = px * px
+                + py * py
+                + 0.1 * (vx * vx + vy * vy)
+                + 0.01 * point.action.iter().map(|a| a * a).sum::<f64>();
+            let predicted = MeanHead::new(&model).predict(&point.observation, &point.action)[4];
+            reward += (predicted + cost).powi(2) / 30.0;
+        }
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-4 * b.abs(), "{a} for {b}");
+        close(error.mean_gradient(), squares / (30.0 * 30.0));
+        close(error.relative_gradient, squares / truth);
+        close(error.cosine[0].unwrap(), first);
+        close(error.prediction[4], reward);
+    };
+    check(&learner.prediction_model, &group.prediction_model);
+    check(learner.gradient_model.as_ref().unwrap(), group.gradient_model.as_ref().unwrap());
+    // A linear world with a quadratic reward is learned from a thousand steps.
+    assert!(group.prediction_model.relative_gradient < 0.2, "{group:?}");
+    assert!(group.prediction_model.mean_cosine() > 0.9, "{group:?}");
+}
+
+#[test]
+fn biases_follow_from_the_derivatives() {
+    let task = ddppo::env::task("PointMass").unwrap();
+    let run = trained();
+    let learner = run.algorithm();
+    let bias = policy_gradient_bias(learner, &*task, 2, 50, 1).unwrap().unwrap();
+    assert_eq!((bias.horizon, bias.trajectories), (2, 50));
+    for bias in [bias.prediction_model, bias.gradient_model.unwrap()] {
+        assert!(bias.relative > 0.0 && bias.relative < 0.5 && bias.cosine > 0.9, "{bias:?}");
+    }
+    // Equal seeds give equal figures at any number of threads.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    assert_eq!(
+        pool.install(|| policy_gradient_bias(learner, &*task, 2, 50, 1).unwrap().unwrap()),
+        bias
+    );
+}
