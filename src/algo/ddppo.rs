@@ -59,7 +59,7 @@ pub struct Ddppo {
 }
 
 /// Buffers of all updates, made at the first one.
-pub(super) struct Workspaces {
+pub struct Workspaces {
     policy: PolicyWorkspace<f32>,
     critic: CriticWorkspace<f32>,
     rollout: RolloutWorkspace<f32>,
@@ -223,8 +223,11 @@ impl Ddppo {
         )
     }
 
-    /// One policy update: the adjoint of the imagined return through the gradient model (eq. 11).
-    fn improve_policy(
+    /// One policy update: the adjoint of the imagined return through the gradient model (eq. 11). Needs trained models.
+    ///
+    /// # Errors
+    /// When the loss is not finite.
+    pub fn improve_policy(
         &mut self,
         workspaces: &mut Workspaces,
     ) -> Result<super::adjoint::PolicyReport, LearnError> {
@@ -246,7 +249,10 @@ impl Ddppo {
 
     /// One critic and temperature update (eq. 12, 13) on 5 % real and 95 % imagined transitions; on real ones alone
     /// before the first model.
-    fn improve_critic(
+    ///
+    /// # Errors
+    /// When the loss is not finite.
+    pub fn improve_critic(
         &mut self,
         workspaces: &mut Workspaces,
     ) -> Result<crate::agent::CriticReport, LearnError> {
@@ -290,7 +296,8 @@ impl Ddppo {
         !self.prediction_model.elites.is_empty()
     }
 
-    fn make_workspaces(&self) -> Workspaces {
+    /// Buffers for updates of these networks.
+    pub fn make_workspaces(&self) -> Workspaces {
         let (training, loss) = (&self.config.training, &self.config.gradient_loss);
         let on = (loss.weight > 0.0).then_some((loss.directions_per_row, loss.neighbours));
         let fits = |model, loss| FitWorkspace::new(model, training.batch_size, loss);

@@ -1,5 +1,6 @@
 //! What each subcommand does.
 
+mod bench;
 mod evaluate;
 mod plot;
 mod progress;
@@ -12,6 +13,7 @@ mod train;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
+use ddppo::bench::BenchError;
 use ddppo::config::ConfigError;
 use ddppo::env::EnvironmentError;
 use ddppo::report::PictureError;
@@ -32,6 +34,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Resume(args) => resume::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Plot(args) => plot::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Tasks => tasks::run(),
     }
 }
@@ -58,6 +61,7 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
         };
     }
     error.is::<UsageError>()
+        || error.downcast_ref().is_some_and(BenchError::is_mistake)
         || matches!(error.downcast_ref(), Some(EnvironmentError::UnknownTask { .. }))
         || matches!(error.downcast_ref(), Some(PictureError::Extension(_)))
         || error.downcast_ref().is_some_and(|error| !matches!(error, ConfigError::File { .. }))
