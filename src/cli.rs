@@ -120,12 +120,13 @@ deviation around their mean. Each task gets a panel of its own. Without -o, a si
 
 Examples:
   ddppo plot runs/InvertedPendulum-seed0-1
-  ddppo plot runs/* -o curves.png")]
+  ddppo plot runs/* -o curves.png
+  ddppo plot runs/* -o curves.csv      the numbers behind the picture")]
 pub struct PlotArgs {
     /// Folders of the runs
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
-    /// Picture to write, .svg or .png [default: curve.svg and curve.png]
+    /// Picture to write, .svg or .png, or table, .csv [default: curve.svg and curve.png]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
