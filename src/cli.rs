@@ -15,7 +15,7 @@ const STYLES: Styles = Styles::styled()
 #[derive(Debug, Parser)]
 #[command(name = "ddppo", version, styles = STYLES, after_help = "\
 Examples:
-  ddppo train                              train on InvertedPendulum, a matter of minutes
+  ddppo train --steps 3000                 train on InvertedPendulum, a matter of minutes
   ddppo train Hopper --seed 1              another task and seed
   ddppo train Hopper --set policy.horizon=3 --set gradient_loss.weight=10
   ddppo resume runs/Hopper-seed1-1         go on after Ctrl-C or a crash, to the bit
