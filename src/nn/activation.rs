@@ -20,10 +20,10 @@ fn sigmoid<T: Real>(z: T) -> T {
 }
 
 dispatched! {
-    /// z → max(z, 0).
+    /// z → max(z, 0). NaN stays NaN, so that it is noticed.
     pub(crate) fn relu<T, I>(z: &mut [T]) {
         for z in z {
-            *z = if *z > T::ZERO { *z } else { T::ZERO };
+            *z = if *z < T::ZERO { T::ZERO } else { *z };
         }
     }
 }
