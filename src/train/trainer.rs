@@ -164,6 +164,9 @@ impl Trainer {
         } else {
             self.actor.explore(&self.algorithm.policy, observation, &mut self.exploration).to_vec()
         };
+        if action.iter().any(|a| !a.is_finite()) {
+            return Err(self.diverged("the policy's action is not finite".to_owned()));
+        }
         let next = &mut self.next_observation;
         let step = environment.step(&action, next)?;
         let finite = step.reward.is_finite() && next.iter().all(|x| x.is_finite());
