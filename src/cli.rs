@@ -15,7 +15,7 @@ const STYLES: Styles = Styles::styled()
 #[derive(Debug, Parser)]
 #[command(name = "ddppo", version, styles = STYLES, after_help = "\
 Examples:
-  ddppo train                              train on InvertedPendulum, a matter of minutes
+  ddppo train --steps 3000                 train on InvertedPendulum, a matter of minutes
   ddppo train Hopper --seed 1              another task and seed
   ddppo train Hopper --set policy.horizon=3 --set gradient_loss.weight=10
   ddppo resume runs/Hopper-seed1-1         go on after Ctrl-C or a crash, to the bit
@@ -122,12 +122,13 @@ deviation around their mean. Each task gets a panel of its own. Without -o, a si
 
 Examples:
   ddppo plot runs/InvertedPendulum-seed0-1
-  ddppo plot runs/* -o curves.png")]
+  ddppo plot runs/* -o curves.png
+  ddppo plot runs/* -o curves.csv      the numbers behind the picture")]
 pub struct PlotArgs {
     /// Folders of the runs
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
-    /// Picture to write, .svg or .png [default: curve.svg and curve.png]
+    /// Picture to write, .svg or .png, or table, .csv [default: curve.svg and curve.png]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }

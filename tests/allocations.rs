@@ -97,9 +97,9 @@ fn policy_and_critic_updates_allocate_nothing() {
     on_one_thread(|| {
         let mut learner = learner(&config());
         let mut workspaces = learner.make_workspaces();
-        let count = allocations(5, || drop(learner.improve_policy(&mut workspaces).unwrap()));
+        let count = allocations(5, || _ = learner.improve_policy(&mut workspaces).unwrap());
         assert_eq!(count, 0, "policy updates");
-        let count = allocations(5, || drop(learner.improve_critic(&mut workspaces).unwrap()));
+        let count = allocations(5, || _ = learner.improve_critic(&mut workspaces).unwrap());
         assert_eq!(count, 0, "critic updates");
     });
 }

@@ -8,14 +8,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::adjoint::{Objective, PolicyWorkspace};
+use super::adjoint::{Objective, PolicyReport, PolicyWorkspace};
 use super::report::{LearnError, Learned, ModelReport};
-use crate::agent::{CriticWorkspace, Policy, Temperature, TwinCritic};
+use crate::agent::{CriticReport, CriticWorkspace, Policy, Temperature, TwinCritic};
 use crate::config::{Config, GradientSource};
 use crate::env::Task;
 use crate::model::fit::{FitWorkspace, fit};
-use crate::model::rollout::{RolloutWorkspace, rollout};
+use crate::model::rollout::{RolloutReport, RolloutWorkspace, rollout};
 use crate::model::{DynamicsModel, FitReport, GradientLoss, Neighbours};
+use crate::nn::activation::all_finite;
 use crate::replay::Replay;
 use crate::rng::Rng;
 
@@ -203,11 +204,7 @@ impl Ddppo {
     }
 
     /// Refills the model buffer with k-step rollouts of the present policy from real states.
-    fn imagine(
-        &mut self,
-        workspaces: &mut Workspaces,
-        step: u64,
-    ) -> crate::model::rollout::RolloutReport {
+    fn imagine(&mut self, workspaces: &mut Workspaces, step: u64) -> RolloutReport {
         let config = &self.config.rollout;
         let length = config.length_at(step / 1000);
         self.imagined.resize(config.capacity_per_step * length);
@@ -230,7 +227,7 @@ impl Ddppo {
     pub fn improve_policy(
         &mut self,
         workspaces: &mut Workspaces,
-    ) -> Result<super::adjoint::PolicyReport, LearnError> {
+    ) -> Result<PolicyReport, LearnError> {
         let mut stream = self.streams.policy.clone();
         let objective = self.objective();
         workspaces.policy.draw(&objective, &self.real, &mut stream);
@@ -238,6 +235,9 @@ impl Ddppo {
         self.streams.policy = stream;
         if !(report.loss.is_finite() && report.mean_abs_adjoint.is_finite()) {
             return Err(LearnError::NonFinite("the policy's loss"));
+        }
+        if !all_finite(workspaces.policy.gradient()) {
+            return Err(LearnError::NonFinite("the policy's gradient"));
         }
         let Policy { network, adam, .. } = &mut self.policy;
         let clip = self.config.policy.gradient_clip;
@@ -255,7 +255,7 @@ impl Ddppo {
     pub fn improve_critic(
         &mut self,
         workspaces: &mut Workspaces,
-    ) -> Result<crate::agent::CriticReport, LearnError> {
+    ) -> Result<CriticReport, LearnError> {
         let training = &self.config.training;
         let real_rows = if self.imagined.is_empty() {
             training.batch_size
@@ -273,6 +273,9 @@ impl Ddppo {
         );
         if !(report.loss.is_finite() && report.entropy.is_finite()) {
             return Err(LearnError::NonFinite("the critic's loss"));
+        }
+        if !report.finite_gradient {
+            return Err(LearnError::NonFinite("the critic's gradient"));
         }
         Ok(report)
     }

@@ -99,12 +99,22 @@ fn learner(config: &Config, task: &Arc<dyn Task>) -> Ddppo {
 
 fn critic_update(mut learner: Ddppo) -> Timed {
     let mut workspaces = learner.make_workspaces();
-    Box::new(move || timed(|| Ok(drop(learner.improve_critic(&mut workspaces)?))))
+    Box::new(move || {
+        timed(|| {
+            learner.improve_critic(&mut workspaces)?;
+            Ok(())
+        })
+    })
 }
 
 fn policy_update(mut learner: Ddppo) -> Timed {
     let mut workspaces = learner.make_workspaces();
-    Box::new(move || timed(|| Ok(drop(learner.improve_policy(&mut workspaces)?))))
+    Box::new(move || {
+        timed(|| {
+            learner.improve_policy(&mut workspaces)?;
+            Ok(())
+        })
+    })
 }
 
 /// The window's neighbour lists.

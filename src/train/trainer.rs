@@ -188,6 +188,9 @@ impl Trainer {
             let policy = &self.algorithm.policy;
             action.copy_from_slice(self.actor.explore(policy, observation, &mut self.exploration));
         }
+        if action.iter().any(|a| !a.is_finite()) {
+            return Err(self.diverged("the policy's action is not finite".to_owned()));
+        }
         let step = environment.step(action, next)?;
         let finite = step.reward.is_finite() && next.iter().all(|x| x.is_finite());
         if !finite && environment.take_warning().is_none() {
