@@ -19,7 +19,7 @@ const STYLES: Styles = Styles::styled()
 #[derive(Debug, Parser)]
 #[command(name = "ddppo", version, styles = STYLES, after_help = "\
 Examples:
-  ddppo train                              train on InvertedPendulum, a matter of minutes
+  ddppo train --steps 3000                 train on InvertedPendulum, a matter of minutes
   ddppo train Hopper --seed 1              another task and seed
   ddppo train Hopper --set policy.horizon=3 --set gradient_loss.weight=10
   ddppo resume runs/Hopper-seed1-1         go on after Ctrl-C or a crash, to the bit
@@ -40,6 +40,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Draw learning curves of runs
     Plot(PlotArgs),
+    /// Time the parts of a run on this machine
+    Bench(BenchArgs),
     /// List the tasks that can be trained on
     Tasks,
     /// Write what a world did, step by step, as JSON lines
@@ -139,12 +141,48 @@ deviation around their mean. Each task gets a panel of its own. Without -o, a si
 
 Examples:
   ddppo plot runs/InvertedPendulum-seed0-1
-  ddppo plot runs/* -o curves.png")]
+  ddppo plot runs/* -o curves.png
+  ddppo plot runs/* -o curves.csv      the numbers behind the picture")]
 pub struct PlotArgs {
     /// Folders of the runs
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
-    /// Picture to write, .svg or .png [default: curve.svg and curve.png]
+    /// Picture to write, .svg or .png, or table, .csv [default: curve.svg and curve.png]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Pieces: critic_update, policy_update, gradient_model_step, model_forward_10k, neighbour_update, rollout_100k,
+environment_step, evaluation, checkpoint. They run on random data, so that they say how fast learning is, not how good.
+What they mean, and what was measured, is in docs/performance.md.
+
+Examples:
+  ddppo bench
+  ddppo bench --task Hopper --threads 1 --pieces policy_update,critic_update --json
+  ddppo bench --threads 2 --against-pytorch       installs PyTorch (4 GB) at the first time")]
+pub struct BenchArgs {
+    /// Task whose sizes are used
+    #[arg(long, value_name = "TASK", default_value = "HalfCheetah")]
+    pub task: String,
+    /// Worker threads [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Only these pieces
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub pieces: Vec<String>,
+    /// Directions a row in the gradient loss [default: all neighbours, the paper's loss]
+    #[arg(long, value_name = "M")]
+    pub directions: Option<u16>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Time the first four pieces in alternation with PyTorch
+    #[arg(long)]
+    pub against_pytorch: bool,
+    /// Rounds of that alternation
+    #[arg(long, value_name = "N", default_value_t = 10, requires = "against_pytorch")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub rounds: u16,
 }

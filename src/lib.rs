@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod algo;
 pub mod analysis;
+pub mod bench;
 pub mod config;
 pub mod env;
 pub mod model;

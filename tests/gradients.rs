@@ -10,12 +10,12 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use ddppo::algo::adjoint::{Objective, PolicyWorkspace};
 use ddppo::analysis::precision;
-use ddppo::analysis::probe::probe;
+use ddppo::analysis::probe::{Probe, probe};
 use ddppo::config::{Algorithm, Config, GradientSource};
 use ddppo::nn::Real;
 use ddppo::rng::Rng;
 use ddppo::run::encoding::encode_with_header;
-use ddppo::run::snapshot::Element;
+use ddppo::run::snapshot::{Data, Element};
 use ddppo::train::Trainer;
 
 /// A Hopper run shortly after its first model training: real data, policy, critic and models of full size.
@@ -39,15 +39,19 @@ fn trainer() -> MutexGuard<'static, Trainer> {
     trainer.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Writes a probe of `T` and has JAX check it.
-fn check<T: Real + Element>(name: &str, source: GradientSource, tolerance: &str) -> String {
+/// A probe of `T`.
+fn written<T: Real + Element>(source: GradientSource) -> Probe {
     let trainer = trainer();
     let mut config = trainer.config().clone();
     config.policy.gradient_source = source;
-    let written = probe::<T>(trainer.algorithm(), &config, trainer.task(), 7).unwrap();
+    probe::<T>(trainer.algorithm(), &config, trainer.task(), 7).unwrap()
+}
+
+/// Has JAX check a probe; its exit code and what it printed.
+fn check(name: &str, probe: Probe, tolerance: &str) -> (Option<i32>, String) {
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.safetensors"));
-    let header = written.header.into_iter().collect();
-    std::fs::write(&file, encode_with_header(&written.tensors, Some(header))).unwrap();
+    let header = probe.header.into_iter().collect();
+    std::fs::write(&file, encode_with_header(&probe.tensors, Some(header))).unwrap();
     let output = Command::new(python::python("tests/python/requirements-jax.txt"))
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/check_probe.py"))
         .arg(&file)
@@ -55,25 +59,35 @@ fn check<T: Real + Element>(name: &str, source: GradientSource, tolerance: &str)
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}\n{errors}");
-    text
+    (output.status.code(), text + &String::from_utf8_lossy(&output.stderr))
 }
 
 #[test]
 fn gradients_equal_autodiff_in_f64() {
-    let text = check::<f64>("probe-f64", GradientSource::GradientModel, "1e-8");
+    let (code, text) = check("f64", written::<f64>(GradientSource::GradientModel), "1e-8");
+    assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("policy_update/gradient") && text.contains("gradient_step/r_gradient"));
 }
 
 #[test]
-fn gradients_equal_autodiff_in_f32() {
-    check::<f32>("probe-f32", GradientSource::GradientModel, "1e-4");
+fn gradients_equal_autodiff_in_f32_and_a_wrong_one_is_seen() {
+    let mut probe = written::<f32>(GradientSource::GradientModel);
+    let (code, text) = check("f32", probe.clone(), "1e-4");
+    assert_eq!(code, Some(0), "{text}");
+    let Some(Data::F32(gradient)) =
+        probe.tensors.get_mut("policy_update/gradient/1/weight").map(|t| &mut t.data)
+    else {
+        panic!("the probe has no such gradient");
+    };
+    gradient.iter_mut().for_each(|g| *g *= 1.001);
+    let (code, text) = check("f32-wrong", probe, "1e-4");
+    assert_eq!(code, Some(1), "{text}");
 }
 
 #[test]
 fn gradients_of_the_prediction_model_equal_autodiff_too() {
-    check::<f64>("probe-maac", GradientSource::PredictionModel, "1e-8");
+    let (code, text) = check("maac", written::<f64>(GradientSource::PredictionModel), "1e-8");
+    assert_eq!(code, Some(0), "{text}");
 }
 
 /// Where the gradient model is the prediction model's mean, and the steps carry no noise, the adjoint is plain

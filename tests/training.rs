@@ -2,7 +2,7 @@
 
 use ddppo::config::{Algorithm, Config};
 use ddppo::run::metrics::Record;
-use ddppo::run::snapshot::Snapshot;
+use ddppo::run::snapshot::{Data, Snapshot};
 use ddppo::train::Trainer;
 
 /// A small run of everything: both models, gradient loss, rollouts, policy, critic, evaluation.
@@ -111,6 +111,41 @@ fn a_state_of_another_configuration_is_refused() {
     odd.put_value("surplus", 1_u64);
     let error = Trainer::restore(config, task(), odd).err().unwrap();
     assert!(error.to_string().contains("surplus"), "{error}");
+}
+
+/// NaN put into one part of the state stops the run at the first update that sees it, by name and step.
+#[test]
+fn numbers_that_break_are_named() {
+    let config = small("InvertedPendulum");
+    let mut good = trainer(&config);
+    advance(&mut good, 160);
+    let parts: [(&str, &[&str]); 5] = [
+        ("policy/0/weight", &["the policy's action"]),
+        ("critic1/1/weight", &["the policy's loss"]),
+        ("target_critic2/0/bias", &["the critic's loss"]),
+        ("imagined-rewards", &["the critic's loss"]),
+        // Which elite a row draws decides who sees it first.
+        ("gradient_model/", &["the policy's loss", "the policy's gradient"]),
+    ];
+    for (part, expected) in parts {
+        let mut snapshot = good.snapshot();
+        let mut spoiled = 0;
+        for (key, tensor) in &mut snapshot.tensors {
+            let weights = key == part
+                || (part.ends_with('/') && key.starts_with(part) && key.ends_with("weight"));
+            if let (true, Data::F32(values)) = (weights, &mut tensor.data) {
+                values.fill(f32::NAN);
+                spoiled += 1;
+            }
+        }
+        assert!(spoiled > 0, "{part} is no part of the state");
+        let task = ddppo::env::task(&config.task).unwrap();
+        let mut bad = Trainer::restore(config.clone(), task, snapshot).unwrap();
+        let error = bad.advance().err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(expected.iter().any(|e| error.contains(e)), "NaN in {part}: `{error}`");
+        let step = if part.starts_with("policy") { "step 160:" } else { "step 161:" };
+        assert!(error.contains(step), "{error}");
+    }
 }
 
 /// The point mass from random starts: an episode is 200 steps of −(‖p‖² + 0.1‖v‖² + 0.01‖a‖²). If the trained policy were

@@ -43,6 +43,8 @@ pub struct CriticReport {
     pub value: f64,
     /// −mean log π(a|s) of fresh actions at the minibatch's states.
     pub entropy: f64,
+    /// Whether every entry of the gradient was finite.
+    pub finite_gradient: bool,
 }
 
 /// Buffers of one piece of a minibatch.
@@ -143,11 +145,17 @@ impl<T: Real> TwinCritic<T> {
                 });
             },
         );
+        let finite_gradient = sum.iter().all(|gradient| activation::all_finite(gradient));
         let mean =
             |of: fn(&Piece<T>) -> f64| workspace.pieces.iter().map(of).sum::<f64>() / batch as f64;
         let mean_log_prob = mean(|p| p.log_prob);
         temperature.update(mean_log_prob);
-        CriticReport { loss: mean(|p| p.loss), value: mean(|p| p.value), entropy: -mean_log_prob }
+        CriticReport {
+            loss: mean(|p| p.loss),
+            value: mean(|p| p.value),
+            entropy: -mean_log_prob,
+            finite_gradient,
+        }
     }
 }
 

@@ -8,14 +8,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::adjoint::{Objective, PolicyWorkspace};
+use super::adjoint::{Objective, PolicyReport, PolicyWorkspace};
 use super::report::{LearnError, Learned, ModelReport};
-use crate::agent::{CriticWorkspace, Policy, Temperature, TwinCritic};
+use crate::agent::{CriticReport, CriticWorkspace, Policy, Temperature, TwinCritic};
 use crate::config::{Config, GradientSource};
 use crate::env::Task;
 use crate::model::fit::{FitWorkspace, fit};
-use crate::model::rollout::{RolloutWorkspace, rollout};
+use crate::model::rollout::{RolloutReport, RolloutWorkspace, rollout};
 use crate::model::{DynamicsModel, FitReport, GradientLoss, Neighbours};
+use crate::nn::activation::all_finite;
 use crate::replay::Replay;
 use crate::rng::Rng;
 
@@ -59,7 +60,7 @@ pub struct Ddppo {
 }
 
 /// Buffers of all updates, made at the first one.
-pub(super) struct Workspaces {
+pub struct Workspaces {
     policy: PolicyWorkspace<f32>,
     critic: CriticWorkspace<f32>,
     rollout: RolloutWorkspace<f32>,
@@ -203,11 +204,7 @@ impl Ddppo {
     }
 
     /// Refills the model buffer with k-step rollouts of the present policy from real states.
-    fn imagine(
-        &mut self,
-        workspaces: &mut Workspaces,
-        step: u64,
-    ) -> crate::model::rollout::RolloutReport {
+    fn imagine(&mut self, workspaces: &mut Workspaces, step: u64) -> RolloutReport {
         let config = &self.config.rollout;
         let length = config.length_at(step / 1000);
         self.imagined.resize(config.capacity_per_step * length);
@@ -223,11 +220,14 @@ impl Ddppo {
         )
     }
 
-    /// One policy update: the adjoint of the imagined return through the gradient model (eq. 11).
-    fn improve_policy(
+    /// One policy update: the adjoint of the imagined return through the gradient model (eq. 11). Needs trained models.
+    ///
+    /// # Errors
+    /// When the loss is not finite.
+    pub fn improve_policy(
         &mut self,
         workspaces: &mut Workspaces,
-    ) -> Result<super::adjoint::PolicyReport, LearnError> {
+    ) -> Result<PolicyReport, LearnError> {
         let mut stream = self.streams.policy.clone();
         let objective = self.objective();
         workspaces.policy.draw(&objective, &self.real, &mut stream);
@@ -235,6 +235,9 @@ impl Ddppo {
         self.streams.policy = stream;
         if !(report.loss.is_finite() && report.mean_abs_adjoint.is_finite()) {
             return Err(LearnError::NonFinite("the policy's loss"));
+        }
+        if !all_finite(workspaces.policy.gradient()) {
+            return Err(LearnError::NonFinite("the policy's gradient"));
         }
         let Policy { network, adam, .. } = &mut self.policy;
         let clip = self.config.policy.gradient_clip;
@@ -246,10 +249,13 @@ impl Ddppo {
 
     /// One critic and temperature update (eq. 12, 13) on 5 % real and 95 % imagined transitions; on real ones alone
     /// before the first model.
-    fn improve_critic(
+    ///
+    /// # Errors
+    /// When the loss is not finite.
+    pub fn improve_critic(
         &mut self,
         workspaces: &mut Workspaces,
-    ) -> Result<crate::agent::CriticReport, LearnError> {
+    ) -> Result<CriticReport, LearnError> {
         let training = &self.config.training;
         let real_rows = if self.imagined.is_empty() {
             training.batch_size
@@ -267,6 +273,9 @@ impl Ddppo {
         );
         if !(report.loss.is_finite() && report.entropy.is_finite()) {
             return Err(LearnError::NonFinite("the critic's loss"));
+        }
+        if !report.finite_gradient {
+            return Err(LearnError::NonFinite("the critic's gradient"));
         }
         Ok(report)
     }
@@ -290,7 +299,8 @@ impl Ddppo {
         !self.prediction_model.elites.is_empty()
     }
 
-    fn make_workspaces(&self) -> Workspaces {
+    /// Buffers for updates of these networks.
+    pub fn make_workspaces(&self) -> Workspaces {
         let (training, loss) = (&self.config.training, &self.config.gradient_loss);
         let on = (loss.weight > 0.0).then_some((loss.directions_per_row, loss.neighbours));
         let fits = |model, loss| FitWorkspace::new(model, training.batch_size, loss);

@@ -1,6 +1,7 @@
 //! What each subcommand does.
 
 mod analyze;
+mod bench;
 mod evaluate;
 mod plot;
 mod probe;
@@ -18,6 +19,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use ddppo::analysis::probe::NotTrained;
+use ddppo::bench::BenchError;
 use ddppo::config::ConfigError;
 use ddppo::env::robot::RobotError;
 use ddppo::env::{EnvironmentError, FilmError};
@@ -39,6 +41,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Resume(args) => resume::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Plot(args) => plot::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Tasks => tasks::run(),
         Command::Trace(args) => trace::run(&args),
         Command::Record(args) => record::run(&args),
@@ -87,6 +90,7 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
     }
     error.is::<UsageError>()
         || error.is::<NotTrained>()
+        || error.downcast_ref().is_some_and(BenchError::is_mistake)
         || matches!(error.downcast_ref(), Some(PictureError::Extension(_)))
         || error.downcast_ref().is_some_and(|error| !matches!(error, ConfigError::File { .. }))
 }

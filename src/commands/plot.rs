@@ -4,11 +4,20 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ddppo::report::curves;
+use ddppo::run::storage::StorageError;
 
 use crate::cli::PlotArgs;
 
-/// Draws learning curves and says where.
+/// Draws learning curves, or writes the numbers behind them, and says where.
 pub fn run(args: &PlotArgs) -> anyhow::Result<ExitCode> {
+    if let Some(file) =
+        args.output.as_ref().filter(|file| file.extension().is_some_and(|e| e == "csv"))
+    {
+        let table = curves::learning_table(&args.runs)?;
+        std::fs::write(file, table).map_err(StorageError::of("write", file))?;
+        super::print(&format!("{}\n", file.display()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let picture = curves::learning_curves(&args.runs)?;
     let files: Vec<PathBuf> = match (&args.output, args.runs.as_slice()) {
         (Some(file), _) => vec![file.clone()],

@@ -95,7 +95,10 @@ impl Environment for MujocoWorld {
             self.warning =
                 Some(format!("task {}: MuJoCo failed at the reset: {error}", self.shared.name));
         }
-        self.anchors = self.places().collect();
+        let mut anchors = std::mem::take(&mut self.anchors);
+        anchors.clear();
+        anchors.extend(self.places());
+        self.anchors = anchors;
         self.observe(observation);
     }
 

@@ -99,6 +99,15 @@ impl<T: Real> FitWorkspace<T> {
                 .collect(),
         }
     }
+
+    /// Lets every member walk over the rows `training`, and over the neighbours' window, in the order given.
+    pub fn start(&mut self, training: &[u32], gradient_loss: Option<GradientLoss<'_>>) {
+        for walk in &mut self.walks {
+            walk.rows = training.to_vec();
+            walk.window =
+                gradient_loss.map_or_else(Vec::new, |g| g.neighbours.sequences().collect());
+        }
+    }
 }
 
 /// Trains all members on all transitions of `replay` until no holdout error falls any more, then picks the elites.
@@ -116,10 +125,7 @@ pub fn fit<T: Real>(
     let held_out = ((replay.len() as f64 * config.holdout_fraction) as usize).max(1);
     let (holdout, training) = order.split_at(held_out);
     model.standardiser = Standardiser::fit(replay, training, model.shape().inputs());
-    for walk in &mut workspace.walks {
-        walk.rows = training.to_vec();
-        walk.window = gradient_loss.map_or_else(Vec::new, |g| g.neighbours.sequences().collect());
-    }
+    workspace.start(training, gradient_loss);
     let mut best = vec![f64::INFINITY; model.members.len()];
     let mut report = FitReport {
         epochs: 0,
@@ -168,49 +174,56 @@ fn epoch<T: Real>(
     rng: &mut Rng,
     report: &mut FitReport,
 ) {
-    let FitWorkspace { batch, parts, pieces, walks, .. } = workspace;
-    let rows = walks[0].rows.len();
+    let rows = workspace.walks[0].rows.len();
     let (mut nll, mut residuals, mut batches) = (0.0, 0.0, 0.0);
-    for first in (0..rows).step_by(*batch) {
-        let last = rows.min(first + *batch);
-        for piece in pieces.iter_mut() {
-            piece.rng = Rng::from_word(rng.next_u64());
-        }
-        pieces.par_iter_mut().for_each(|piece| {
-            let from = piece.part * ROWS_PER_PIECE;
-            let part = |n: usize| from.min(n)..(from + ROWS_PER_PIECE).min(n);
-            let walk = &walks[piece.member];
-            piece.gradient.fill(T::ZERO);
-            piece.descend_likelihood(
-                model,
-                replay,
-                &walk.rows[first..last][part(last - first)],
-                last - first,
-            );
-            if let Some(g) = gradient_loss {
-                // The window's minibatch starts where the NLL's does, modulo its length, and wraps around.
-                let size = (*batch).min(walk.window.len());
-                piece.descend_gradient_loss(
-                    model,
-                    replay,
-                    g,
-                    &walk.window,
-                    first,
-                    part(size),
-                    size,
-                );
-            }
-        });
-        let groups = pieces.par_chunks_mut(*parts);
-        model.members.par_iter_mut().zip(groups).for_each(|(member, pieces)| {
-            descend(member, pieces, weight_decay);
-        });
-        nll += pieces.iter().map(|p| p.nll).sum::<f64>();
-        residuals += pieces.iter().map(|p| p.residuals).sum::<f64>();
+    for first in (0..rows).step_by(workspace.batch) {
+        let losses = minibatch(model, workspace, replay, gradient_loss, weight_decay, first, rng);
+        nll += losses.0;
+        residuals += losses.1;
         batches += 1.0;
     }
     report.nll = nll / batches;
     report.gradient_loss = gradient_loss.map(|_| residuals / batches);
+}
+
+/// One Adam step of every member, on the rows of its walk from number `first` on. Returns Σ_members mean NLL, and R.
+pub fn minibatch<T: Real>(
+    model: &mut DynamicsModel<T>,
+    workspace: &mut FitWorkspace<T>,
+    replay: &Replay,
+    gradient_loss: Option<GradientLoss<'_>>,
+    weight_decay: &[f64],
+    first: usize,
+    rng: &mut Rng,
+) -> (f64, f64) {
+    let FitWorkspace { batch, parts, pieces, walks, .. } = workspace;
+    let last = walks[0].rows.len().min(first + *batch);
+    for piece in pieces.iter_mut() {
+        piece.rng = Rng::from_word(rng.next_u64());
+    }
+    pieces.par_iter_mut().for_each(|piece| {
+        let from = piece.part * ROWS_PER_PIECE;
+        let part = |n: usize| from.min(n)..(from + ROWS_PER_PIECE).min(n);
+        let walk = &walks[piece.member];
+        piece.gradient.fill(T::ZERO);
+        piece.descend_likelihood(
+            model,
+            replay,
+            &walk.rows[first..last][part(last - first)],
+            last - first,
+        );
+        if let Some(g) = gradient_loss {
+            // The window's minibatch starts where the NLL's does, modulo its length, and wraps around.
+            let size = (*batch).min(walk.window.len());
+            piece.descend_gradient_loss(model, replay, g, &walk.window, first, part(size), size);
+        }
+    });
+    let groups = pieces.par_chunks_mut(*parts);
+    model.members.par_iter_mut().zip(groups).for_each(|(member, pieces)| {
+        descend(member, pieces, weight_decay);
+    });
+    let sum = |of: fn(&Piece<T>) -> f64| pieces.iter().map(of).sum::<f64>();
+    (sum(|p| p.nll), sum(|p| p.residuals))
 }
 
 /// Sums a member's pieces in order and takes an Adam step with the layers' weight penalties.

@@ -86,8 +86,6 @@ impl<T: Real> GradientPiece<T> {
         gradient: &mut [T],
     ) -> f64 {
         let mut sum = 0.0;
-        // Draws must not depend on what the buffers held before: a resumed run has new ones.
-        self.choice.iter_mut().enumerate().for_each(|(k, c)| *c = k);
         for rows in sequences.chunks(self.chunk) {
             for (i, &sequence) in rows.iter().enumerate() {
                 self.load_row(i, model, replay, neighbours, sequence, rng);

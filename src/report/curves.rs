@@ -75,6 +75,22 @@ pub fn learning_curves(roots: &[PathBuf]) -> Result<Picture, CurveError> {
     Ok(chart::draw(&panels))
 }
 
+/// The numbers behind [`learning_curves`] as CSV: a line an evaluation.
+///
+/// # Errors
+/// When a folder holds no run, or a run no evaluation.
+pub fn learning_table(roots: &[PathBuf]) -> Result<String, CurveError> {
+    let mut table = "task,algorithm,seed,step,return_mean,return_std\n".to_owned();
+    for root in roots {
+        let Run { config, scores } = read(root)?;
+        let run = format!("{},{},{}", config.task, config.algorithm.name(), config.seed);
+        for (step, mean, deviation) in scores {
+            table += &format!("{run},{step},{mean:?},{deviation:?}\n");
+        }
+    }
+    Ok(table)
+}
+
 fn panel(task: &str, groups: &[Vec<Run>]) -> Panel {
     let first = kind(&groups[0][0].config);
     let series = groups

@@ -24,7 +24,9 @@ impl Trainer {
             exploration,
             evaluations,
             actor: _,
+            action: _,
             next_observation: _,
+            narrow: _,
             phases: _,
             warning: _,
         } = self;

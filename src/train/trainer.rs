@@ -59,15 +59,33 @@ pub struct Trainer {
     /// Resets of the evaluation worlds.
     pub(super) evaluations: Rng,
     pub(super) actor: Actor,
+    pub(super) action: Vec<f64>,
     pub(super) next_observation: Vec<f64>,
+    pub(super) narrow: Narrow,
     pub(super) phases: Phases,
     /// What the world said of the last step.
     pub(super) warning: Option<String>,
 }
 
-/// Buffers that turn a transition into what the replay stores.
-fn narrow(values: &[f64]) -> Vec<f32> {
-    values.iter().map(|&x| x as f32).collect()
+/// A transition in the precision in which the replay buffer stores it; made once.
+pub(super) struct Narrow {
+    observation: Vec<f32>,
+    action: Vec<f32>,
+    next_observation: Vec<f32>,
+}
+
+impl Narrow {
+    fn new(task: &dyn Task) -> Self {
+        Self {
+            observation: vec![0.0; task.observation_dim()],
+            action: vec![0.0; task.action_dim()],
+            next_observation: vec![0.0; task.observation_dim()],
+        }
+    }
+}
+
+fn narrow(to: &mut [f32], from: &[f64]) {
+    to.iter_mut().zip(from).for_each(|(to, &from)| *to = from as f32);
 }
 
 impl Trainer {
@@ -94,7 +112,9 @@ impl Trainer {
             step: 0,
             summary: Summary::default(),
             actor: Actor::new(&algorithm.policy),
+            action: vec![0.0; task.action_dim()],
             next_observation: vec![0.0; task.observation_dim()],
+            narrow: Narrow::new(&*task),
             phases: Phases::default(),
             warning: None,
             algorithm,
@@ -166,14 +186,20 @@ impl Trainer {
     /// Acts once, stores the transition, and starts a new episode where one ended.
     fn act(&mut self) -> Result<(), TrainError> {
         let Live { environment, observation, length, score } = &mut self.live;
-        let action = if self.step < self.config.training.warmup_steps {
+        let (action, next) = (&mut self.action, &mut self.next_observation);
+        if self.step < self.config.training.warmup_steps {
             let ranges = self.task.action_low().iter().zip(self.task.action_high());
-            ranges.map(|(&low, &high)| self.exploration.uniform_in(low, high)).collect()
+            for (a, (&low, &high)) in action.iter_mut().zip(ranges) {
+                *a = self.exploration.uniform_in(low, high);
+            }
         } else {
-            self.actor.explore(&self.algorithm.policy, observation, &mut self.exploration).to_vec()
-        };
-        let next = &mut self.next_observation;
-        let step = environment.step(&action, next)?;
+            let policy = &self.algorithm.policy;
+            action.copy_from_slice(self.actor.explore(policy, observation, &mut self.exploration));
+        }
+        if action.iter().any(|a| !a.is_finite()) {
+            return Err(self.diverged("the policy's action is not finite".to_owned()));
+        }
+        let step = environment.step(action, next)?;
         let finite = step.reward.is_finite() && next.iter().all(|x| x.is_finite());
         self.warning = environment.take_warning();
         let broke = self.warning.is_some();
@@ -184,11 +210,15 @@ impl Trainer {
         }
         // A world that broke and said so ends its episode; the step that broke it is no data.
         if !broke {
+            let stored = &mut self.narrow;
+            narrow(&mut stored.observation, observation);
+            narrow(&mut stored.action, action);
+            narrow(&mut stored.next_observation, next);
             self.algorithm.real.push(Transition {
-                observation: &narrow(observation),
-                action: &narrow(&action),
+                observation: &stored.observation,
+                action: &stored.action,
                 reward: step.reward as f32,
-                next_observation: &narrow(next),
+                next_observation: &stored.next_observation,
                 terminated: step.terminated,
             });
             *score += step.reward;

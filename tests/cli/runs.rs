@@ -163,3 +163,25 @@ fn a_folder_that_vanishes_stops_the_run_with_a_sentence() {
     // What was saved before is whole.
     assert!(place.succeed(&["evaluate", "moved", "--episodes", "1"]).contains("mean return"));
 }
+
+#[test]
+fn the_numbers_behind_a_curve_are_a_table() {
+    let place = Place::new("table");
+    place.succeed(&small_run("run", "100", &[]));
+    place.succeed(&["plot", "run", "-o", "curve.csv"]);
+    let table = fs::read_to_string(place.file("curve.csv")).unwrap();
+    let mut lines = table.lines();
+    assert_eq!(lines.next(), Some("task,algorithm,seed,step,return_mean,return_std"));
+    let evaluations = fs::read_to_string(place.file("run/metrics.jsonl")).unwrap();
+    let evaluations = evaluations.lines().filter(|line| line.contains(r#""kind":"evaluation""#));
+    assert!(evaluations.clone().count() > 0);
+    for (line, evaluation) in lines.by_ref().zip(evaluations) {
+        let numbers: Vec<&str> = line.split(',').skip(3).collect();
+        assert!(evaluation.starts_with(&format!(r#"{{"step":{},"#, numbers[0])), "{line}");
+        assert!(
+            evaluation.contains(&format!(r#""return_mean":{},"#, numbers[1])),
+            "{line}\n{evaluation}"
+        );
+    }
+    assert_eq!(lines.next(), None);
+}

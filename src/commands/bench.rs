@@ -1,0 +1,162 @@
+//! `ddppo bench`.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use ddppo::bench::pytorch::{Answer, PyTorch, Settings};
+use ddppo::bench::{Bench, Effort, Measurement, Piece, quantile};
+use ddppo::config::{Algorithm, Config};
+use serde_json::json;
+
+use crate::cli::BenchArgs;
+
+/// Measured runs of a piece alone, and the time after which fewer have to do.
+const ALONE: Effort = Effort { runs: 50, limit: Duration::from_secs(3) };
+/// Measured runs of a piece in one round against PyTorch.
+const IN_ROUND: Effort = Effort { runs: 10, limit: Duration::from_secs(10) };
+
+/// Times the parts of a run.
+pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
+    let task = ddppo::env::task(&args.task)?;
+    let config = Config::preset(Algorithm::Ddppo, &args.task)?;
+    let choices =
+        if args.against_pytorch { &Piece::ALL[..Piece::IN_PYTORCH] } else { &Piece::ALL[..] };
+    let pieces = if args.pieces.is_empty() {
+        choices.to_vec()
+    } else {
+        let parsed = args.pieces.iter().map(|name| Piece::parse(name, choices));
+        parsed.collect::<Result<Vec<_>, _>>()?
+    };
+    let threads = match args.threads {
+        Some(threads) => usize::from(threads),
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .context("the worker threads cannot be started")?;
+    let bench = Bench::new(config, task, args.directions.map(usize::from))?;
+    let mut session = Session { args, threads, bench };
+    pool.install(|| {
+        if args.against_pytorch { session.race(&pieces) } else { session.alone(&pieces) }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Session<'a> {
+    args: &'a BenchArgs,
+    threads: usize,
+    bench: Bench,
+}
+
+impl Session<'_> {
+    /// One line a piece, as soon as it is measured.
+    fn alone(&mut self, pieces: &[Piece]) -> anyhow::Result<()> {
+        if !self.args.json {
+            self.print_title()?;
+            super::print(&format!(
+                "{:<22}{:>12}{:>12}{:>10}{:>10}\n",
+                "piece", "ms median", "ms p10", "GFLOP/s", "of peak"
+            ))?;
+        }
+        for &piece in pieces {
+            let measured = self.bench.measure(piece, ALONE)?;
+            let Measurement { ms_median, ms_p10, gflops, fraction_of_peak } = measured;
+            if self.args.json {
+                let line = json!({
+                    "piece": piece.name(),
+                    "task": self.args.task,
+                    "threads": self.threads,
+                    "ms_median": ms_median,
+                    "ms_p10": ms_p10,
+                    "gflops": gflops,
+                    "fraction_of_peak": fraction_of_peak,
+                });
+                super::print(&format!("{line}\n"))?;
+                continue;
+            }
+            let mut line = format!("{:<22}{ms_median:>12.3}{ms_p10:>12.3}", piece.name());
+            if let (Some(gflops), Some(fraction)) = (gflops, fraction_of_peak) {
+                write!(line, "{gflops:>10.1}{:>8.0} %", 100.0 * fraction)?;
+            }
+            super::print(&format!("{line}\n"))?;
+        }
+        if !self.args.json {
+            let (own, library) = self.bench.peak().both();
+            super::print(&format!(
+                "sgemm peak at 1024³: {own:.1} GFLOP/s by our kernel, {library:.1} by matrixmultiply\n"
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn print_title(&self) -> anyhow::Result<()> {
+        super::print(&format!(
+            "{} sizes, {} directions a row, {} threads, {}\n",
+            self.args.task,
+            self.bench.directions(),
+            self.threads,
+            ddppo::nn::isa::instruction_set()
+        ))
+    }
+
+    /// Rounds of PyTorch's measurement, then ours; a ratio a round.
+    fn race(&mut self, pieces: &[Piece]) -> anyhow::Result<()> {
+        let settings = Settings {
+            task: &self.args.task,
+            threads: self.threads,
+            directions: self.bench.directions(),
+            runs: IN_ROUND.runs,
+        };
+        let mut pytorch = PyTorch::start(settings, |what| eprintln!("{what}"))?;
+        if !self.args.json {
+            self.print_title()?;
+            super::print(&format!(
+                "{:<22}{:>12}{:>12}{:>24}\n",
+                "piece", "ms", "PyTorch ms", "times as fast (p10–p90)"
+            ))?;
+        }
+        for &piece in pieces {
+            // The first request builds a piece; both sides have then warmed up.
+            pytorch.measure(piece)?;
+            self.bench.measure(piece, IN_ROUND)?;
+            let rounds = usize::from(self.args.rounds);
+            let pairs = (0..rounds).map(|_| {
+                let Answer { ms_median: theirs, .. } = pytorch.measure(piece)?;
+                Ok((self.bench.measure(piece, IN_ROUND)?.ms_median, theirs))
+            });
+            let pairs = pairs.collect::<anyhow::Result<Vec<(f64, f64)>>>()?;
+            let ours = sorted(pairs.iter().map(|pair| pair.0));
+            let theirs = sorted(pairs.iter().map(|pair| pair.1));
+            let ratios = sorted(pairs.iter().map(|pair| pair.1 / pair.0));
+            let [ours, theirs] = [&ours, &theirs].map(|ms| quantile(ms, 0.5));
+            let [low, middle, high] = [0.1, 0.5, 0.9].map(|q| quantile(&ratios, q));
+            super::print(&if self.args.json {
+                let line = json!({
+                    "piece": piece.name(),
+                    "task": self.args.task,
+                    "threads": self.threads,
+                    "rounds": rounds,
+                    "ms_median": ours,
+                    "pytorch_ms_median": theirs,
+                    "ratio_median": middle,
+                    "ratio_p10": low,
+                    "ratio_p90": high,
+                });
+                format!("{line}\n")
+            } else {
+                let spread = format!("{middle:.2} ({low:.2}–{high:.2})");
+                format!("{:<22}{ours:>12.3}{theirs:>12.3}{spread:>24}\n", piece.name())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn sorted(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut numbers: Vec<f64> = numbers.collect();
+    numbers.sort_by(f64::total_cmp);
+    numbers
+}
