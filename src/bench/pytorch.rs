@@ -182,15 +182,16 @@ mod tests {
         let made = Cell::new(0);
         let tell = |_: &str| made.set(made.get() + 1);
         // Nothing to install, so that no network is needed.
-        for (text, expected) in [("# first\n", 1), ("# first\n", 1), ("# second\n", 2)] {
-            fs::write(&requirements, text).unwrap();
+        for _ in 0..2 {
+            fs::write(&requirements, "# nothing\n").unwrap();
             let interpreter = install(&root, tell).unwrap();
             assert!(Command::new(interpreter).arg("--version").status().unwrap().success());
-            assert_eq!(made.get(), expected);
+            assert_eq!(made.get(), 1);
         }
         fs::write(&requirements, "a line that pip refuses\n").unwrap();
         let error = install(&root, tell).unwrap_err().to_string();
         assert!(error.starts_with("pip could not install PyTorch"), "{error}");
+        assert_eq!(made.get(), 2);
         fs::remove_dir_all(&root).unwrap();
     }
 
