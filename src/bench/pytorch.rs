@@ -167,3 +167,38 @@ fn run(command: &mut Command, advice: &str) -> Result<(), BenchError> {
     };
     Err(BenchError::PyTorch(format!("{advice} ({problem})")))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn an_environment_is_made_once_and_anew_when_the_requirements_change() {
+        let root = std::env::temp_dir().join(format!("ddppo-pytorch-test-{}", std::process::id()));
+        let requirements = root.join("benches/reference/requirements.txt");
+        fs::create_dir_all(requirements.parent().unwrap()).unwrap();
+        let made = Cell::new(0);
+        let tell = |_: &str| made.set(made.get() + 1);
+        // Nothing to install, so that no network is needed.
+        for _ in 0..2 {
+            fs::write(&requirements, "# nothing\n").unwrap();
+            let interpreter = install(&root, tell).unwrap();
+            assert!(Command::new(interpreter).arg("--version").status().unwrap().success());
+            assert_eq!(made.get(), 1);
+        }
+        fs::write(&requirements, "a line that pip refuses\n").unwrap();
+        let error = install(&root, tell).unwrap_err().to_string();
+        assert!(error.starts_with("pip could not install PyTorch"), "{error}");
+        assert_eq!(made.get(), 2);
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn a_task_without_a_twin_is_refused() {
+        let settings = Settings { task: "PointMass", threads: 1, directions: 1, runs: 1 };
+        let error = PyTorch::start(settings, |_| ()).err().unwrap();
+        assert!(error.is_mistake() && error.to_string().contains("HalfCheetah"), "{error}");
+    }
+}
