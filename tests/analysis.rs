@@ -18,12 +18,18 @@ fn trained() -> MutexGuard<'static, Trainer> {
     static RUN: OnceLock<Mutex<Trainer>> = OnceLock::new();
     let run = RUN.get_or_init(|| {
         let mut config = Config::preset(Algorithm::Ddppo, "PointMass").unwrap();
-        config.training.warmup_steps = 1000;
+        config.training.warmup_steps = 999;
+        config.training.batch_size = 64;
         config.training.model_every_steps = 500;
         config.training.min_transitions = 1000;
         config.training.policy_updates_per_step = 0;
         config.training.critic_updates_per_step = 0;
-        config.model.hidden = 48;
+        config.model.members = 2;
+        config.model.elites = 2;
+        config.model.hidden = 32;
+        config.model.layers = 2;
+        config.model.weight_decay = vec![0.0; 3];
+        config.model.patience_epochs = 20;
         config.rollout.starts = 100;
         let mut trainer = Trainer::new(config, ddppo::env::task("PointMass").unwrap()).unwrap();
         while !trainer.algorithm().models_trained() {
