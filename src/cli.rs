@@ -60,6 +60,7 @@ Examples:
   ddppo train
   ddppo train Hopper --seed 1 --steps 15000 --out runs/hopper-1
   ddppo train Hopper --set gradient_loss.directions_per_row=25
+  ddppo train Hopper --algo sac                       another method: sac, mbpo or maac
   ddppo train --mjcf arm.xml --task arm.toml          a robot of your own
 
 All settings are described in docs/configuration.md. Ctrl-C saves and stops; `ddppo resume RUN` goes on.")]
@@ -67,6 +68,9 @@ pub struct TrainArgs {
     /// Task, see `ddppo tasks`
     #[arg(default_value = "InvertedPendulum")]
     pub task: String,
+    /// Method: ddppo, sac, mbpo or maac
+    #[arg(long, value_name = "METHOD", default_value = "ddppo")]
+    pub algo: String,
     /// Model of a robot of your own, see docs/own-robot.md
     #[arg(long, value_name = "FILE.xml", requires = "task_file", conflicts_with = "task")]
     pub mjcf: Option<PathBuf>,

@@ -4,11 +4,14 @@
 mod error;
 mod keys;
 mod load;
+mod methods;
 mod presets;
+mod reference;
 mod validate;
 
 pub use error::ConfigError;
 pub use keys::differences;
+pub use methods::Algorithm;
 pub use presets::tasks_with_presets;
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Task name, see `ddppo tasks`.
     pub task: String,
-    /// Method: `ddppo`.
+    /// Method, chosen by `--algo`. Settings that it has no use for are no settings of its runs.
     pub algorithm: Algorithm,
     /// Seed of every random stream of the run.
     pub seed: u64,
@@ -45,28 +48,12 @@ pub struct Config {
     pub checkpoint: CheckpointConfig,
 }
 
-/// The methods. One file each under `algo/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Algorithm {
-    /// Directional-derivative projection policy optimisation, the paper's method.
-    Ddppo,
-}
-
-impl Algorithm {
-    /// The method's name, as in configurations.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ddppo => "ddppo",
-        }
-    }
-}
-
 /// SPEC section 4.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
-    /// Steps with uniformly random actions before anything is learned (5000; InvertedPendulum 200).
+    /// Steps with uniformly random actions, before anything is learned (5000; InvertedPendulum 200); SAC learns during
+    /// them too.
     pub warmup_steps: u64,
     /// Rows of a minibatch, B (256).
     pub batch_size: usize,
@@ -76,7 +63,7 @@ pub struct TrainingConfig {
     pub min_transitions: usize,
     /// Policy updates after each environment step, G1 (10).
     pub policy_updates_per_step: usize,
-    /// Critic and temperature updates after each environment step, G2 (10).
+    /// Critic and temperature updates after each environment step, G2 (10). In SAC and MBPO a policy update follows each.
     pub critic_updates_per_step: usize,
     /// Share of real rows in a critic minibatch (0.05, that is 12 of 256).
     pub real_ratio: f64,
@@ -116,12 +103,21 @@ pub struct ModelConfig {
     pub min_log_variance: f64,
     /// Upper soft bound of the log-variance (0.5).
     pub max_log_variance: f64,
+    /// Train the bounds, one pair for each output, with 0.01·(Σ max − Σ min) in the loss (MBPO).
+    pub train_bounds: bool,
     /// Share of the transitions held out at each training (0.2).
     pub holdout_fraction: f64,
+    /// Most transitions held out (MBPO: 5000; DDPPO has no such limit).
+    pub max_holdout: usize,
+    /// Let each member train on rows drawn with replacement, once for each training, from the split (MBPO), instead of on
+    /// the split itself.
+    pub bootstrap: bool,
     /// Epochs in a row without an improved member that end a training (6).
     pub patience_epochs: usize,
     /// Relative fall of the holdout error that counts as an improvement (0.01).
     pub improvement: f64,
+    /// Give each member back the weights of its last improvement when a training ends (MBPO).
+    pub restore_best: bool,
     /// One model, trained with R, plays both roles (the paper's single-model variant).
     pub single_model: bool,
 }
@@ -174,8 +170,10 @@ impl RolloutConfig {
 pub enum GradientSource {
     /// The gradient model's mean head at the prediction model's states (DDPPO).
     GradientModel,
-    /// The prediction model's own mean head (MAAC's actor).
+    /// The prediction model's own mean head (MAAC's actor as an adjoint).
     PredictionModel,
+    /// The prediction model's sampled step, through its noise too: back-propagation through time (MAAC's actor).
+    SampledStep,
 }
 
 /// Policy network and update (SPEC section 2).
@@ -186,8 +184,10 @@ pub struct PolicyConfig {
     pub hidden: usize,
     /// Adam's step size (3e-4).
     pub learning_rate: f64,
-    /// Gradient entries are clipped to ± this (5).
+    /// Gradient entries are clipped to ± this (5; SAC and MBPO: `inf`, not at all).
     pub gradient_clip: f64,
+    /// Take log π of actions scaled to [−1, 1], as MBPO does, instead of in environment units.
+    pub normalised_density: bool,
     /// Model steps before the critic takes over, H (Table 1).
     pub horizon: usize,
     /// Which model gives the derivatives.
@@ -202,7 +202,7 @@ pub struct CriticConfig {
     pub hidden: usize,
     /// Adam's step size (3e-4).
     pub learning_rate: f64,
-    /// Gradient entries are clipped to ± this (100).
+    /// Gradient entries are clipped to ± this (100; SAC and MBPO: `inf`, not at all).
     pub gradient_clip: f64,
     /// Polyak factor τ of the target networks (0.005).
     pub target_rate: f64,
@@ -212,11 +212,13 @@ pub struct CriticConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TemperatureConfig {
+    /// Learn α; otherwise it stays at its start.
+    pub automatic: bool,
     /// Adam's step size on log α (3e-4).
     pub learning_rate: f64,
     /// log α at the start (0).
     pub initial_log: f64,
-    /// Entropy aimed at, per action dimension, in environment units (−1, so −|A| in all).
+    /// Entropy aimed at, per action dimension, in the units of log π (−1, so −|A| in all).
     pub target_entropy_per_dim: f64,
 }
 

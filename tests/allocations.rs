@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
-use ddppo::algo::Ddppo;
+use ddppo::algo::{Learner, Starts};
 use ddppo::config::{Algorithm, Config};
 use ddppo::model::fit::{FitWorkspace, minibatch};
 use ddppo::model::{GradientLoss, Neighbours};
@@ -53,8 +53,8 @@ fn on_one_thread<R: Send>(run: impl FnOnce() -> R + Send) -> R {
 const TASK: &str = "Hopper";
 
 /// Narrow networks; batches of two pieces.
-fn config() -> Config {
-    let mut config = Config::preset(Algorithm::Ddppo, TASK).unwrap();
+fn config(algorithm: Algorithm) -> Config {
+    let mut config = Config::preset(algorithm, TASK).unwrap();
     config.model.hidden = 32;
     config.policy.hidden = 32;
     config.critic.hidden = 32;
@@ -78,12 +78,16 @@ fn push_random(replay: &mut Replay, rows: usize) {
     }
 }
 
-fn learner(config: &Config) -> Ddppo {
-    let mut learner = Ddppo::new(config, ddppo::env::task(TASK).unwrap());
+fn learner(config: &Config) -> Learner {
+    let mut learner = Learner::new(config, ddppo::env::task(TASK).unwrap());
     push_random(&mut learner.real, 600);
-    push_random(&mut learner.imagined, 600);
-    learner.prediction_model.elites = vec![0, 1, 2, 3, 4];
-    learner.gradient_model.as_mut().unwrap().elites = vec![0, 1, 2, 3, 4];
+    if let Some(world) = &mut learner.world {
+        push_random(&mut world.imagined, 600);
+        world.prediction_model.elites = vec![0, 1, 2, 3, 4];
+        if let Some(model) = &mut world.gradient_model {
+            model.elites = vec![0, 1, 2, 3, 4];
+        }
+    }
     learner
 }
 
@@ -95,28 +99,36 @@ fn the_counter_counts() {
 #[test]
 fn policy_and_critic_updates_allocate_nothing() {
     on_one_thread(|| {
-        let mut learner = learner(&config());
-        let mut workspaces = learner.make_workspaces();
-        let count = allocations(5, || _ = learner.improve_policy(&mut workspaces).unwrap());
-        assert_eq!(count, 0, "policy updates");
-        let count = allocations(5, || _ = learner.improve_critic(&mut workspaces).unwrap());
-        assert_eq!(count, 0, "critic updates");
+        for &algorithm in Algorithm::ALL {
+            let mut learner = learner(&config(algorithm));
+            let count = allocations(5, || _ = learner.improve_critic().unwrap());
+            assert_eq!(count, 0, "critic updates of {algorithm:?}");
+            for starts in [Starts::Real, Starts::CriticMinibatch] {
+                let count = allocations(5, || _ = learner.improve_policy(starts).unwrap().unwrap());
+                assert_eq!(count, 0, "policy updates of {algorithm:?} from {starts:?}");
+            }
+        }
     });
 }
 
 #[test]
 fn model_minibatches_allocate_nothing() {
     on_one_thread(|| {
-        let config = config();
+        let config = config(Algorithm::Ddppo);
         let learner = learner(&config);
+        let bounded = self::learner(&self::config(Algorithm::Mbpo));
         let (n, directions) = (config.gradient_loss.neighbours, 3);
         let mut neighbours = Neighbours::new(n, config.gradient_loss.window, 14);
         neighbours.update(&learner.real);
         let rows: Vec<u32> = (0..600).collect();
         let mut rng = Rng::new(0, "fit");
         let r = GradientLoss { neighbours: &neighbours, weight: 1.0, directions };
-        for (loss, name) in [(None, "likelihood"), (Some(r), "likelihood and R")] {
-            let mut model = learner.gradient_model.clone().unwrap();
+        for (loss, of, name) in [
+            (None, &learner, "likelihood"),
+            (None, &bounded, "likelihood with trained bounds"),
+            (Some(r), &learner, "likelihood and R"),
+        ] {
+            let mut model = of.world.as_ref().unwrap().prediction_model.clone();
             let mut workspace = FitWorkspace::new(&model, 256, loss.map(|_| (directions, n)));
             workspace.start(&rows, loss);
             let mut first = 0;
@@ -135,7 +147,7 @@ fn model_minibatches_allocate_nothing() {
 fn acting_allocates_nothing() {
     on_one_thread(|| {
         for warmup_steps in [u64::MAX, 0] {
-            let mut config = config();
+            let mut config = config(Algorithm::Ddppo);
             config.training.warmup_steps = warmup_steps;
             config.training.policy_updates_per_step = 0;
             config.training.critic_updates_per_step = 0;

@@ -32,7 +32,7 @@ fn trained() -> MutexGuard<'static, Trainer> {
         config.model.patience_epochs = 20;
         config.rollout.starts = 100;
         let mut trainer = Trainer::new(config, ddppo::env::task("PointMass").unwrap()).unwrap();
-        while !trainer.algorithm().models_trained() {
+        while trainer.learner().trained_world().is_none() {
             trainer.advance().unwrap();
         }
         Mutex::new(trainer)
@@ -66,7 +66,7 @@ fn differences(model: &DynamicsModel<f64>, point: &Point) -> Vec<f64> {
 #[test]
 fn learned_jacobians_equal_central_differences() {
     let task = ddppo::env::task("PointMass").unwrap();
-    let model = precision::model(&trained().algorithm().prediction_model);
+    let model = precision::model(&trained().learner().world.as_ref().unwrap().prediction_model);
     let mut head = MeanHead::new(&model);
     for point in sample_points(&*task, 10, 7, 3, &mut uniform_actions(&*task)).unwrap() {
         let found = head.jacobian(&point.observation, &point.action);
@@ -80,8 +80,9 @@ fn learned_jacobians_equal_central_differences() {
 fn errors_are_those_against_the_closed_form() {
     let task = ddppo::env::task("PointMass").unwrap();
     let run = trained();
-    let learner = run.algorithm();
-    let errors = RealStates::meet(learner, &*task, 30, 5).unwrap().errors(learner, &*task);
+    let learner = run.learner();
+    let world = learner.world.as_ref().unwrap();
+    let errors = RealStates::meet(learner, &*task, 30, 5).unwrap().errors(world, &*task);
     let group = errors.regular.unwrap();
     assert_eq!((group.states, errors.events), (30, None));
     // The same states again: the policy and the seed decide.
@@ -114,8 +115,8 @@ fn errors_are_those_against_the_closed_form() {
         close(error.cosine[0].unwrap(), first);
         close(error.prediction[4], reward);
     };
-    check(&learner.prediction_model, &group.prediction_model);
-    check(learner.gradient_model.as_ref().unwrap(), group.gradient_model.as_ref().unwrap());
+    check(&world.prediction_model, &group.prediction_model);
+    check(world.gradient_model.as_ref().unwrap(), group.gradient_model.as_ref().unwrap());
     // A linear world with a quadratic reward is learned from a thousand steps.
     assert!(group.prediction_model.relative_gradient < 0.2, "{group:?}");
     assert!(group.prediction_model.mean_cosine() > 0.9, "{group:?}");
@@ -125,8 +126,9 @@ fn errors_are_those_against_the_closed_form() {
 fn biases_follow_from_the_derivatives() {
     let task = ddppo::env::task("PointMass").unwrap();
     let run = trained();
-    let learner = run.algorithm();
-    let bias = policy_gradient_bias(learner, &*task, 2, 50, 1).unwrap().unwrap();
+    let learner = run.learner();
+    let world = learner.world.as_ref().unwrap();
+    let bias = policy_gradient_bias(learner, world, &*task, 2, 50, 1).unwrap().unwrap();
     assert_eq!((bias.horizon, bias.trajectories), (2, 50));
     for bias in [bias.prediction_model, bias.gradient_model.unwrap()] {
         assert!(bias.relative > 0.0 && bias.relative < 0.5 && bias.cosine > 0.9, "{bias:?}");
@@ -134,7 +136,7 @@ fn biases_follow_from_the_derivatives() {
     // Equal seeds give equal figures at any number of threads.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     assert_eq!(
-        pool.install(|| policy_gradient_bias(learner, &*task, 2, 50, 1).unwrap().unwrap()),
+        pool.install(|| policy_gradient_bias(learner, world, &*task, 2, 50, 1).unwrap().unwrap()),
         bias
     );
 }

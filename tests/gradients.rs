@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use ddppo::algo::adjoint::{Objective, PolicyWorkspace};
+use ddppo::algo::adjoint::PolicyWorkspace;
+use ddppo::algo::objective::{Imagination, Objective};
 use ddppo::analysis::precision;
 use ddppo::analysis::probe::{Probe, probe};
 use ddppo::config::{Algorithm, Config, GradientSource};
@@ -44,7 +45,7 @@ fn written<T: Real + Element>(source: GradientSource) -> Probe {
     let trainer = trainer();
     let mut config = trainer.config().clone();
     config.policy.gradient_source = source;
-    probe::<T>(trainer.algorithm(), &config, trainer.task(), 7).unwrap()
+    probe::<T>(trainer.learner(), &config, trainer.task(), 7).unwrap()
 }
 
 /// Has JAX check a probe; its exit code and what it printed.
@@ -90,40 +91,64 @@ fn gradients_of_the_prediction_model_equal_autodiff_too() {
     assert_eq!(code, Some(0), "{text}");
 }
 
-/// Where the gradient model is the prediction model's mean, and the steps carry no noise, the adjoint is plain
-/// back-propagation through time: the gradient is the derivative of the imagined return itself.
+/// Where the derivatives are those of the very steps taken, the adjoint is plain back-propagation through time, and the
+/// gradient the derivative of the imagined return itself: with the mean head's derivatives if the steps carry no noise, with
+/// the sampled step's in any case. With K = 0 it is soft actor-critic's gradient.
 #[test]
-fn adjoint_is_back_propagation_through_time_where_both_models_are_one() {
+fn adjoint_is_back_propagation_through_time_where_the_steps_are_differentiated() {
+    let cases = [
+        (GradientSource::PredictionModel, 3, false),
+        (GradientSource::SampledStep, 3, true),
+        (GradientSource::SampledStep, 0, true),
+    ];
+    for (gradient_source, horizon, noisy) in cases {
+        let (differences, products) = slopes(gradient_source, horizon, noisy);
+        for (difference, product) in differences.iter().zip(&products) {
+            assert!(
+                (difference - product).abs() < 1e-4 * product.abs(),
+                "{gradient_source:?}, K = {horizon}: {difference} against {product}"
+            );
+        }
+    }
+    // And the noise is not nothing: the mean head's derivatives miss its part.
+    let (differences, products) = slopes(GradientSource::PredictionModel, 3, true);
+    let off = differences.iter().zip(&products).any(|(d, p)| (d - p).abs() > 1e-3 * p.abs());
+    assert!(off, "{differences:?} against {products:?}");
+}
+
+/// Derivatives of the loss along random directions of parameter space: by central differences, and from the gradient.
+fn slopes(gradient_source: GradientSource, horizon: usize, noisy: bool) -> (Vec<f64>, Vec<f64>) {
     let trainer = trainer();
-    let learner = trainer.algorithm();
-    let original = learner.objective();
-    let policy = precision::policy::<f32, f64>(original.policy);
-    let critic = precision::critic(original.critic);
-    let model = precision::model(original.prediction_model);
-    let objective = Objective {
-        policy: &policy,
+    let learner = trainer.learner();
+    let policy = precision::policy::<f32, f64>(&learner.policy);
+    let critic = precision::critic(&learner.critic);
+    let model = precision::model(&learner.trained_world().unwrap().prediction_model);
+    let imagination = Imagination {
         prediction_model: &model,
         gradient_model: &model,
-        gradient_source: GradientSource::PredictionModel,
-        critic: &critic,
+        gradient_source,
         task: trainer.task(),
-        alpha: original.alpha,
-        discount: original.discount,
     };
-    let mut workspace = PolicyWorkspace::new(&objective, 64, 3);
-    workspace.draw(&objective, &learner.real, &mut Rng::new(3, "through time"));
-    for piece in &mut workspace.pieces {
-        piece.model_noise.iter_mut().for_each(|noise| noise.fill(0.0));
+    let objective = Objective {
+        policy: &policy,
+        imagination: (horizon > 0).then_some(imagination),
+        critic: &critic,
+        alpha: learner.objective().alpha,
+        discount: learner.objective().discount,
+    };
+    let mut workspace = PolicyWorkspace::new(&objective, 64, horizon);
+    let real = &learner.real;
+    let start = |_, rng: &mut Rng| real.get(rng.below(real.len())).observation;
+    workspace.draw(&objective, start, &mut Rng::new(3, "through time"));
+    if !noisy {
+        for piece in &mut workspace.pieces {
+            piece.model_noise.iter_mut().for_each(|noise| noise.fill(0.0));
+        }
     }
     workspace.differentiate(&objective);
     let gradient = workspace.gradient().to_vec();
-    // Central differences of the loss along random directions of parameter space.
     let mut rng = Rng::new(4, "through time");
-    for _ in 0..5 {
-        let mut direction = vec![0.0; gradient.len()];
-        for (d, &p) in direction.iter_mut().zip(policy.network.parameters()) {
-            *d = if p == 0.0 { 0.0 } else { rng.normal() };
-        }
+    let mut along = |direction: Vec<f64>| {
         let mut loss_at = |h: f64| {
             let mut moved = policy.clone();
             moved
@@ -132,11 +157,14 @@ fn adjoint_is_back_propagation_through_time_where_both_models_are_one() {
             workspace.differentiate(&Objective { policy: &moved, ..objective }).loss
         };
         let h = 1e-7;
-        let difference = (loss_at(h) - loss_at(-h)) / (2.0 * h);
         let product: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
-        assert!(
-            (difference - product).abs() < 1e-4 * product.abs(),
-            "{difference} against {product}"
-        );
-    }
+        ((loss_at(h) - loss_at(-h)) / (2.0 * h), product)
+    };
+    let parameters = policy.network.parameters();
+    (0..5)
+        .map(|_| {
+            let draw = |&p: &f64| if p == 0.0 { 0.0 } else { rng.normal() };
+            along(parameters.iter().map(draw).collect())
+        })
+        .unzip()
 }

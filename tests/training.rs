@@ -1,13 +1,14 @@
-//! Whole runs, small: determinism at any thread count, exact continuation, and learning to a real result.
+//! Whole runs of every method, small: determinism at any thread count, exact continuation, broken numbers, and learning to a
+//! real result.
 
-use ddppo::config::{Algorithm, Config};
+use ddppo::config::{Algorithm, Config, GradientSource};
 use ddppo::run::metrics::Record;
 use ddppo::run::snapshot::{Data, Snapshot};
 use ddppo::train::Trainer;
 
-/// A small run of everything: both models, gradient loss, rollouts, policy, critic, evaluation.
-fn small(task: &str) -> Config {
-    let mut config = Config::preset(Algorithm::Ddppo, task).unwrap();
+/// A small run with all of a method's parts at work.
+fn small(algorithm: Algorithm, task: &str) -> Config {
+    let mut config = Config::preset(algorithm, task).unwrap();
     config.training.warmup_steps = 100;
     config.training.batch_size = 150;
     config.training.min_transitions = 150;
@@ -47,56 +48,63 @@ fn in_pool<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
 
 #[test]
 fn one_seed_gives_one_result_at_any_thread_count() {
-    let config = small("Hopper");
-    let run = |threads| -> (Vec<Record>, Snapshot) {
-        in_pool(threads, || {
-            let mut trainer = trainer(&config);
-            let records = advance(&mut trainer, 320);
-            (records, trainer.snapshot())
-        })
-    };
-    let (records, snapshot) = run(1);
-    assert!(
-        records.iter().any(|r| r.kind == "model") && records.iter().any(|r| r.kind == "evaluation")
-    );
-    for threads in [1, 2, 8] {
-        let (again, state) = run(threads);
-        assert_eq!(records, again, "{threads} threads");
-        assert!(snapshot == state, "{threads} threads: final states differ");
+    for &algorithm in Algorithm::ALL {
+        let config = small(algorithm, "Hopper");
+        let run = |threads| -> (Vec<Record>, Snapshot) {
+            in_pool(threads, || {
+                let mut trainer = trainer(&config);
+                let records = advance(&mut trainer, 320);
+                (records, trainer.snapshot())
+            })
+        };
+        let (records, snapshot) = run(1);
+        let has = |kind: &str| records.iter().any(|record| record.kind == kind);
+        assert!(has("evaluation") && has("train"), "{algorithm:?}");
+        assert_eq!(has("model") && has("rollout"), algorithm.uses("model"), "{algorithm:?}");
+        let last = records.iter().rfind(|record| record.kind == "train").unwrap();
+        for updates in ["policy_updates", "critic_updates"] {
+            assert_eq!(last.get(updates), Some(50.0), "{algorithm:?}: {updates}");
+        }
+        for threads in [1, 2, 8] {
+            let (again, state) = run(threads);
+            assert_eq!(records, again, "{algorithm:?}, {threads} threads");
+            assert!(snapshot == state, "{algorithm:?}, {threads} threads: final states differ");
+        }
+        let mut other = config.clone();
+        other.seed += 1;
+        assert_ne!(records, advance(&mut trainer(&other), 320), "{algorithm:?}");
     }
-    let mut other = config.clone();
-    other.seed += 1;
-    assert_ne!(records, advance(&mut trainer(&other), 320));
 }
 
 #[test]
 fn a_restored_run_continues_to_the_bit() {
-    for task in ["Hopper", "InvertedPendulum"] {
-        let config = small(task);
-        let mut whole = trainer(&config);
-        let mut records = advance(&mut whole, 275);
-        // In the middle of an episode, between two model trainings, and right after one.
-        for stop in [90, 173, 200, 251] {
-            let mut first = trainer(&config);
-            let mut pieced = advance(&mut first, stop);
-            let snapshot = first.snapshot();
-            drop(first);
-            let made = ddppo::env::task(task).unwrap();
-            let mut second = Trainer::restore(config.clone(), made, snapshot).unwrap();
-            pieced.extend(advance(&mut second, 275));
-            assert_eq!(records, pieced, "{task} stopped at {stop}");
-            assert!(
-                whole.snapshot() == second.snapshot(),
-                "{task} stopped at {stop}: final states differ"
-            );
+    for &algorithm in Algorithm::ALL {
+        for task in ["Hopper", "InvertedPendulum"] {
+            let config = small(algorithm, task);
+            let mut whole = trainer(&config);
+            let records = advance(&mut whole, 275);
+            // In the middle of an episode, between two model trainings, and right after one.
+            for stop in [90, 173, 200, 251] {
+                let mut first = trainer(&config);
+                let mut pieced = advance(&mut first, stop);
+                let snapshot = first.snapshot();
+                drop(first);
+                let made = ddppo::env::task(task).unwrap();
+                let mut second = Trainer::restore(config.clone(), made, snapshot).unwrap();
+                pieced.extend(advance(&mut second, 275));
+                assert_eq!(records, pieced, "{algorithm:?} on {task} stopped at {stop}");
+                assert!(
+                    whole.snapshot() == second.snapshot(),
+                    "{algorithm:?} on {task} stopped at {stop}: final states differ"
+                );
+            }
         }
-        records.clear();
     }
 }
 
 #[test]
 fn a_state_of_another_configuration_is_refused() {
-    let config = small("InvertedPendulum");
+    let config = small(Algorithm::Ddppo, "InvertedPendulum");
     let snapshot = trainer(&config).snapshot();
     let mut other = config.clone();
     other.policy.hidden = 48;
@@ -113,39 +121,96 @@ fn a_state_of_another_configuration_is_refused() {
     assert!(error.to_string().contains("surplus"), "{error}");
 }
 
+/// Part of the state, what it breaks first, and the step at which that is seen.
+type Broken = (&'static str, &'static [&'static str], u64);
+
+/// What sees a NaN that a method's run is given at step 160.
+fn breakable(algorithm: Algorithm) -> Vec<Broken> {
+    let mut parts: Vec<Broken> = vec![
+        ("policy/0/weight", &["the policy's action"], 160),
+        ("target_critic2/0/bias", &["the critic's loss"], 161),
+        ("real-rewards", &["the critic's loss"], 161),
+    ];
+    parts.extend(match algorithm {
+        // Which elite a row draws decides who sees it first.
+        Algorithm::Ddppo => vec![
+            ("critic1/1/weight", &["the policy's loss"][..], 161),
+            ("imagined-rewards", &["the critic's loss"], 161),
+            ("gradient_model/", &["the policy's loss", "the policy's gradient"], 161),
+        ],
+        Algorithm::Maac => vec![
+            ("critic1/1/weight", &["the policy's loss"][..], 161),
+            ("prediction_model/", &["the policy's loss", "the policy's gradient"], 161),
+        ],
+        Algorithm::Mbpo => vec![
+            ("critic1/1/weight", &["the critic's loss"][..], 161),
+            ("imagined-rewards", &["the critic's loss"], 161),
+            // Not used before the next training.
+            ("prediction_model/", &["the prediction model's loss"], 200),
+            ("prediction_model/bounds", &["the prediction model's loss"], 200),
+        ],
+        Algorithm::Sac => vec![("critic1/1/weight", &["the critic's loss"][..], 161)],
+    });
+    parts
+}
+
 /// NaN put into one part of the state stops the run at the first update that sees it, by name and step.
 #[test]
 fn numbers_that_break_are_named() {
-    let config = small("InvertedPendulum");
-    let mut good = trainer(&config);
-    advance(&mut good, 160);
-    let parts: [(&str, &[&str]); 5] = [
-        ("policy/0/weight", &["the policy's action"]),
-        ("critic1/1/weight", &["the policy's loss"]),
-        ("target_critic2/0/bias", &["the critic's loss"]),
-        ("imagined-rewards", &["the critic's loss"]),
-        // Which elite a row draws decides who sees it first.
-        ("gradient_model/", &["the policy's loss", "the policy's gradient"]),
-    ];
-    for (part, expected) in parts {
-        let mut snapshot = good.snapshot();
-        let mut spoiled = 0;
-        for (key, tensor) in &mut snapshot.tensors {
-            let weights = key == part
-                || (part.ends_with('/') && key.starts_with(part) && key.ends_with("weight"));
-            if let (true, Data::F32(values)) = (weights, &mut tensor.data) {
-                values.fill(f32::NAN);
+    for &algorithm in Algorithm::ALL {
+        let config = small(algorithm, "InvertedPendulum");
+        let mut good = trainer(&config);
+        advance(&mut good, 160);
+        for (part, expected, step) in breakable(algorithm) {
+            let mut snapshot = good.snapshot();
+            let mut spoiled = 0;
+            for (key, tensor) in snapshot.tensors.iter_mut().chain(&mut snapshot.rows) {
+                let weights = key == part
+                    || (part.ends_with('/') && key.starts_with(part) && key.ends_with("weight"));
+                match &mut tensor.data {
+                    Data::F32(values) if weights => values.fill(f32::NAN),
+                    Data::F64(values) if weights => values.fill(f64::NAN),
+                    _ => continue,
+                }
                 spoiled += 1;
             }
+            assert!(spoiled > 0, "{part} is no part of the state of {algorithm:?}");
+            let task = ddppo::env::task(&config.task).unwrap();
+            let mut bad = Trainer::restore(config.clone(), task, snapshot).unwrap();
+            let mut error = String::new();
+            while bad.step() < 210 && error.is_empty() {
+                error = bad.advance().err().map(|e| e.to_string()).unwrap_or_default();
+            }
+            assert!(
+                expected.iter().any(|e| error.contains(e)),
+                "{algorithm:?}, NaN in {part}: `{error}`"
+            );
+            assert!(error.contains(&format!("step {step}:")), "{algorithm:?}, {part}: {error}");
         }
-        assert!(spoiled > 0, "{part} is no part of the state");
-        let task = ddppo::env::task(&config.task).unwrap();
-        let mut bad = Trainer::restore(config.clone(), task, snapshot).unwrap();
-        let error = bad.advance().err().map(|e| e.to_string()).unwrap_or_default();
-        assert!(expected.iter().any(|e| error.contains(e)), "NaN in {part}: `{error}`");
-        let step = if part.starts_with("policy") { "step 160:" } else { "step 161:" };
-        assert!(error.contains(step), "{error}");
     }
+}
+
+#[test]
+fn a_fixed_temperature_stays() {
+    let mut config = small(Algorithm::Sac, "PointMass");
+    config.temperature.automatic = false;
+    config.temperature.initial_log = 0.2_f64.ln();
+    let records = advance(&mut trainer(&config), 250);
+    let alphas: Vec<f64> =
+        records.iter().filter(|r| r.kind == "train").filter_map(|r| r.get("alpha")).collect();
+    assert!(!alphas.is_empty() && alphas.iter().all(|a| (a - 0.2).abs() < 1e-12), "{alphas:?}");
+}
+
+/// MAAC with the mean head's derivatives is DDPPO with the prediction model as its gradient source: two ways to one run.
+#[test]
+fn maac_with_mean_derivatives_is_ddppo_with_one_model() {
+    let mut maac = small(Algorithm::Maac, "InvertedPendulum");
+    maac.policy.gradient_source = GradientSource::PredictionModel;
+    let mut ddppo = small(Algorithm::Ddppo, "InvertedPendulum");
+    ddppo.policy.gradient_source = GradientSource::PredictionModel;
+    let (mut a, mut b) = (trainer(&maac), trainer(&ddppo));
+    assert_eq!(advance(&mut a, 220), advance(&mut b, 220));
+    assert!(a.snapshot() == b.snapshot());
 }
 
 /// The point mass from random starts: an episode is 200 steps of −(‖p‖² + 0.1‖v‖² + 0.01‖a‖²). If the trained policy were

@@ -159,6 +159,14 @@ impl<T: Real> TwinCritic<T> {
     }
 }
 
+impl CriticWorkspace<f32> {
+    /// State of row `row` of the last minibatch, `[observation_dim]`.
+    pub fn state(&self, row: usize) -> &[f32] {
+        let piece = &self.pieces[row / ROWS_PER_PIECE];
+        &piece.values[0].input.row(row % ROWS_PER_PIECE)[..piece.policy.network.input.columns()]
+    }
+}
+
 impl<T: Real> CriticWorkspace<T> {
     /// Buffers for minibatches of `batch` rows.
     pub fn new(critic: &TwinCritic<T>, policy: &Policy<T>, batch: usize) -> Self {

@@ -20,6 +20,8 @@ pub struct Policy<T> {
     pub scale: Vec<T>,
     /// Middle of the action range, `[action_dim]`.
     pub bias: Vec<T>,
+    /// Added to log π: 0 in environment units, Σ ln scale where it is the density of actions scaled to [−1, 1].
+    pub log_prob_offset: T,
 }
 
 /// Sampled actions of up to `rows` states, and what their way back needs. Allocated once.
@@ -31,7 +33,7 @@ pub struct PolicyTape<T> {
     pub noise: Vec<T>,
     /// a, `[rows, action_dim]`.
     pub actions: Vec<T>,
-    /// log π(a|s) in environment units, `[rows]`.
+    /// log π(a|s) in environment units, or as [`Policy::normalise_density`] says, `[rows]`.
     pub log_probs: Vec<T>,
     /// σ, `[rows, action_dim]`.
     sigma: Vec<T>,
@@ -71,7 +73,18 @@ impl<T: Real> Policy<T> {
             network: Mlp::xavier(shape, rng),
             scale: ranges().map(|(l, h)| T::from_f64((h - l) / 2.0)).collect(),
             bias: ranges().map(|(l, h)| T::from_f64((h + l) / 2.0)).collect(),
+            log_prob_offset: T::ZERO,
         }
+    }
+
+    /// Takes log π of actions scaled to [−1, 1], as MBPO does, instead of in environment units.
+    pub fn normalise_density(&mut self) {
+        self.log_prob_offset = self.scale.iter().map(|scale| scale.ln()).sum();
+    }
+
+    /// |S|.
+    pub fn observation_dim(&self) -> usize {
+        self.network.shape().inputs()
     }
 
     /// |A|.
@@ -87,7 +100,7 @@ impl<T: Real> Policy<T> {
         let half = T::from_f64(0.5);
         for i in 0..rows {
             let (mean, raw) = tape.network.output.row(i).split_at(a);
-            let mut log_prob = T::ZERO;
+            let mut log_prob = self.log_prob_offset;
             for d in 0..a {
                 let at = i * a + d;
                 let log_sigma = raw[d].max(low).min(high);
@@ -218,23 +231,32 @@ mod tests {
         }
     }
 
-    #[test]
-    fn density_integrates_to_one() {
-        // A one-dimensional policy's density over its action range, by the change of variables a → u.
-        let policy = Policy::<f64>::new(1, &[-2.0], &[2.0], 8, 1e-3, &mut Rng::new(1, "density"));
+    /// A one-dimensional policy's density over its action range, by the change of variables a → u.
+    fn integral(policy: &Policy<f64>) -> f64 {
         let n = 4001;
-        let mut tape = PolicyTape::new(&policy, n, Keep::Values);
+        let mut tape = PolicyTape::new(policy, n, Keep::Values);
         for i in 0..n {
             tape.network.input.row_mut(i)[0] = 0.3;
             tape.noise[i] = -8.0 + 16.0 * i as f64 / (n - 1) as f64;
         }
         policy.sample(&mut tape, n);
-        let integral: f64 = (1..n)
+        (1..n)
             .map(|i| {
                 let width = tape.actions[i] - tape.actions[i - 1];
                 width * 0.5 * (tape.log_probs[i].exp() + tape.log_probs[i - 1].exp())
             })
-            .sum();
-        assert!((integral - 1.0).abs() < 1e-3, "{integral}");
+            .sum()
+    }
+
+    #[test]
+    fn density_integrates_to_one_over_the_range_that_it_is_of() {
+        let rng = &mut Rng::new(1, "density");
+        let mut policy = Policy::<f64>::new(1, &[-2.0], &[2.0], 8, 1e-3, rng);
+        let over_range = integral(&policy);
+        assert!((over_range - 1.0).abs() < 1e-3, "{over_range}");
+        // The density of a/2 is twice that of a, and so is its integral over a.
+        policy.normalise_density();
+        let over_unit_range = integral(&policy) / 2.0;
+        assert!((over_unit_range - 1.0).abs() < 1e-3, "{over_unit_range}");
     }
 }

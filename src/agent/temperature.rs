@@ -1,5 +1,6 @@
 //! The entropy temperature α (eq. 13), learned through log α towards an entropy of −|A| (SPEC section 3).
 
+use crate::config::TemperatureConfig;
 use crate::nn::Adam;
 
 /// log α and its optimiser.
@@ -11,12 +12,19 @@ pub struct Temperature {
     pub adam: Adam<f64>,
     /// Entropy aimed at, −|A| in environment units.
     pub target_entropy: f64,
+    /// Whether log α is learned.
+    pub automatic: bool,
 }
 
 impl Temperature {
-    /// A temperature at e^`initial_log`.
-    pub fn new(initial_log: f64, target_entropy: f64, learning_rate: f64) -> Self {
-        Self { log_alpha: initial_log, adam: Adam::new(1, learning_rate), target_entropy }
+    /// The temperature of a policy with `action_dim` actions.
+    pub fn new(config: &TemperatureConfig, action_dim: usize) -> Self {
+        Self {
+            log_alpha: config.initial_log,
+            adam: Adam::new(1, config.learning_rate),
+            target_entropy: config.target_entropy_per_dim * action_dim as f64,
+            automatic: config.automatic,
+        }
     }
 
     /// α.
@@ -24,8 +32,11 @@ impl Temperature {
         self.log_alpha.exp()
     }
 
-    /// One step on −log α·(log π + target entropy), from the mean of log π over a minibatch.
+    /// One step on −log α·(log π + target entropy), from the mean of log π over a minibatch; none where α is fixed.
     pub fn update(&mut self, mean_log_prob: f64) {
+        if !self.automatic {
+            return;
+        }
         let gradient = [-(mean_log_prob + self.target_entropy)];
         let mut parameter = [self.log_alpha];
         self.adam.update_clipped(&mut parameter, &gradient, f64::INFINITY);
@@ -37,13 +48,25 @@ impl Temperature {
 mod tests {
     use super::*;
 
+    fn temperature(automatic: bool) -> Temperature {
+        let config = TemperatureConfig {
+            automatic,
+            learning_rate: 3e-4,
+            initial_log: 0.0,
+            target_entropy_per_dim: -1.0,
+        };
+        Temperature::new(&config, 3)
+    }
+
     #[test]
-    fn rises_when_entropy_is_short_and_falls_when_it_is_not() {
-        let mut temperature = Temperature::new(0.0, -3.0, 3e-4);
-        temperature.update(4.0); // entropy −4 is below −3
-        assert!((temperature.log_alpha - 3e-4).abs() < 1e-9);
-        let mut temperature = Temperature::new(0.0, -3.0, 3e-4);
-        temperature.update(2.0);
-        assert!((temperature.log_alpha + 3e-4).abs() < 1e-9);
+    fn rises_when_entropy_is_short_falls_when_it_is_not_and_stays_when_fixed() {
+        // Entropy −4 is below −3, and −2 is not.
+        for (automatic, log_prob, expected) in
+            [(true, 4.0, 3e-4), (true, 2.0, -3e-4), (false, 4.0, 0.0)]
+        {
+            let mut temperature = temperature(automatic);
+            temperature.update(log_prob);
+            assert!((temperature.log_alpha - expected).abs() < 1e-9, "{log_prob}");
+        }
     }
 }

@@ -1,54 +1,23 @@
-//! The policy update of DDPPO (eq. 11): roll the policy through the prediction model, then carry the adjoint of the
-//! state backwards through the *gradient model's* derivatives, evaluated at the prediction model's states
-//! (SPEC section 2).
+//! The gradient of a policy's objective (eq. 11), as an adjoint: the policy is rolled through the prediction model
+//! (`imagine.rs`), then the adjoint of the state is carried backwards through the derivatives of the *gradient model's* mean head
+//! at the prediction model's states (SPEC section 2), or through those of the prediction model's own steps.
 //!
 //! The adjoint kept here is P_j = γʲ·λ_j/B, so that every step back is a plain reverse pass:
 //! P_K = γᴷ·m_K/B·∇c_K and P_j = D_jᵀ·P_{j+1} + γʲ·m_j/B·∇c_j. (m_{j+1} ≤ m_j, so P_{j+1} carries its own mask.)
+//!
+//! With K = 0 nothing is imagined, and what remains is soft actor-critic's gradient of −min Q + α·log π at the start states.
 
 use rayon::prelude::*;
 
-use crate::agent::{Policy, PolicyTape, TwinCritic};
+use super::objective::{Imagination, Objective, PolicyReport};
+use crate::agent::PolicyTape;
 use crate::config::GradientSource;
-use crate::env::Task;
-use crate::model::{DynamicsModel, StepTape};
+use crate::model::StepTape;
 use crate::nn::{Keep, Real, Tape, activation};
-use crate::replay::Replay;
 use crate::rng::Rng;
 
 /// Rows of a minibatch that one piece of work takes; the pieces do not depend on the number of threads.
 const ROWS_PER_PIECE: usize = 128;
-
-/// All that the policy's objective is made of, fixed during an update.
-#[derive(Clone, Copy)]
-pub struct Objective<'a, T> {
-    /// π, being improved.
-    pub policy: &'a Policy<T>,
-    /// M^p: where the imagined states come from.
-    pub prediction_model: &'a DynamicsModel<T>,
-    /// M^g: where the derivatives come from.
-    pub gradient_model: &'a DynamicsModel<T>,
-    /// Which model's derivatives are used after all.
-    pub gradient_source: GradientSource,
-    /// Takes over after the last model step.
-    pub critic: &'a TwinCritic<T>,
-    /// Ends imagined episodes.
-    pub task: &'a dyn Task,
-    /// α.
-    pub alpha: f64,
-    /// γ.
-    pub discount: f64,
-}
-
-/// What one update saw, averaged over its minibatch.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct PolicyReport {
-    /// Σ_j γʲ·m_j·c_j, the objective that is minimised.
-    pub loss: f64,
-    /// Mean |λ_j| over rows, steps 1..=K and state dimensions.
-    pub mean_abs_adjoint: f64,
-    /// Mean share of rows still alive at the last step.
-    pub alive: f64,
-}
 
 /// Draws and buffers of one piece of a minibatch. The draws are all that is random about an update.
 #[derive(Debug)]
@@ -69,13 +38,15 @@ pub struct Piece<T> {
     pub adjoints: Vec<Vec<T>>,
     /// This piece's share of the gradient.
     pub gradient: Vec<T>,
-    prediction: StepTape<T>,
-    derivatives: Vec<StepTape<T>>,
+    /// M^p's pass over the present step, where M^g has one of its own.
+    pub(super) prediction: Option<StepTape<T>>,
+    /// Passes of the model whose derivatives are used, by step.
+    pub(super) derivatives: Vec<StepTape<T>>,
     values: [Tape<T>; 2],
     action_adjoint: Vec<T>,
     log_prob_adjoint: Vec<T>,
-    wide: Vec<f64>,
-    rng: Rng,
+    pub(super) wide: Vec<f64>,
+    pub(super) rng: Rng,
     report: PolicyReport,
 }
 
@@ -97,12 +68,19 @@ impl<T: Real> PolicyWorkspace<T> {
         Self { pieces, batch, horizon }
     }
 
-    /// Draws start states from the real transitions, noise and elites.
-    pub fn draw(&mut self, objective: &Objective<'_, T>, real: &Replay, rng: &mut Rng) {
+    /// Draws noise, elites, and the start states: that of row i is `start(i, rng)`, `[observation_dim]`.
+    pub fn draw<'s>(
+        &mut self,
+        objective: &Objective<'_, T>,
+        start: impl Fn(usize, &mut Rng) -> &'s [f32] + Sync,
+        rng: &mut Rng,
+    ) {
         for piece in &mut self.pieces {
             piece.rng = Rng::from_word(rng.next_u64());
         }
-        self.pieces.par_iter_mut().for_each(|piece| piece.draw(objective, real));
+        self.pieces.par_iter_mut().enumerate().for_each(|(p, piece)| {
+            piece.draw(objective, |row, rng| start(p * ROWS_PER_PIECE + row, rng));
+        });
     }
 
     /// The gradient of the objective by the policy's parameters, on the present draws, in the first piece.
@@ -118,7 +96,7 @@ impl<T: Real> PolicyWorkspace<T> {
         }
         let mean =
             |of: fn(&PolicyReport) -> f64| self.pieces.iter().map(|p| of(&p.report)).sum::<f64>();
-        let numbers = (self.horizon * objective.prediction_model.observation_dim()).max(1) as f64;
+        let numbers = (self.horizon * objective.policy.observation_dim()).max(1) as f64;
         PolicyReport {
             loss: mean(|r| r.loss) / batch as f64,
             mean_abs_adjoint: mean(|r| r.mean_abs_adjoint) / (batch as f64 * numbers),
@@ -134,111 +112,32 @@ impl<T: Real> PolicyWorkspace<T> {
 
 impl<T: Real> Piece<T> {
     fn new(objective: &Objective<'_, T>, rows: usize, horizon: usize) -> Self {
-        let Objective { policy, prediction_model: model, critic, .. } = objective;
-        let state = vec![T::ZERO; rows * model.observation_dim()];
+        let Objective { policy, imagination, critic, .. } = objective;
+        let observations = policy.observation_dim();
+        let imagined = |i: &Imagination<'_, T>| {
+            let steps = (0..horizon).map(|_| StepTape::new(i.differentiated(), rows, Keep::Slopes));
+            let apart = i.gradient_source == GradientSource::GradientModel;
+            let prediction = apart.then(|| StepTape::new(i.prediction_model, rows, Keep::Values));
+            (prediction, steps.collect::<Vec<_>>())
+        };
+        let (prediction, derivatives) = imagination.as_ref().map(imagined).unzip();
         Self {
             rows,
             points: (0..=horizon).map(|_| PolicyTape::new(policy, rows, Keep::Slopes)).collect(),
             prediction_elites: vec![vec![0; rows]; horizon],
             gradient_elites: vec![vec![0; rows]; horizon],
-            model_noise: vec![vec![T::ZERO; rows * model.label_dim()]; horizon],
+            model_noise: vec![vec![T::ZERO; rows * (1 + observations)]; horizon],
             alive: vec![vec![T::ONE; rows]; horizon + 1],
-            adjoints: vec![state; horizon + 1],
+            adjoints: vec![vec![T::ZERO; rows * observations]; horizon + 1],
             gradient: vec![T::ZERO; policy.network.parameters().len()],
-            prediction: StepTape::new(model, rows, Keep::Values),
-            derivatives: (0..horizon)
-                .map(|_| StepTape::new(objective.gradient_model, rows, Keep::Slopes))
-                .collect(),
+            prediction: prediction.flatten(),
+            derivatives: derivatives.unwrap_or_default(),
             values: [0, 1].map(|_| Tape::new(critic.shape(), rows, Keep::Slopes)),
             action_adjoint: vec![T::ZERO; rows * policy.action_dim()],
             log_prob_adjoint: vec![T::ZERO; rows],
-            wide: vec![0.0; model.observation_dim()],
+            wide: vec![0.0; observations],
             rng: Rng::from_word(0),
             report: PolicyReport::default(),
-        }
-    }
-
-    fn draw(&mut self, objective: &Objective<'_, T>, real: &Replay) {
-        for i in 0..self.rows {
-            let start = real.get(self.rng.below(real.len())).observation;
-            for (x, &s) in self.points[0].network.input.row_mut(i).iter_mut().zip(start) {
-                *x = T::from_f32(s);
-            }
-        }
-        for point in &mut self.points {
-            self.rng.fill_normal(&mut point.noise);
-        }
-        for j in 0..self.model_noise.len() {
-            objective.prediction_model.draw_elites(&mut self.rng, &mut self.prediction_elites[j]);
-            objective.gradient_model.draw_elites(&mut self.rng, &mut self.gradient_elites[j]);
-            self.rng.fill_normal(&mut self.model_noise[j]);
-        }
-    }
-
-    /// Step 1 of SPEC section 2: actions, imagined states and masks for j = 0..=K.
-    fn forward(&mut self, objective: &Objective<'_, T>) {
-        let horizon = self.model_noise.len();
-        for j in 0..=horizon {
-            objective.policy.sample(&mut self.points[j], self.rows);
-            if j < horizon {
-                self.step_models(objective, j);
-                self.sample_states(objective, j);
-            }
-        }
-    }
-
-    /// Runs (s_j, a_j) through the elites of M^p and of M^g.
-    fn step_models(&mut self, objective: &Objective<'_, T>, j: usize) {
-        let Objective { prediction_model, gradient_model, gradient_source, .. } = objective;
-        let (states, actions) = (&self.points[j].network.input, &self.points[j].actions);
-        match gradient_source {
-            GradientSource::GradientModel => {
-                prediction_model.forward(
-                    &mut self.prediction,
-                    &self.prediction_elites[j],
-                    states,
-                    actions,
-                );
-                gradient_model.forward(
-                    &mut self.derivatives[j],
-                    &self.gradient_elites[j],
-                    states,
-                    actions,
-                );
-            }
-            // One pass serves both: the derivative is that of the very elite that made the step.
-            GradientSource::PredictionModel => {
-                prediction_model.forward(
-                    &mut self.derivatives[j],
-                    &self.prediction_elites[j],
-                    states,
-                    actions,
-                );
-            }
-        }
-    }
-
-    /// s_{j+1} = s_j + μ + σ·ε of M^p, and the masks m_{j+1} = m_j·(1 − d_j).
-    fn sample_states(&mut self, objective: &Objective<'_, T>, j: usize) {
-        let model = objective.prediction_model;
-        let step = match objective.gradient_source {
-            GradientSource::GradientModel => &self.prediction,
-            GradientSource::PredictionModel => &self.derivatives[j],
-        };
-        let (before, after) = self.points.split_at_mut(j + 1);
-        let (states, next_states) = (&before[j].network.input, &mut after[0].network.input);
-        for (i, noise) in self.model_noise[j].chunks_exact(model.label_dim()).enumerate() {
-            let (state, next) = (states.row(i), next_states.row_mut(i));
-            model.sample(step.output(i), noise, state, next);
-            if next.iter().any(|x| !x.is_finite()) {
-                // A state beyond all numbers ends the episode; what stands in its place is masked, but must be finite.
-                next.copy_from_slice(state);
-                self.alive[j + 1][i] = T::ZERO;
-                continue;
-            }
-            self.wide.iter_mut().zip(&*next).for_each(|(w, n)| *w = n.to_f64());
-            let ended = objective.task.terminated(&self.wide);
-            self.alive[j + 1][i] = if ended { T::ZERO } else { self.alive[j][i] };
         }
     }
 
@@ -248,8 +147,10 @@ impl<T: Real> Piece<T> {
         self.gradient.fill(T::ZERO);
         let horizon = self.model_noise.len();
         self.start_adjoint(objective, horizon, batch);
-        for j in (0..horizon).rev() {
-            self.carry_adjoint(objective, j, batch);
+        if let Some(imagination) = objective.imagination {
+            for j in (0..horizon).rev() {
+                self.carry_adjoint(objective, imagination, j, batch);
+            }
         }
         let alive = &self.alive[horizon];
         self.report.alive = alive.iter().map(|m| m.to_f64()).sum();
@@ -267,7 +168,7 @@ impl<T: Real> Piece<T> {
 
     /// P_K = γᴷ·m_K/B·∇_s c_K with c_K = −min(Q₁, Q₂)(s_K, a_K) + α·log π(a_K|s_K).
     fn start_adjoint(&mut self, objective: &Objective<'_, T>, k: usize, batch: usize) {
-        let (s, a) = (objective.prediction_model.observation_dim(), objective.policy.action_dim());
+        let (s, a) = (objective.policy.observation_dim(), objective.policy.action_dim());
         let weight = Self::weight(objective, k, batch);
         let alpha = T::from_f64(objective.alpha);
         for (twin, tape) in objective.critic.twins.iter().zip(&mut self.values) {
@@ -312,25 +213,41 @@ impl<T: Real> Piece<T> {
     }
 
     /// P_j = D_jᵀ·P_{j+1} + γʲ·m_j/B·∇_s c_j with c_j = −r_j + α·log π(a_j|s_j).
-    fn carry_adjoint(&mut self, objective: &Objective<'_, T>, j: usize, batch: usize) {
-        let model = match objective.gradient_source {
-            GradientSource::GradientModel => objective.gradient_model,
-            GradientSource::PredictionModel => objective.prediction_model,
-        };
+    fn carry_adjoint(
+        &mut self,
+        objective: &Objective<'_, T>,
+        imagination: Imagination<'_, T>,
+        j: usize,
+        batch: usize,
+    ) {
+        let model = imagination.differentiated();
+        let sampled = imagination.gradient_source == GradientSource::SampledStep;
         let (s, a) = (model.observation_dim(), model.action_dim());
         let weight = Self::weight(objective, j, batch);
         let alpha = T::from_f64(objective.alpha);
         let step = &mut self.derivatives[j];
         for i in 0..self.rows {
             let cost_weight = weight * self.alive[j][i];
-            let reward = step.output(i)[0];
+            let noise = &self.model_noise[j][i * (1 + s)..(i + 1) * (1 + s)];
+            let output = step.output(i);
+            let mut reward = output[0];
+            if sampled {
+                reward += model.bounds.deviation(0, output[1 + s]) * noise[0];
+            }
             let cost = alpha * self.points[j].log_probs[i] - reward;
             self.report.loss += (cost_weight * cost).to_f64() * batch as f64;
             self.log_prob_adjoint[i] = cost_weight * alpha;
-            // The mean head is (r, Δs); the log-variance's adjoint stays 0.
-            let adjoint = step.output_adjoint(i);
+            // The mean head is (r, Δs). The log-variance's adjoint stays 0 but where the noise's size is differentiated too.
+            let (output, adjoint) = step.output_and_adjoint(i);
             adjoint[0] = -cost_weight;
             adjoint[1..=s].copy_from_slice(&self.adjoints[j + 1][i * s..(i + 1) * s]);
+            if sampled {
+                let (by_mean, by_raw) = adjoint.split_at_mut(1 + s);
+                for (d, by_raw) in by_raw.iter_mut().enumerate() {
+                    let slope = model.bounds.deviation_slope(d, output[1 + s + d]);
+                    *by_raw = by_mean[d] * noise[d] * slope;
+                }
+            }
         }
         model.backward_to_input(step);
         let (low, high) = self.adjoints.split_at_mut(j + 1);
@@ -365,7 +282,7 @@ impl<T: Real> Piece<T> {
             adjoints.fill(T::ZERO);
             return;
         }
-        let s = objective.prediction_model.observation_dim();
+        let s = objective.policy.observation_dim();
         for (i, row) in adjoints.chunks_exact_mut(s).enumerate() {
             activation::add_assign(row, point.network.input_adjoint.row(i));
         }

@@ -1,8 +1,10 @@
 //! What a method tells of its learning after one environment step.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
-use super::adjoint::PolicyReport;
+use super::objective::PolicyReport;
 use crate::agent::CriticReport;
 use crate::model::FitReport;
 use crate::model::rollout::RolloutReport;
@@ -30,7 +32,39 @@ pub struct Learned {
     pub seconds: Seconds,
 }
 
-/// One training of both models: reports, and the mean holdout error of the elites.
+impl Learned {
+    /// Does a policy update, and notes what it saw and how long it took.
+    ///
+    /// # Errors
+    /// Those of `update`.
+    pub fn policy_update(
+        &mut self,
+        update: impl FnOnce() -> Result<Option<PolicyReport>, LearnError>,
+    ) -> Result<(), LearnError> {
+        let started = Instant::now();
+        if let Some(report) = update()? {
+            self.policy.add(&report);
+        }
+        self.seconds.policy += started.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// Does a critic update, and notes what it saw and how long it took.
+    ///
+    /// # Errors
+    /// Those of `update`.
+    pub fn critic_update(
+        &mut self,
+        update: impl FnOnce() -> Result<CriticReport, LearnError>,
+    ) -> Result<(), LearnError> {
+        let started = Instant::now();
+        self.critic.add(&update()?);
+        self.seconds.critic += started.elapsed().as_secs_f64();
+        Ok(())
+    }
+}
+
+/// One training of the models: reports, and the mean holdout error of the elites.
 #[derive(Clone, Debug)]
 pub struct ModelReport {
     /// M^p.

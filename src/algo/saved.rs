@@ -1,10 +1,12 @@
-//! How everything that DDPPO learns is saved and restored. Saving takes each structure apart without "..", so that a
+//! How everything that is learned is saved and restored. Saving takes each structure apart without "..", so that a
 //! field added later does not compile until it is saved too.
 
-use super::ddppo::{Ddppo, Streams};
+use super::learner::{Learner, Streams};
+use super::world::{self, World};
 use crate::agent::critic::QNetwork;
 use crate::agent::{Policy, Temperature, TwinCritic};
 use crate::model::dynamics::Member;
+use crate::model::likelihood::LogVarianceBounds;
 use crate::model::{DynamicsModel, Standardiser};
 use crate::nn::{Adam, Mlp, Shape};
 use crate::replay::{Columns, Replay};
@@ -89,6 +91,16 @@ fn put_model(snapshot: &mut Snapshot, name: &str, model: &DynamicsModel<f32>) {
         put_network(snapshot, &name, network);
         put_adam(snapshot, &name, network.shape(), adam);
     }
+    if let Some(adam) = &model.bounds_adam {
+        let numbers = model.bounds.numbers().to_vec();
+        snapshot.put(&format!("{name}/bounds"), &[numbers.len()], numbers);
+        let moments = [("first", &adam.first), ("second", &adam.second)];
+        for (which, moment) in moments {
+            let key = format!("{name}/bounds.{which}_moment");
+            snapshot.put(&key, &[moment.len()], moment.clone());
+        }
+        snapshot.put_value(&format!("{name}/bounds/updates"), adam.updates);
+    }
     let Standardiser { mean, deviation } = &model.standardiser;
     snapshot.put(&format!("{name}/input_mean"), &[mean.len()], mean.clone());
     snapshot.put(&format!("{name}/input_std"), &[deviation.len()], deviation.clone());
@@ -105,6 +117,14 @@ fn take_model(
         let name = format!("{name}/{m}");
         take_network(snapshot, &name, network)?;
         take_adam(snapshot, &name, network.shape(), adam)?;
+    }
+    if let Some(adam) = &mut model.bounds_adam {
+        let size = [adam.first.len()];
+        let numbers = snapshot.take_f64(&format!("{name}/bounds"), &size)?;
+        model.bounds = LogVarianceBounds::from_numbers(numbers);
+        adam.first = snapshot.take_f64(&format!("{name}/bounds.first_moment"), &size)?;
+        adam.second = snapshot.take_f64(&format!("{name}/bounds.second_moment"), &size)?;
+        adam.updates = snapshot.take_value(&format!("{name}/bounds/updates"))?;
     }
     let dim = model.standardiser.mean.len();
     model.standardiser.mean = snapshot.take_f32(&format!("{name}/input_mean"), &[dim])?;
@@ -178,24 +198,64 @@ fn take_replay(
     Replay::from_columns(s, a, capacity, columns).ok_or_else(invalid)
 }
 
-impl Ddppo {
+impl World {
+    fn save(&self, snapshot: &mut Snapshot, sizes: (usize, usize)) {
+        let Self {
+            prediction_model,
+            gradient_model,
+            imagined,
+            streams,
+            neighbours: _,
+            rollouts: _,
+            fits: _,
+        } = self;
+        put_model(snapshot, "prediction_model", prediction_model);
+        if let Some(model) = gradient_model {
+            put_model(snapshot, "gradient_model", model);
+        }
+        put_replay(snapshot, "imagined", imagined, sizes);
+        let world::Streams { prediction_model, gradient_model, rollout } = streams;
+        put_rng(snapshot, "streams/prediction_model", prediction_model);
+        put_rng(snapshot, "streams/gradient_model", gradient_model);
+        put_rng(snapshot, "streams/rollout", rollout);
+    }
+
+    fn restore(
+        &mut self,
+        snapshot: &mut Snapshot,
+        sizes: (usize, usize),
+    ) -> Result<(), SnapshotError> {
+        take_model(snapshot, "prediction_model", &mut self.prediction_model)?;
+        if let Some(model) = &mut self.gradient_model {
+            take_model(snapshot, "gradient_model", model)?;
+        }
+        self.imagined = take_replay(snapshot, "imagined", sizes)?;
+        self.streams = world::Streams {
+            prediction_model: take_rng(snapshot, "streams/prediction_model")?,
+            gradient_model: take_rng(snapshot, "streams/gradient_model")?,
+            rollout: take_rng(snapshot, "streams/rollout")?,
+        };
+        Ok(())
+    }
+}
+
+impl Learner {
     /// Saves everything that changes. What is derived (neighbour lists, buffers of the updates) is made again.
     pub fn save(&self, snapshot: &mut Snapshot) {
         let Self {
             policy,
             critic,
             temperature,
-            prediction_model,
-            gradient_model,
+            world,
             real,
-            imagined,
             streams,
             config: _,
             task: _,
-            neighbours: _,
-            workspaces: _,
+            policy_workspace: _,
+            critic_workspace: _,
         } = self;
-        let Policy { network, adam, scale, bias: _ } = policy;
+        let Policy { network, adam, scale, bias: _, log_prob_offset: _ } = policy;
+        let sizes = (network.shape().inputs(), scale.len());
         put_network(snapshot, "policy", network);
         put_adam(snapshot, "policy", network.shape(), adam);
         let TwinCritic { twins, .. } = critic;
@@ -205,26 +265,20 @@ impl Ddppo {
             put_network(snapshot, &format!("target_critic{}", q + 1), target);
             put_adam(snapshot, &format!("critic{}", q + 1), network.shape(), adam);
         }
-        let Temperature { log_alpha, adam, target_entropy: _ } = temperature;
+        let Temperature { log_alpha, adam, target_entropy: _, automatic: _ } = temperature;
         let numbers = vec![*log_alpha, adam.first[0], adam.second[0]];
         snapshot.put("temperature", &[3], numbers);
         snapshot.put_value("temperature/updates", adam.updates);
-        put_model(snapshot, "prediction_model", prediction_model);
-        if let Some(model) = gradient_model {
-            put_model(snapshot, "gradient_model", model);
+        if let Some(world) = world {
+            world.save(snapshot, sizes);
         }
-        let sizes = (prediction_model.observation_dim(), scale.len());
         put_replay(snapshot, "real", real, sizes);
-        put_replay(snapshot, "imagined", imagined, sizes);
-        let Streams { policy, critic, prediction_model, gradient_model, rollout } = streams;
+        let Streams { policy, critic } = streams;
         put_rng(snapshot, "streams/policy", policy);
         put_rng(snapshot, "streams/critic", critic);
-        put_rng(snapshot, "streams/prediction_model", prediction_model);
-        put_rng(snapshot, "streams/gradient_model", gradient_model);
-        put_rng(snapshot, "streams/rollout", rollout);
     }
 
-    /// Takes back what [`Ddppo::save`] saved, into a learner of the same configuration and task.
+    /// Takes back what [`Learner::save`] saved, into a learner of the same configuration and task.
     ///
     /// # Errors
     /// Names the first entry that is missing or of another size.
@@ -241,19 +295,14 @@ impl Ddppo {
         self.temperature.log_alpha = log_alpha;
         (self.temperature.adam.first[0], self.temperature.adam.second[0]) = (first, second);
         self.temperature.adam.updates = snapshot.take_value("temperature/updates")?;
-        take_model(snapshot, "prediction_model", &mut self.prediction_model)?;
-        if let Some(model) = &mut self.gradient_model {
-            take_model(snapshot, "gradient_model", model)?;
+        let sizes = (self.policy.observation_dim(), self.policy.action_dim());
+        if let Some(world) = &mut self.world {
+            world.restore(snapshot, sizes)?;
         }
-        let sizes = (self.prediction_model.observation_dim(), self.policy.scale.len());
         self.real = take_replay(snapshot, "real", sizes)?;
-        self.imagined = take_replay(snapshot, "imagined", sizes)?;
         self.streams = Streams {
             policy: take_rng(snapshot, "streams/policy")?,
             critic: take_rng(snapshot, "streams/critic")?,
-            prediction_model: take_rng(snapshot, "streams/prediction_model")?,
-            gradient_model: take_rng(snapshot, "streams/gradient_model")?,
-            rollout: take_rng(snapshot, "streams/rollout")?,
         };
         Ok(())
     }

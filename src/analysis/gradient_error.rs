@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::mean_head::MeanHead;
 use super::precision;
-use crate::algo::Ddppo;
+use crate::algo::{Learner, World};
 use crate::env::jacobian::{Jacobian, Point, jacobians, project, sample_points};
 use crate::env::{EnvironmentError, Task};
 use crate::model::DynamicsModel;
@@ -88,7 +88,7 @@ impl RealStates {
     /// # Errors
     /// When the world fails, or cannot be displaced.
     pub fn meet(
-        learner: &Ddppo,
+        learner: &Learner,
         task: &dyn Task,
         count: usize,
         seed: u64,
@@ -113,10 +113,10 @@ impl RealStates {
         Ok(Self { points, outcomes, jacobians })
     }
 
-    /// Both models' errors on these states. The learner's models must have been trained.
-    pub fn errors(&self, learner: &Ddppo, task: &dyn Task) -> GradientErrors {
-        let prediction_model = precision::model(&learner.prediction_model);
-        let gradient_model = learner.gradient_model.as_ref().map(precision::model);
+    /// The models' errors on these states. They must have been trained.
+    pub fn errors(&self, world: &World, task: &dyn Task) -> GradientErrors {
+        let prediction_model = precision::model(&world.prediction_model);
+        let gradient_model = world.gradient_model.as_ref().map(precision::model);
         let group = |events: bool| {
             let rows: Vec<usize> = (0..self.points.len())
                 .filter(|&i| self.jacobians[i].has_event() == events)

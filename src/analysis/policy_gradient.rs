@@ -8,8 +8,8 @@ use super::gradient_error::cosine;
 use super::mean_head::MeanHead;
 use super::precision;
 use crate::agent::{Policy, PolicyTape, TwinCritic};
-use crate::algo::Ddppo;
-use crate::algo::adjoint::Objective;
+use crate::algo::objective::Objective;
+use crate::algo::{Learner, World};
 use crate::env::jacobian::{Point, jacobians, project, sample_points};
 use crate::env::{EnvironmentError, Task};
 use crate::nn::{Keep, Tape};
@@ -65,7 +65,8 @@ struct Judge<'a> {
 /// # Errors
 /// When the world fails, or cannot be displaced.
 pub fn policy_gradient_bias(
-    learner: &Ddppo,
+    learner: &Learner,
+    world: &World,
     task: &dyn Task,
     horizon: usize,
     starts: usize,
@@ -102,14 +103,14 @@ pub fn policy_gradient_bias(
     Ok(Some(PolicyGradientBias {
         horizon,
         trajectories: trajectories.len(),
-        prediction_model: bias(&learner.prediction_model),
-        gradient_model: learner.gradient_model.as_ref().map(bias),
+        prediction_model: bias(&world.prediction_model),
+        gradient_model: world.gradient_model.as_ref().map(bias),
     }))
 }
 
 /// Real trajectories without contact events and ends.
 fn live(
-    learner: &Ddppo,
+    learner: &Learner,
     task: &dyn Task,
     policy: &Policy<f64>,
     (horizon, starts): (usize, usize),
@@ -296,7 +297,7 @@ mod tests {
     fn the_true_gradient_is_the_derivative_of_the_real_cost() {
         let task = crate::env::task("PointMass").unwrap();
         let config = Config::preset(Algorithm::Ddppo, "PointMass").unwrap();
-        let learner = Ddppo::new(&config, Arc::clone(&task));
+        let learner = Learner::new(&config, Arc::clone(&task));
         let policy = precision::policy(&learner.policy);
         let critic = precision::critic(&learner.critic);
         let judge = Judge { policy: &policy, critic: &critic, alpha: 0.3, discount: 0.9 };

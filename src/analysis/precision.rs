@@ -23,6 +23,7 @@ pub fn policy<T: Real, U: Real>(policy: &Policy<T>) -> Policy<U> {
         adam: Adam::new(policy.network.parameters().len(), 0.0),
         scale: numbers(&policy.scale),
         bias: numbers(&policy.bias),
+        log_prob_offset: U::from_f64(policy.log_prob_offset.to_f64()),
     }
 }
 

@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use super::Unsuitable;
 use crate::agent::{Policy, TwinCritic};
-use crate::algo::Ddppo;
-use crate::algo::adjoint::{Objective, Piece, PolicyWorkspace};
+use crate::algo::Learner;
+use crate::algo::adjoint::{Piece, PolicyWorkspace};
+use crate::algo::objective::{Imagination, Objective};
 use crate::config::{Config, GradientSource};
 use crate::env::Task;
 use crate::model::gradient_loss::GradientPiece;
@@ -26,44 +28,42 @@ pub struct Probe {
     pub header: BTreeMap<String, String>,
 }
 
-/// A learner that cannot be looked into yet.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "this run has not trained its models yet: a checkpoint from after the first model training is needed"
-)]
-pub struct NotTrained;
-
 /// Writes out one policy update and one gradient-loss step of a learner. `T` is the float type they are computed in.
 ///
 /// # Errors
-/// When the models have not been trained yet.
+/// When the run's method has no gradient loss, or its models have not been trained yet.
 pub fn probe<T: Real + Element>(
-    learner: &Ddppo,
+    learner: &Learner,
     config: &Config,
     task: &dyn Task,
     seed: u64,
-) -> Result<Probe, NotTrained> {
-    if !learner.models_trained() {
-        return Err(NotTrained);
+) -> Result<Probe, Unsuitable> {
+    if !config.algorithm.uses("gradient_loss") {
+        return Err(Unsuitable::NoGradientLoss(config.algorithm.name()));
     }
-    let objective = learner.objective();
-    let policy: Policy<T> = super::precision::policy(objective.policy);
-    let critic: TwinCritic<T> = super::precision::critic(objective.critic);
-    let prediction_model: DynamicsModel<T> = super::precision::model(objective.prediction_model);
-    let gradient_model: DynamicsModel<T> = super::precision::model(objective.gradient_model);
-    let objective = Objective {
-        policy: &policy,
+    let world = super::trained_world(learner)?;
+    let of = learner.objective();
+    let policy: Policy<T> = super::precision::policy(of.policy);
+    let critic: TwinCritic<T> = super::precision::critic(of.critic);
+    let prediction_model: DynamicsModel<T> = super::precision::model(&world.prediction_model);
+    let gradient_model: DynamicsModel<T> =
+        super::precision::model(world.gradient_model.as_ref().unwrap_or(&world.prediction_model));
+    let imagination = Imagination {
         prediction_model: &prediction_model,
         gradient_model: &gradient_model,
         gradient_source: config.policy.gradient_source,
-        critic: &critic,
         task,
-        alpha: objective.alpha,
-        discount: objective.discount,
+    };
+    let objective = Objective {
+        policy: &policy,
+        imagination: Some(imagination),
+        critic: &critic,
+        alpha: of.alpha,
+        discount: of.discount,
     };
     let mut probe = Probe::default();
     probe.put_header(&objective, config);
-    probe.put_networks(&objective);
+    probe.put_networks(&objective, &imagination);
     let mut rng = Rng::new(seed, "probe");
     probe.put_policy_update(&objective, config, &learner.real, &mut rng);
     probe.put_gradient_step(&gradient_model, config, &learner.real, &mut rng);
@@ -84,9 +84,10 @@ impl Probe {
     }
 
     fn put_header<T: Real>(&mut self, objective: &Objective<'_, T>, config: &Config) {
-        let source = match objective.gradient_source {
+        let source = match config.policy.gradient_source {
             GradientSource::GradientModel => "gradient_model",
             GradientSource::PredictionModel => "prediction_model",
+            GradientSource::SampledStep => "sampled_step",
         };
         let mut put = |key: &str, value: String| self.header.insert(key.to_owned(), value);
         put("discount", objective.discount.to_string());
@@ -99,7 +100,11 @@ impl Probe {
         put("weight_decay", format!("{:?}", config.model.weight_decay));
     }
 
-    fn put_networks<T: Real + Element>(&mut self, objective: &Objective<'_, T>) {
+    fn put_networks<T: Real + Element>(
+        &mut self,
+        objective: &Objective<'_, T>,
+        imagination: &Imagination<'_, T>,
+    ) {
         let policy = objective.policy;
         self.put_vector("policy", policy.network.shape(), policy.network.parameters());
         self.put("action_scale", &[policy.action_dim()], policy.scale.clone());
@@ -112,8 +117,8 @@ impl Probe {
             );
         }
         let models = [
-            ("prediction_model", objective.prediction_model),
-            ("gradient_model", objective.gradient_model),
+            ("prediction_model", imagination.prediction_model),
+            ("gradient_model", imagination.gradient_model),
         ];
         for (name, model) in models {
             for (m, member) in model.members.iter().enumerate() {
@@ -133,9 +138,10 @@ impl Probe {
         rng: &mut Rng,
     ) {
         let (b, k) = (config.training.batch_size, config.policy.horizon);
-        let (s, a) = (objective.prediction_model.observation_dim(), objective.policy.action_dim());
+        let (s, a) = (objective.policy.observation_dim(), objective.policy.action_dim());
         let mut workspace = PolicyWorkspace::new(objective, b, k);
-        workspace.draw(objective, real, rng);
+        let start = |_, rng: &mut Rng| real.get(rng.below(real.len())).observation;
+        workspace.draw(objective, start, rng);
         // The gradient first: it is summed over the pieces in the first one.
         workspace.differentiate(objective);
         let pieces = &workspace.pieces;
@@ -181,9 +187,9 @@ impl Probe {
             (0..k).flat_map(|j| pieces.iter().flat_map(move |p| of(p, j))).collect()
         };
         let prediction = elites(&|p, j| p.prediction_elites[j].clone());
-        let derivatives = match objective.gradient_source {
+        let derivatives = match config.policy.gradient_source {
             GradientSource::GradientModel => elites(&|p, j| p.gradient_elites[j].clone()),
-            GradientSource::PredictionModel => prediction.clone(),
+            GradientSource::PredictionModel | GradientSource::SampledStep => prediction.clone(),
         };
         put.put("policy_update/prediction_elites", &[k, b], prediction);
         put.put("policy_update/gradient_elites", &[k, b], derivatives);

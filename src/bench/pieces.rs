@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use super::{BenchError, Piece};
-use crate::algo::Ddppo;
+use crate::algo::{Learner, Starts, World};
 use crate::config::Config;
 use crate::env::Task;
 use crate::model::fit::{self, FitWorkspace};
@@ -31,6 +31,8 @@ const ROLLOUT_STARTS: usize = 100_000;
 /// Rows of [`Piece::ModelForward10k`], and how many of them one piece of work takes, as in a rollout.
 const FORWARD_ROWS: usize = 10_000;
 const FORWARD_CHUNK: usize = 256;
+/// Why an expectation holds.
+const HAS_MODELS: &str = "the pieces are those of ddppo, which has models";
 
 /// Runs a piece once; what has to be put back in place first is not in the time returned.
 pub(super) type Timed = Box<dyn FnMut() -> Result<Duration, BenchError> + Send>;
@@ -82,54 +84,54 @@ fn push_random(replay: &mut Replay, task: &dyn Task, rows: usize, rng: &mut Rng)
 }
 
 /// Fresh networks, elites as if trained, both buffers as full as in the middle of a run.
-fn learner(config: &Config, task: &Arc<dyn Task>) -> Ddppo {
-    let mut learner = Ddppo::new(config, Arc::clone(task));
+fn learner(config: &Config, task: &Arc<dyn Task>) -> Learner {
+    let mut learner = Learner::new(config, Arc::clone(task));
     let mut rng = Rng::new(0, "bench");
     push_random(&mut learner.real, &**task, REAL_ROWS, &mut rng);
+    let world = learner.world.as_mut().expect(HAS_MODELS);
     for row in 0..IMAGINED_ROWS {
-        learner.imagined.push(learner.real.get(row % REAL_ROWS));
+        world.imagined.push(learner.real.get(row % REAL_ROWS));
     }
     let elites: Vec<u32> = (0..config.model.elites as u32).collect();
-    learner.prediction_model.elites.clone_from(&elites);
-    if let Some(model) = &mut learner.gradient_model {
+    world.prediction_model.elites.clone_from(&elites);
+    if let Some(model) = &mut world.gradient_model {
         model.elites = elites;
     }
     learner
 }
 
-fn critic_update(mut learner: Ddppo) -> Timed {
-    let mut workspaces = learner.make_workspaces();
+fn critic_update(mut learner: Learner) -> Timed {
     Box::new(move || {
         timed(|| {
-            learner.improve_critic(&mut workspaces)?;
+            learner.improve_critic()?;
             Ok(())
         })
     })
 }
 
-fn policy_update(mut learner: Ddppo) -> Timed {
-    let mut workspaces = learner.make_workspaces();
+fn policy_update(mut learner: Learner) -> Timed {
     Box::new(move || {
         timed(|| {
-            learner.improve_policy(&mut workspaces)?;
+            learner.improve_policy(Starts::Real)?;
             Ok(())
         })
     })
 }
 
 /// The window's neighbour lists.
-fn neighbours(config: &Config, learner: &Ddppo) -> Neighbours {
+fn neighbours(config: &Config, learner: &Learner) -> Neighbours {
     let loss = &config.gradient_loss;
-    let dim = learner.prediction_model.shape().inputs();
+    let dim = learner.policy.observation_dim() + learner.policy.action_dim();
     let mut neighbours = Neighbours::new(loss.neighbours, loss.window, dim);
     neighbours.update(&learner.real);
     neighbours
 }
 
-fn gradient_model_step(config: &Config, learner: Ddppo) -> Timed {
+fn gradient_model_step(config: &Config, learner: Learner) -> Timed {
     let neighbours = neighbours(config, &learner);
     let (config, batch) = (config.clone(), config.training.batch_size);
-    let Ddppo { gradient_model, prediction_model, real, .. } = learner;
+    let Learner { world, real, .. } = learner;
+    let World { gradient_model, prediction_model, .. } = world.expect(HAS_MODELS);
     let mut model = gradient_model.unwrap_or(prediction_model);
     let (directions, n) =
         (config.gradient_loss.directions_per_row, config.gradient_loss.neighbours);
@@ -166,8 +168,8 @@ struct Chunk {
     rewards: Vec<f32>,
 }
 
-fn model_forward(learner: Ddppo) -> Timed {
-    let model = learner.prediction_model;
+fn model_forward(learner: Learner) -> Timed {
+    let model = learner.world.expect(HAS_MODELS).prediction_model;
     let (s, a) = (model.observation_dim(), model.action_dim());
     let mut rng = Rng::new(0, "bench forward");
     let mut chunks: Vec<Chunk> = (0..FORWARD_ROWS.div_ceil(FORWARD_CHUNK))
@@ -204,7 +206,7 @@ fn model_forward(learner: Ddppo) -> Timed {
     })
 }
 
-fn neighbour_update(config: &Config, task: &dyn Task, mut learner: Ddppo) -> Timed {
+fn neighbour_update(config: &Config, task: &dyn Task, mut learner: Learner) -> Timed {
     let before = neighbours(config, &learner);
     push_random(&mut learner.real, task, NEW_ROWS, &mut Rng::new(1, "bench"));
     Box::new(move || {
@@ -216,11 +218,13 @@ fn neighbour_update(config: &Config, task: &dyn Task, mut learner: Ddppo) -> Tim
     })
 }
 
-fn rollout_100k(task: Arc<dyn Task>, mut learner: Ddppo) -> Timed {
-    let mut workspace = RolloutWorkspace::new(&learner.policy, &learner.prediction_model, 1);
+fn rollout_100k(task: Arc<dyn Task>, mut learner: Learner) -> Timed {
+    let mut world = learner.world.take().expect(HAS_MODELS);
+    let mut workspace = RolloutWorkspace::new(&learner.policy, &world.prediction_model, 1);
     let mut rng = Rng::new(0, "bench rollout");
     Box::new(move || {
-        let Ddppo { policy, prediction_model, real, imagined, .. } = &mut learner;
+        let World { prediction_model, imagined, .. } = &mut world;
+        let Learner { policy, real, .. } = &learner;
         let size = (ROLLOUT_STARTS, 1);
         timed(|| {
             rollout(
@@ -264,7 +268,7 @@ fn acting_only(config: &Config) -> Config {
     config
 }
 
-fn evaluation(config: &Config, task: Arc<dyn Task>, learner: Ddppo) -> Timed {
+fn evaluation(config: &Config, task: Arc<dyn Task>, learner: Learner) -> Timed {
     let episodes = config.evaluation.episodes;
     let mut rng = Rng::new(0, "bench evaluation");
     Box::new(move || {
@@ -303,7 +307,7 @@ impl Drop for Scratch {
 fn checkpoint(
     config: &Config,
     task: Arc<dyn Task>,
-    mut learner: Ddppo,
+    mut learner: Learner,
 ) -> Result<Timed, BenchError> {
     let scratch = Scratch::new()?;
     let mut store = CheckpointStore::new(scratch.path(), config.checkpoint.keep, Box::new(Disk));
@@ -312,7 +316,8 @@ fn checkpoint(
     Ok(Box::new(move || {
         let _kept_while_saving = &scratch;
         push_random(&mut learner.real, &*task, NEW_ROWS, &mut rng);
-        push_random(&mut learner.imagined, &*task, ROLLOUT_STARTS, &mut rng);
+        let imagined = &mut learner.world.as_mut().expect(HAS_MODELS).imagined;
+        push_random(imagined, &*task, ROLLOUT_STARTS, &mut rng);
         info.step += 1;
         timed(|| {
             let mut snapshot = Snapshot::new();

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use ddppo::analysis::gradient_error::{GradientErrors, Group, ModelError, RealStates};
 use ddppo::analysis::policy_gradient::{PolicyGradientBias, policy_gradient_bias};
-use ddppo::analysis::probe::NotTrained;
+use ddppo::analysis::trained_world;
 use ddppo::env::Task;
 use ddppo::report::gradient_errors::gradient_errors;
 use serde::Serialize;
@@ -26,14 +26,17 @@ struct Analysis {
 /// Compares a run's models with the world.
 pub fn run(args: &AnalyzeArgs) -> anyhow::Result<ExitCode> {
     let run = saved_run::load(&args.run, args.best)?;
-    let (learner, task) = (run.algorithm(), run.task());
-    if !learner.models_trained() {
-        return Err(NotTrained.into());
-    }
+    let (learner, task) = (run.learner(), run.task());
+    let world = trained_world(learner)?;
     let states = args.states as usize;
-    let errors = RealStates::meet(learner, task, states, args.seed)?.errors(learner, task);
-    let horizon = run.config().policy.horizon;
-    let policy_gradient = policy_gradient_bias(learner, task, horizon, states, args.seed)?;
+    let errors = RealStates::meet(learner, task, states, args.seed)?.errors(world, task);
+    // A method that does not differentiate its model has no such gradient.
+    let policy_gradient = if run.config().algorithm.uses("policy.horizon") {
+        let horizon = run.config().policy.horizon;
+        policy_gradient_bias(learner, world, task, horizon, states, args.seed)?
+    } else {
+        None
+    };
     let (name, step) = (task.name().to_owned(), run.step());
     let analysis = Analysis { task: name, step, seed: args.seed, errors, policy_gradient };
     if let Some(file) = &args.output {

@@ -18,7 +18,7 @@ mod train;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use ddppo::analysis::probe::NotTrained;
+use ddppo::analysis::Unsuitable;
 use ddppo::bench::BenchError;
 use ddppo::config::ConfigError;
 use ddppo::env::robot::RobotError;
@@ -89,7 +89,7 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
         return !matches!(error, EnvironmentError::Physics(_) | EnvironmentError::State { .. });
     }
     error.is::<UsageError>()
-        || error.is::<NotTrained>()
+        || error.is::<Unsuitable>()
         || error.downcast_ref().is_some_and(BenchError::is_mistake)
         || matches!(error.downcast_ref(), Some(PictureError::Extension(_)))
         || error.downcast_ref().is_some_and(|error| !matches!(error, ConfigError::File { .. }))

@@ -12,7 +12,7 @@ use crate::cli::{Precision, ProbeArgs};
 /// Writes one policy update and one gradient-loss step of a run into a file.
 pub fn run(args: &ProbeArgs) -> anyhow::Result<ExitCode> {
     let run = saved_run::load(&args.run, false)?;
-    let (learner, config, task) = (run.algorithm(), run.config(), run.task());
+    let (learner, config, task) = (run.learner(), run.config(), run.task());
     let written = match args.precision {
         Precision::F32 => probe::<f32>(learner, config, task, args.seed),
         Precision::F64 => probe::<f64>(learner, config, task, args.seed),

@@ -58,10 +58,8 @@ fn report(loaded: &Loaded) {
 
 /// The run goes on as it began: only its length and its checkpoints may be changed.
 fn compare(loaded: &Loaded, config: &Config) -> anyhow::Result<()> {
-    let saved =
-        loaded.info.config.parse().with_context(|| {
-            format!("{} holds no readable configuration", loaded.path.display())
-        })?;
+    let saved = Config::parse_identity(&loaded.info.config)
+        .with_context(|| format!("{} holds no readable configuration", loaded.path.display()))?;
     let differences = differences(&saved, &config.identity());
     let Some((key, before, now)) = differences.first() else { return Ok(()) };
     let more = match differences.len() {

@@ -28,7 +28,7 @@ pub type Behaviour<'a> = Box<dyn FnMut(&[f64], &mut Rng) -> Vec<f64> + 'a>;
 
 /// The run's deterministic policy.
 pub fn trained(run: &Trainer) -> Behaviour<'_> {
-    let policy = &run.algorithm().policy;
+    let policy = &run.learner().policy;
     let mut actor = Actor::new(policy);
     Box::new(move |observation, _| actor.best(policy, observation).to_vec())
 }

@@ -21,10 +21,12 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         Some(robot) => robot.task(),
         None => ddppo::env::task(&args.task)?,
     };
-    let config = match &robot {
-        Some(_) => configure(args, &Config::for_robot(task.name()))?,
-        None => configure(args, &Config::preset(Algorithm::Ddppo, &args.task)?)?,
+    let algorithm = Algorithm::parse(&args.algo)?;
+    let preset = match &robot {
+        Some(_) => Config::for_robot(algorithm, task.name())?,
+        None => Config::preset(algorithm, &args.task)?,
     };
+    let config = configure(args, &preset)?;
     let directory = match &args.out {
         Some(root) => RunDirectory::create(root, &config)?,
         None => RunDirectory::create_numbered(Path::new("runs"), &config)?,

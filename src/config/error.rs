@@ -13,6 +13,16 @@ pub enum ConfigError {
         /// Tasks with presets, separated by commas.
         known: String,
     },
+    /// No method of this name.
+    #[error("there is no method `{name}`{hint}; the methods are {known}")]
+    NoMethod {
+        /// The name asked for.
+        name: String,
+        /// " (did you mean `X`?)" or nothing.
+        hint: String,
+        /// All names, separated by commas.
+        known: String,
+    },
     /// A `--set` that is no assignment.
     #[error("`--set {given}` is not of the form KEY=VALUE, such as `--set policy.horizon=2`")]
     NoAssignment {

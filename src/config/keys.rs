@@ -2,6 +2,7 @@
 
 use toml::{Table, Value};
 
+use super::reference::complete;
 use super::{Config, ConfigError};
 use crate::suggest;
 
@@ -65,7 +66,7 @@ pub(super) fn assign(
     let slot = parts.try_fold(&mut table[first], |value, part| value.get_mut(part));
     *slot.expect("`lookup` has just found it") = fitted;
     // One key at a time, so that a value that only the types refuse is blamed on its own key.
-    table.clone().try_into::<Config>().map(drop).map_err(|error| ConfigError::WrongType {
+    complete(table.clone()).try_into::<Config>().map(drop).map_err(|error| ConfigError::WrongType {
         place: place.to_owned(),
         key: key.to_owned(),
         expected: expectation(&error),

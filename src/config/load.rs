@@ -5,7 +5,8 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::keys::{assign, leaves, lookup};
-use super::{Config, ConfigError};
+use super::reference::{add_later_keys, complete, known, without_unused};
+use super::{Algorithm, Config, ConfigError};
 
 impl Config {
     /// Reads a whole configuration; `name` is its file's name, for messages.
@@ -39,9 +40,9 @@ impl Config {
         Self::from_toml(&text, &name)
     }
 
-    /// The configuration as a TOML file, which [`Config::from_toml`] reads back to an equal one.
+    /// The method's settings as a TOML file, which [`Config::from_toml`] reads back to an equal one.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a validated configuration has no value that TOML lacks")
+        toml::to_string(&self.to_table()).expect("a table is always written")
     }
 
     /// The configuration with `section.key=value` assignments on top, in order.
@@ -61,6 +62,15 @@ impl Config {
                 .ok_or_else(|| ConfigError::NoAssignment { given: assignment.clone() })?;
             assign(&mut table, key, parse_value(value), "")?;
         }
+        if let Some(other) =
+            table.get("algorithm").filter(|name| name.as_str() != Some(self.algorithm.name()))
+        {
+            return Err(ConfigError::Impossible {
+                key: "algorithm",
+                value: other.to_string(),
+                expected: "chosen by `--algo`".to_owned(),
+            });
+        }
         Self::from_table(table, "")
     }
 
@@ -72,14 +82,32 @@ impl Config {
         table
     }
 
-    fn to_table(&self) -> Table {
-        Table::try_from(self).expect("a validated configuration has no value that TOML lacks")
+    /// [`Config::identity`] of a configuration that an older program may have written.
+    ///
+    /// # Errors
+    /// When the text is no TOML.
+    pub fn parse_identity(text: &str) -> Result<Table, toml::de::Error> {
+        let mut table: Table = text.parse()?;
+        add_later_keys(&mut table);
+        Ok(table)
     }
 
-    fn from_table(table: Table, place: &str) -> Result<Self, ConfigError> {
-        let mut whole = reference();
-        let given = leaves(&table);
-        for (key, value) in given {
+    /// The settings that the method has.
+    fn to_table(&self) -> Table {
+        let whole =
+            Table::try_from(self).expect("a validated configuration has no value that TOML lacks");
+        without_unused(whole, self.algorithm)
+    }
+
+    fn from_table(mut table: Table, place: &str) -> Result<Self, ConfigError> {
+        add_later_keys(&mut table);
+        let algorithm = match table.get("algorithm") {
+            Some(Value::String(name)) => Algorithm::parse(name).ok(),
+            _ => None,
+        };
+        // A method that is none is blamed on its key below, as any other value is.
+        let mut whole = known(algorithm.unwrap_or(Algorithm::Ddppo));
+        for (key, value) in leaves(&table) {
             assign(&mut whole, &key, value, place)?;
         }
         if let Some((key, _)) =
@@ -87,17 +115,10 @@ impl Config {
         {
             return Err(ConfigError::MissingKey { place: place.to_owned(), key });
         }
-        let config: Self = whole.try_into().expect("`assign` has tried after every key");
+        let config: Self = complete(whole).try_into().expect("`assign` has tried after every key");
         config.validate()?;
         Ok(config)
     }
-}
-
-/// The known keys, each with a value of its type: any preset has them all.
-fn reference() -> Table {
-    include_str!("../../presets/ddppo/inverted_pendulum.toml")
-        .parse()
-        .expect("a test reads every preset")
 }
 
 /// TOML, or a bare word as a string.
@@ -110,7 +131,7 @@ fn parse_value(text: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Algorithm, GradientSource, differences};
+    use super::super::{GradientSource, differences};
     use super::*;
 
     fn hopper() -> Config {
@@ -183,9 +204,13 @@ mod tests {
             ("model.weight_decay=[\"a\"]", "must be a number"),
             (
                 "policy.gradient_source=modle",
-                "`policy.gradient_source` must be `gradient_model` or `prediction_model`, not `\"modle\"`",
+                "`policy.gradient_source` must be one of `gradient_model`, `prediction_model`, `sampled_step`, not `\"modle\"`",
             ),
-            ("algorithm=sac", "`algorithm` must be"),
+            (
+                "algorithm=ppo",
+                "`algorithm` must be one of `ddppo`, `sac`, `mbpo`, `maac`, not `\"ppo\"`",
+            ),
+            ("algorithm=sac", "`algorithm` is \"sac\", but must be chosen by `--algo`"),
             ("task=3", "`task` must be a word"),
         ];
         for (assignment, expected) in table {
@@ -215,7 +240,7 @@ mod tests {
             (good.replace("[policy]", "[[policy]]"), "run/config.toml: "),
             (
                 good.replace("\"gradient_model\"", "\"model\""),
-                "run/config.toml: `policy.gradient_source` must be `gradient_model` or",
+                "run/config.toml: `policy.gradient_source` must be one of `gradient_model`",
             ),
             (String::new(), "is missing"),
         ];
@@ -223,6 +248,36 @@ mod tests {
             let message = Config::from_toml(&text, "run/config.toml").unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
         }
+    }
+
+    #[test]
+    fn methods_have_only_the_settings_that_they_use() {
+        let sac = Config::preset(Algorithm::Sac, "Hopper").unwrap();
+        for (assignment, expected) in [
+            ("model.hidden=100", "there is no setting `model.hidden`"),
+            ("policy.horizon=3", "there is no setting `policy.horizon`"),
+        ] {
+            let error = sac.with_settings(&[assignment.to_owned()]).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        for &algorithm in Algorithm::ALL {
+            let config = Config::preset(algorithm, "Hopper").unwrap();
+            let written: Table = config.to_toml().parse().unwrap();
+            for key in algorithm.unused() {
+                assert!(lookup(&written, key).is_none(), "{key} of {algorithm:?}");
+                assert!(lookup(&known(Algorithm::Ddppo), key).is_some(), "{key} is no setting");
+            }
+            assert_eq!(Config::from_toml(&config.to_toml(), "config.toml").unwrap(), config);
+        }
+    }
+
+    /// The committed runs were made before the other methods were here.
+    #[test]
+    fn configurations_of_older_runs_are_read() {
+        let text = include_str!("../../results/inverted_pendulum/seed1/config.toml");
+        let config = Config::from_toml(text, "config.toml").unwrap();
+        assert!(config.temperature.automatic && !config.model.bootstrap);
+        assert_eq!(Config::parse_identity(text).unwrap()["model"], config.identity()["model"]);
     }
 
     #[test]

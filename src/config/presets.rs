@@ -3,30 +3,36 @@
 use super::{Algorithm, Config, ConfigError};
 use crate::suggest;
 
-/// Task name and preset of each task, for [`Algorithm::Ddppo`].
-const DDPPO: [(&str, &str); 8] = [
-    ("InvertedPendulum", include_str!("../../presets/ddppo/inverted_pendulum.toml")),
-    ("Hopper", include_str!("../../presets/ddppo/hopper.toml")),
-    ("Walker2d", include_str!("../../presets/ddppo/walker2d.toml")),
-    ("HalfCheetah", include_str!("../../presets/ddppo/half_cheetah.toml")),
-    ("AntTruncatedObs", include_str!("../../presets/ddppo/ant.toml")),
-    ("HumanoidTruncatedObs", include_str!("../../presets/ddppo/humanoid.toml")),
-    ("PointMass", include_str!("../../presets/ddppo/point_mass.toml")),
-    ("Pendulum", include_str!("../../presets/ddppo/pendulum.toml")),
-];
-
-/// For robots of the user's own.
-const ROBOT: &str = include_str!("../../presets/ddppo/robot.toml");
-
-fn presets(algorithm: Algorithm) -> &'static [(&'static str, &'static str)] {
-    match algorithm {
-        Algorithm::Ddppo => &DDPPO,
-    }
+/// The presets in a folder under `presets/`: (task, text), that for robots of the user's own last.
+macro_rules! presets {
+    ($folder:literal) => {
+        presets!($folder,
+            "InvertedPendulum" "inverted_pendulum",
+            "Hopper" "hopper",
+            "Walker2d" "walker2d",
+            "HalfCheetah" "half_cheetah",
+            "AntTruncatedObs" "ant",
+            "HumanoidTruncatedObs" "humanoid",
+            "PointMass" "point_mass",
+            "Pendulum" "pendulum",
+            "robot" "robot"
+        )
+    };
+    ($folder:literal, $($task:literal $file:literal),*) => {
+        &[$((
+            $task,
+            include_str!(concat!("../../presets/", $folder, "/", $file, ".toml")),
+        )),*]
+    };
 }
+pub(super) use presets;
+
+/// Stands for any robot in the lists of presets.
+const ROBOT: &str = "robot";
 
 /// The tasks for which `algorithm` has a preset.
 pub fn tasks_with_presets(algorithm: Algorithm) -> impl Iterator<Item = &'static str> {
-    presets(algorithm).iter().map(|&(task, _)| task)
+    algorithm.presets().iter().map(|&(task, _)| task).filter(|&task| task != ROBOT)
 }
 
 impl Config {
@@ -35,7 +41,7 @@ impl Config {
     /// # Errors
     /// When there is none: the message names the tasks that have one.
     pub fn preset(algorithm: Algorithm, task: &str) -> Result<Self, ConfigError> {
-        let Some((_, text)) = presets(algorithm).iter().find(|(name, _)| *name == task) else {
+        let Some(text) = preset_text(algorithm, task).filter(|_| task != ROBOT) else {
             return Err(ConfigError::NoPreset {
                 task: task.to_owned(),
                 hint: suggest::hint(task, tasks_with_presets(algorithm)),
@@ -45,12 +51,18 @@ impl Config {
         Self::from_toml(text, &format!("the preset of {task}"))
     }
 
-    /// The compiled-in configuration for a robot of the user's own, whose task has this name.
-    pub fn for_robot(name: &str) -> Self {
-        let preset =
-            Self::from_toml(ROBOT, "the preset of robots").expect("a test reads every preset");
-        Self { task: name.to_owned(), ..preset }
+    /// The compiled-in configuration of a method for a robot of the user's own, whose task has this name.
+    ///
+    /// # Errors
+    /// When the method has none.
+    pub fn for_robot(algorithm: Algorithm, name: &str) -> Result<Self, ConfigError> {
+        let text = preset_text(algorithm, ROBOT).unwrap_or_default();
+        Ok(Self { task: name.to_owned(), ..Self::from_toml(text, "the preset of robots")? })
     }
+}
+
+fn preset_text(algorithm: Algorithm, task: &str) -> Option<&'static str> {
+    algorithm.presets().iter().find(|(name, _)| *name == task).map(|&(_, text)| text)
 }
 
 #[cfg(test)]
@@ -59,10 +71,11 @@ mod tests {
 
     #[test]
     fn every_preset_is_whole_valid_and_about_its_task() {
-        for task in tasks_with_presets(Algorithm::Ddppo) {
-            let config = Config::preset(Algorithm::Ddppo, task).unwrap();
-            assert_eq!(config.task, task);
-            assert_eq!(config.algorithm, Algorithm::Ddppo);
+        for &algorithm in Algorithm::ALL {
+            for task in tasks_with_presets(algorithm) {
+                let config = Config::preset(algorithm, task).unwrap();
+                assert_eq!((config.task.as_str(), config.algorithm), (task, algorithm));
+            }
         }
     }
 
@@ -90,12 +103,41 @@ mod tests {
         }
     }
 
+    /// Task, updates a step, steps between two model trainings, first and last epoch of k's growth (5 later than MBPO
+    /// counts them, which leaves out the random steps), largest k, target entropy in all, hidden units (facts.md 1.2).
+    #[test]
+    fn presets_hold_mbpos_table() {
+        let table = [
+            ("InvertedPendulum", 10, 250, 1, (25, 155), -0.05, 200, 500),
+            ("Hopper", 20, 250, 15, (25, 155), -1.0, 200, 5000),
+            ("Walker2d", 20, 250, 1, (25, 155), -3.0, 200, 5000),
+            ("HalfCheetah", 40, 250, 1, (25, 155), -3.0, 200, 5000),
+            ("AntTruncatedObs", 20, 250, 25, (25, 105), -4.0, 200, 5000),
+            ("HumanoidTruncatedObs", 20, 1000, 25, (25, 305), -2.0, 400, 5000),
+        ];
+        for (task, updates, every, length, epochs, entropy, hidden, warmup) in table {
+            let config = Config::preset(Algorithm::Mbpo, task).unwrap();
+            let (training, rollout) = (&config.training, &config.rollout);
+            let actions = crate::env::task(task).unwrap().action_dim() as f64;
+            assert_eq!(
+                (training.critic_updates_per_step, training.model_every_steps, rollout.max_length),
+                (updates, every, length),
+                "{task}"
+            );
+            assert_eq!((rollout.first_epoch, rollout.last_epoch), epochs, "{task}");
+            assert_eq!(config.temperature.target_entropy_per_dim * actions, entropy, "{task}");
+            assert_eq!((config.model.hidden, training.warmup_steps), (hidden, warmup), "{task}");
+        }
+    }
+
     #[test]
     fn robots_begin_with_half_cheetahs_values() {
-        let mut robot = Config::for_robot("Arm");
-        assert_eq!(robot.task, "Arm");
-        robot.task = "HalfCheetah".to_owned();
-        assert_eq!(robot, Config::preset(Algorithm::Ddppo, "HalfCheetah").unwrap());
+        for &algorithm in Algorithm::ALL {
+            let mut robot = Config::for_robot(algorithm, "Arm").unwrap();
+            assert_eq!(robot.task, "Arm");
+            robot.task = "HalfCheetah".to_owned();
+            assert_eq!(robot, Config::preset(algorithm, "HalfCheetah").unwrap());
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 
-use super::{Config, ConfigError};
+use super::{Algorithm, Config, ConfigError, GradientSource};
 
 fn require(
     holds: bool,
@@ -48,7 +48,9 @@ impl Config {
         whole("steps", self.steps, 1, 1_000_000_000)?;
         self.validate_training()?;
         self.validate_model()?;
-        self.validate_gradient_loss()?;
+        if self.algorithm.uses("gradient_loss") {
+            self.validate_gradient_loss()?;
+        }
         self.validate_rollout()?;
         self.validate_agent()?;
         whole("evaluation.every_steps", self.evaluation.every_steps, 1, 1_000_000_000)?;
@@ -112,6 +114,7 @@ impl Config {
             format!("below `model.max_log_variance` ({})", model.max_log_variance),
         )?;
         above("model.holdout_fraction", model.holdout_fraction, 0.0, 0.9)?;
+        size("model.max_holdout", model.max_holdout, 1, 100_000_000)?;
         size("model.patience_epochs", model.patience_epochs, 1, 100_000)?;
         within("model.improvement", model.improvement, 0.0, 1.0)
     }
@@ -166,11 +169,18 @@ impl Config {
         let Self { policy, critic, temperature, .. } = self;
         size("policy.hidden", policy.hidden, 1, 16_384)?;
         above("policy.learning_rate", policy.learning_rate, 0.0, 1.0)?;
-        above("policy.gradient_clip", policy.gradient_clip, 0.0, 1e12)?;
+        above("policy.gradient_clip", policy.gradient_clip, 0.0, f64::INFINITY)?;
         size("policy.horizon", policy.horizon, 1, 1000)?;
+        require(
+            !(self.algorithm == Algorithm::Maac
+                && policy.gradient_source == GradientSource::GradientModel),
+            "policy.gradient_source",
+            "gradient_model",
+            "`sampled_step` or `prediction_model`: MAAC has one model",
+        )?;
         size("critic.hidden", critic.hidden, 1, 16_384)?;
         above("critic.learning_rate", critic.learning_rate, 0.0, 1.0)?;
-        above("critic.gradient_clip", critic.gradient_clip, 0.0, 1e12)?;
+        above("critic.gradient_clip", critic.gradient_clip, 0.0, f64::INFINITY)?;
         above("critic.target_rate", critic.target_rate, 0.0, 1.0)?;
         above("temperature.learning_rate", temperature.learning_rate, 0.0, 1.0)?;
         within("temperature.initial_log", temperature.initial_log, -50.0, 50.0)?;
@@ -208,6 +218,7 @@ mod tests {
             ("model.weight_decay=[0, 0, 0, 0, -1]", "`model.weight_decay` is -1"),
             ("model.min_log_variance=2", "below `model.max_log_variance` (0.5)"),
             ("model.holdout_fraction=0", "above 0"),
+            ("model.max_holdout=0", "from 1 to"),
             ("model.improvement=inf", "is inf"),
             ("rollout.max_length=0", "from 1 to 1000"),
             ("rollout.min_length=16", "at most `rollout.max_length` (15)"),

@@ -80,8 +80,10 @@ pub struct DynamicsModel<T> {
     pub elites: Vec<u32>,
     /// Of the last training's split.
     pub standardiser: Standardiser<T>,
-    /// Bounds of the predicted log-variance.
-    pub bounds: LogVarianceBounds,
+    /// Bounds of the predicted log-variance of (r, Δs).
+    pub bounds: LogVarianceBounds<T>,
+    /// Moments of the bounds, `[2·label_dim]`, where they are trained.
+    pub bounds_adam: Option<Adam<f64>>,
     observation_dim: usize,
     action_dim: usize,
 }
@@ -108,10 +110,11 @@ impl<T: Real> StepTape<T> {
         self.tape.output.row(self.grouping.place(i))
     }
 
-    /// Where the derivative of a loss by row `i`'s output is to be written.
+    /// Row `i`'s output, and where the derivative of a loss by it is to be written.
     #[inline]
-    pub fn output_adjoint(&mut self, i: usize) -> &mut [T] {
-        self.tape.output_adjoint.row_mut(self.grouping.place(i))
+    pub fn output_and_adjoint(&mut self, i: usize) -> (&[T], &mut [T]) {
+        let place = self.grouping.place(i);
+        (self.tape.output.row(place), self.tape.output_adjoint.row_mut(place))
     }
 
     /// Derivative by row `i`'s *standardised* input, after [`DynamicsModel::backward_to_input`].
@@ -139,18 +142,24 @@ impl<T: Real> DynamicsModel<T> {
                 adam: Adam::new(shape.parameter_len(), config.learning_rate),
             })
             .collect();
+        let labels = 1 + observation_dim;
         Self {
             members,
             elites: Vec::new(),
             standardiser: Standardiser::identity(observation_dim + action_dim),
-            bounds: LogVarianceBounds::new(config.min_log_variance, config.max_log_variance),
+            bounds: LogVarianceBounds::new(
+                config.min_log_variance,
+                config.max_log_variance,
+                labels,
+            ),
+            bounds_adam: config.train_bounds.then(|| Adam::new(2 * labels, config.learning_rate)),
             observation_dim,
             action_dim,
         }
     }
 
-    /// The same sizes, bounds and elites around other networks.
-    pub fn with_members<U>(
+    /// The same sizes, bounds and elites around other networks; the bounds are not to be trained.
+    pub fn with_members<U: Real>(
         &self,
         members: Vec<Member<U>>,
         standardiser: Standardiser<U>,
@@ -159,7 +168,8 @@ impl<T: Real> DynamicsModel<T> {
             members,
             standardiser,
             elites: self.elites.clone(),
-            bounds: self.bounds,
+            bounds: LogVarianceBounds::from_numbers(self.bounds.numbers().to_vec()),
+            bounds_adam: None,
             observation_dim: self.observation_dim,
             action_dim: self.action_dim,
         }
@@ -221,7 +231,7 @@ impl<T: Real> DynamicsModel<T> {
     /// (r, Δs).
     pub fn sample(&self, output: &[T], noise: &[T], state: &[T], next: &mut [T]) -> T {
         let (mean, raw) = output.split_at(self.label_dim());
-        let draw = |d: usize| mean[d] + self.bounds.deviation(raw[d]) * noise[d];
+        let draw = |d: usize| mean[d] + self.bounds.deviation(d, raw[d]) * noise[d];
         for (d, (n, &s)) in next.iter_mut().zip(state).enumerate() {
             *n = s + draw(1 + d);
         }

@@ -4,14 +4,17 @@ use rayon::prelude::*;
 
 use super::dynamics::{DynamicsModel, Member, Standardiser};
 use super::gradient_loss::{GradientLoss, GradientPiece};
-use super::likelihood_loss::{LikelihoodPiece, load_inputs, load_label};
+use super::holdout::{Holdout, best_members};
+use super::likelihood_loss::LikelihoodPiece;
 use crate::config::ModelConfig;
-use crate::nn::{Keep, Real, Tape, activation};
+use crate::nn::{Real, activation};
 use crate::replay::Replay;
 use crate::rng::Rng;
 
 /// Rows of a minibatch that one piece of work takes; the pieces do not depend on the number of threads.
 const ROWS_PER_PIECE: usize = 128;
+/// Weight of the sum of the trained bounds' widths in the loss (MBPO).
+const BOUNDS_WEIGHT: f64 = 0.01;
 
 /// What a training came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +66,8 @@ pub struct FitWorkspace<T> {
     /// The parts of member 0, then of member 1, …
     pieces: Vec<Piece<T>>,
     walks: Vec<Walk>,
-    holdout_tapes: Vec<Tape<T>>,
+    holdout: Holdout<T>,
+    bounds_gradient: Vec<f64>,
 }
 
 impl<T: Real> FitWorkspace<T> {
@@ -92,11 +96,8 @@ impl<T: Real> FitWorkspace<T> {
             parts,
             pieces,
             walks: model.members.iter().map(|_| Walk::default()).collect(),
-            holdout_tapes: model
-                .members
-                .iter()
-                .map(|_| Tape::new(model.shape(), rows, Keep::Values))
-                .collect(),
+            holdout: Holdout::new(model, rows),
+            bounds_gradient: vec![0.0; model.bounds_adam.as_ref().map_or(0, |a| a.first.len())],
         }
     }
 
@@ -122,11 +123,16 @@ pub fn fit<T: Real>(
 ) -> FitReport {
     let mut order: Vec<u32> = (0..replay.len() as u32).collect();
     rng.shuffle(&mut order);
-    let held_out = ((replay.len() as f64 * config.holdout_fraction) as usize).max(1);
-    let (holdout, training) = order.split_at(held_out);
+    let held_out = (replay.len() as f64 * config.holdout_fraction) as usize;
+    let (holdout, training) = order.split_at(held_out.clamp(1, config.max_holdout));
     model.standardiser = Standardiser::fit(replay, training, model.shape().inputs());
     workspace.start(training, gradient_loss);
-    let mut best = vec![f64::INFINITY; model.members.len()];
+    if config.bootstrap {
+        for row in workspace.walks.iter_mut().flat_map(|walk| &mut walk.rows) {
+            *row = training[rng.below(training.len())];
+        }
+    }
+    workspace.holdout.start();
     let mut report = FitReport {
         epochs: 0,
         holdout_errors: Vec::new(),
@@ -141,26 +147,18 @@ pub fn fit<T: Real>(
         }
         epoch(model, workspace, replay, gradient_loss, &config.weight_decay, rng, &mut report);
         report.epochs += 1;
-        report.holdout_errors = holdout_errors(model, workspace, replay, holdout);
-        let mut improved = false;
-        for (best, &error) in best.iter_mut().zip(&report.holdout_errors) {
-            if *best == f64::INFINITY || (*best - error) / *best > config.improvement {
-                *best = error;
-                improved = true;
-            }
-        }
+        report.holdout_errors = workspace.holdout.errors(model, replay, holdout);
+        let improved = workspace.holdout.note(model, &report.holdout_errors, config);
         stale = if improved { 0 } else { stale + 1 };
         if report.holdout_errors.iter().any(|e| !e.is_finite()) {
             break; // The caller reports it; training on cannot repair it.
         }
     }
-    let mut ranking: Vec<u32> = (0..model.members.len() as u32).collect();
-    ranking.sort_by(|&a, &b| {
-        let error = |m: u32| report.holdout_errors[m as usize];
-        error(a).total_cmp(&error(b))
-    });
-    ranking.truncate(config.elites);
-    model.elites = ranking;
+    if config.restore_best && report.holdout_errors.iter().all(|e| e.is_finite()) {
+        workspace.holdout.restore(model);
+        report.holdout_errors = workspace.holdout.errors(model, replay, holdout);
+    }
+    model.elites = best_members(&report.holdout_errors, config.elites);
     report
 }
 
@@ -196,7 +194,7 @@ pub fn minibatch<T: Real>(
     first: usize,
     rng: &mut Rng,
 ) -> (f64, f64) {
-    let FitWorkspace { batch, parts, pieces, walks, .. } = workspace;
+    let FitWorkspace { batch, parts, pieces, walks, bounds_gradient, .. } = workspace;
     let last = walks[0].rows.len().min(first + *batch);
     for piece in pieces.iter_mut() {
         piece.rng = Rng::from_word(rng.next_u64());
@@ -222,6 +220,11 @@ pub fn minibatch<T: Real>(
     model.members.par_iter_mut().zip(groups).for_each(|(member, pieces)| {
         descend(member, pieces, weight_decay);
     });
+    bounds_gradient.fill(0.0);
+    for piece in pieces.iter() {
+        activation::add_assign(bounds_gradient, piece.likelihood.bounds_gradient());
+    }
+    descend_bounds(model, bounds_gradient);
     let sum = |of: fn(&Piece<T>) -> f64| pieces.iter().map(of).sum::<f64>();
     (sum(|p| p.nll), sum(|p| p.residuals))
 }
@@ -243,6 +246,16 @@ fn descend<T: Real>(member: &mut Member<T>, pieces: &mut [Piece<T>], weight_deca
     });
 }
 
+/// An Adam step of the bounds, where they are trained: `gradient` is the likelihood's, over all members, to which comes
+/// that of 0.01·(Σ max − Σ min) (facts.md 1.2).
+fn descend_bounds<T: Real>(model: &mut DynamicsModel<T>, gradient: &mut [f64]) {
+    let Some(adam) = &mut model.bounds_adam else { return };
+    let (by_min, by_max) = gradient.split_at_mut(gradient.len() / 2);
+    by_min.iter_mut().for_each(|g| *g -= BOUNDS_WEIGHT);
+    by_max.iter_mut().for_each(|g| *g += BOUNDS_WEIGHT);
+    model.bounds.update(|numbers| adam.update_clipped(numbers, gradient, f64::INFINITY));
+}
+
 impl<T: Real> Piece<T> {
     /// Adds the gradient of this part of mean_{batch,dim} NLL.
     fn descend_likelihood(
@@ -253,11 +266,7 @@ impl<T: Real> Piece<T> {
         batch: usize,
     ) {
         let network = &model.members[self.member].network;
-        self.nll = if rows.is_empty() {
-            0.0
-        } else {
-            self.likelihood.add(model, network, replay, rows, batch, &mut self.gradient)
-        };
+        self.nll = self.likelihood.add(model, network, replay, rows, batch, &mut self.gradient);
     }
 
     /// Adds the gradient of this part of w·R.
@@ -295,31 +304,4 @@ impl<T: Real> Piece<T> {
         }
         self.residuals = residuals / numbers as f64;
     }
-}
-
-/// Every member's mean-squared error over the holdout rows and all outputs.
-fn holdout_errors<T: Real>(
-    model: &DynamicsModel<T>,
-    workspace: &mut FitWorkspace<T>,
-    replay: &Replay,
-    holdout: &[u32],
-) -> Vec<f64> {
-    let members = model.members.par_iter().zip(&mut workspace.holdout_tapes);
-    members
-        .map(|(member, tape)| {
-            let mut label = vec![T::ZERO; model.label_dim()];
-            let mut sum = 0.0;
-            for rows in holdout.chunks(tape.rows()) {
-                load_inputs(model, replay, rows, tape);
-                member.network.forward(tape, 0..rows.len());
-                for (i, &row) in rows.iter().enumerate() {
-                    load_label(replay, row, &mut label);
-                    for (&y, &mean) in label.iter().zip(tape.output.row(i)) {
-                        sum += (mean - y).to_f64() * (mean - y).to_f64();
-                    }
-                }
-            }
-            sum / (holdout.len() * model.label_dim()) as f64
-        })
-        .collect()
 }

@@ -5,57 +5,110 @@
 
 use crate::nn::Real;
 
-/// Bounds of the log-variance (SPEC section 1: −10 and 0.5).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LogVarianceBounds {
-    min: f64,
-    max: f64,
+/// Bounds of the log-variance of each output (SPEC section 1: −10 and 0.5, constants in DDPPO, trained in MBPO).
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogVarianceBounds<T> {
+    /// The lower bounds, then the upper ones, `[2·dim]`.
+    numbers: Vec<f64>,
+    /// What the folds are made of, `[dim]`.
+    folds: Vec<Fold<T>>,
 }
 
-/// One output's bounded variance and what its derivative needs.
+/// One output's bounds, in the form in which they are used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Fold<T> {
+    max: T,
+    /// e^{max − min}.
+    range: T,
+    /// e^{min}.
+    least_variance: T,
+    /// e^{−min}.
+    most_precision: T,
+}
+
+impl<T: Real> Fold<T> {
+    fn new(min: f64, max: f64) -> Self {
+        Self {
+            max: T::from_f64(max),
+            range: T::from_f64((max - min).exp()),
+            least_variance: T::from_f64(min.exp()),
+            most_precision: T::from_f64((-min).exp()),
+        }
+    }
+}
+
+/// One output's bounded variance and what its derivatives need.
 struct Variance<T> {
     /// 1 + q, the variance in units of e^{min}.
     excess: T,
     /// d lv/d raw.
     slope: T,
+    /// d lv/d max.
+    by_max: T,
 }
 
-impl LogVarianceBounds {
-    /// Bounds `min` < `max`.
-    pub fn new(min: f64, max: f64) -> Self {
-        Self { min, max }
+impl<T: Real> LogVarianceBounds<T> {
+    /// Bounds `min` < `max` of all `dim` outputs.
+    pub fn new(min: f64, max: f64, dim: usize) -> Self {
+        Self::from_numbers([vec![min; dim], vec![max; dim]].concat())
+    }
+
+    /// The lower bounds, then the upper ones, `[2·dim]`.
+    pub fn from_numbers(numbers: Vec<f64>) -> Self {
+        let (low, high) = numbers.split_at(numbers.len() / 2);
+        Self { folds: low.iter().zip(high).map(|(&l, &h)| Fold::new(l, h)).collect(), numbers }
+    }
+
+    /// The lower bounds, then the upper ones, `[2·dim]`.
+    pub fn numbers(&self) -> &[f64] {
+        &self.numbers
+    }
+
+    /// Lets `change` write the numbers.
+    pub fn update(&mut self, change: impl FnOnce(&mut [f64])) {
+        change(&mut self.numbers);
+        let (low, high) = self.numbers.split_at(self.folds.len());
+        for (fold, (&low, &high)) in self.folds.iter_mut().zip(low.iter().zip(high)) {
+            *fold = Fold::new(low, high);
+        }
     }
 
     #[inline(always)]
-    fn fold<T: Real>(self, raw: T) -> Variance<T> {
-        let e = (T::from_f64(self.max) - raw).exp();
+    fn variance(&self, d: usize, raw: T) -> Variance<T> {
+        let fold = &self.folds[d];
+        let e = (fold.max - raw).exp();
         let a = T::ONE / (T::ONE + e);
-        let q = T::from_f64((self.max - self.min).exp()) * a;
+        let q = fold.range * a;
         let excess = T::ONE + q;
-        Variance { excess, slope: e * a * q / excess }
+        Variance { excess, slope: e * a * q / excess, by_max: a * q / excess }
     }
 
-    /// Standard deviation of an output whose raw log-variance is given.
+    /// Standard deviation of output `d` whose raw log-variance is given.
     #[inline]
-    pub fn deviation<T: Real>(self, raw: T) -> T {
-        (T::from_f64(self.min.exp()) * self.fold(raw).excess).sqrt()
+    pub fn deviation(&self, d: usize, raw: T) -> T {
+        (self.folds[d].least_variance * self.variance(d, raw).excess).sqrt()
+    }
+
+    /// d σ/d raw = ½·σ·d lv/d raw of output `d`.
+    #[inline]
+    pub fn deviation_slope(&self, d: usize, raw: T) -> T {
+        T::from_f64(0.5) * self.deviation(d, raw) * self.variance(d, raw).slope
     }
 
     /// Negative log-likelihood of one row, Σ_d (μ − y)²·e^{−lv} + lv, and `scale` times its derivatives.
     /// `output` and `adjoint` are (μ, raw log-variance), `2·dim`; `label` is `dim`.
-    pub fn loss_row<T: Real>(self, output: &[T], label: &[T], scale: T, adjoint: &mut [T]) -> f64 {
+    pub fn loss_row(&self, output: &[T], label: &[T], scale: T, adjoint: &mut [T]) -> f64 {
         let dim = label.len();
-        let precision_at_min = T::from_f64((-self.min).exp());
         let (mean, raw) = output.split_at(dim);
         let (mean_adjoint, raw_adjoint) = adjoint.split_at_mut(dim);
         let mut squares = T::ZERO;
-        let mut log_variance = self.min * dim as f64;
+        let mut log_variance: f64 = self.numbers[..dim].iter().sum();
         // One logarithm for many factors, which lie between 1 and e^{max − min}.
         let mut product = 1.0_f64;
         for d in 0..dim {
-            let variance = self.fold(raw[d]);
+            let variance = self.variance(d, raw[d]);
             let error = mean[d] - label[d];
-            let precision = precision_at_min / variance.excess;
+            let precision = self.folds[d].most_precision / variance.excess;
             let weighted = error * precision;
             squares += error * weighted;
             mean_adjoint[d] = scale * (weighted + weighted);
@@ -68,6 +121,22 @@ impl LogVarianceBounds {
         }
         squares.to_f64() + log_variance + product.ln()
     }
+
+    /// Adds `scale` times the derivatives of [`LogVarianceBounds::loss_row`] by the bounds, in the order of
+    /// [`LogVarianceBounds::numbers`]: d lv/d min = 1/(1 + q) and d lv/d max = q/(1 + q)·(1 − σ(max − raw)).
+    pub fn add_gradient_row(&self, output: &[T], label: &[T], scale: f64, gradient: &mut [f64]) {
+        let dim = label.len();
+        let (mean, raw) = output.split_at(dim);
+        let (by_min, by_max) = gradient.split_at_mut(dim);
+        for d in 0..dim {
+            let variance = self.variance(d, raw[d]);
+            let error = mean[d] - label[d];
+            let weighted = error * self.folds[d].most_precision / variance.excess;
+            let by_log_variance = scale * (T::ONE - error * weighted).to_f64();
+            by_min[d] += by_log_variance / variance.excess.to_f64();
+            by_max[d] += by_log_variance * variance.by_max.to_f64();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -78,34 +147,68 @@ mod tests {
         x.max(0.0) + (-x.abs()).exp().ln_1p()
     }
 
+    /// The loss of a row by its definition; `numbers` are the bounds.
+    fn definition(numbers: &[f64], o: &[f64], label: &[f64]) -> f64 {
+        let dim = label.len();
+        (0..dim)
+            .map(|d| {
+                let (min, max) = (numbers[d], numbers[dim + d]);
+                let lv1 = max - softplus(max - o[dim + d]);
+                let lv = min + softplus(lv1 - min);
+                (o[d] - label[d]).powi(2) * (-lv).exp() + lv
+            })
+            .sum()
+    }
+
+    /// Derivative of `f` by entry `k` of `at`, by central differences.
+    fn difference(at: &[f64], k: usize, f: impl Fn(&[f64]) -> f64) -> f64 {
+        let moved = |h: f64| {
+            let mut x = at.to_vec();
+            x[k] += h;
+            f(&x)
+        };
+        (moved(1e-6) - moved(-1e-6)) / 2e-6
+    }
+
+    const LABEL: [f64; 4] = [0.3, -1.2, 0.0, 2.0];
+    const OUTPUT: [f64; 8] = [0.1, -1.0, 0.4, 1.9, -12.0, 0.4, 3.0, -4.0];
+
     #[test]
     fn loss_is_the_definition_and_its_derivatives_are_right() {
-        let bounds = LogVarianceBounds::new(-10.0, 0.5);
-        let label = [0.3, -1.2, 0.0, 2.0];
-        let output = [0.1, -1.0, 0.4, 1.9, -12.0, 0.4, 3.0, -4.0];
-        let definition = |o: &[f64]| -> f64 {
-            (0..4)
-                .map(|d| {
-                    let lv1 = 0.5 - softplus(0.5 - o[4 + d]);
-                    let lv = -10.0 + softplus(lv1 + 10.0);
-                    (o[d] - label[d]).powi(2) * (-lv).exp() + lv
-                })
-                .sum()
-        };
+        let bounds = LogVarianceBounds::new(-10.0, 0.5, 4);
         let mut adjoint = [0.0; 8];
-        let loss = bounds.loss_row(&output, &label, 0.5, &mut adjoint);
-        assert!((loss - definition(&output)).abs() < 1e-10 * loss.abs().max(1.0));
-        for k in 0..8 {
-            let at = |h: f64| {
-                let mut o = output;
-                o[k] += h;
-                definition(&o)
-            };
-            let difference = 0.5 * (at(1e-6) - at(-1e-6)) / 2e-6;
-            assert!((difference - adjoint[k]).abs() < 1e-6 * (1.0 + difference.abs()), "{k}");
+        let loss = bounds.loss_row(&OUTPUT, &LABEL, 0.5, &mut adjoint);
+        let expected = definition(bounds.numbers(), &OUTPUT, &LABEL);
+        assert!((loss - expected).abs() < 1e-10 * loss.abs().max(1.0));
+        for (k, adjoint) in adjoint.iter().enumerate() {
+            let expected =
+                0.5 * difference(&OUTPUT, k, |o| definition(bounds.numbers(), o, &LABEL));
+            assert!((expected - adjoint).abs() < 1e-6 * (1.0 + expected.abs()), "{k}");
         }
-        let deviation = bounds.deviation(-4.0_f64);
-        let lv = -10.0 + softplus(0.5 - softplus(4.5) + 10.0);
-        assert!((deviation - (0.5 * lv).exp()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn derivatives_by_the_bounds_are_right() {
+        // Each output has bounds of its own: near the raw log-variance, and far from it on either side.
+        let numbers = vec![-10.0, -1.0, 1.0, -9.0, 0.5, 0.6, 2.5, -3.5];
+        let bounds = LogVarianceBounds::from_numbers(numbers.clone());
+        let mut gradient = [0.25; 8];
+        bounds.add_gradient_row(&OUTPUT, &LABEL, 0.5, &mut gradient);
+        for (k, gradient) in gradient.iter().enumerate() {
+            let expected = 0.25 + 0.5 * difference(&numbers, k, |n| definition(n, &OUTPUT, &LABEL));
+            assert!((expected - gradient).abs() < 1e-6 * (1.0 + expected.abs()), "{k}");
+        }
+    }
+
+    #[test]
+    fn deviation_and_its_slope_are_right() {
+        let bounds = LogVarianceBounds::new(-10.0, 0.5, 2);
+        for raw in [-13.0, -4.0, 0.3, 6.0] {
+            let lv = -10.0 + softplus(0.5 - softplus(0.5 - raw) + 10.0);
+            assert!((bounds.deviation(1, raw) - (0.5 * lv).exp()).abs() < 1e-12);
+            let expected = difference(&[raw], 0, |x| bounds.deviation(1, x[0]));
+            let slope = bounds.deviation_slope(1, raw);
+            assert!((slope - expected).abs() < 1e-8 * (1.0 + expected.abs()), "{raw}");
+        }
     }
 }

@@ -9,14 +9,23 @@ use crate::replay::Replay;
 pub(crate) struct LikelihoodPiece<T> {
     tape: Tape<T>,
     label: Vec<T>,
+    /// Derivative by the bounds of the last rows, `[2·label_dim]`; empty where they are constants.
+    bounds_gradient: Vec<f64>,
 }
 
 impl<T: Real> LikelihoodPiece<T> {
     pub(crate) fn new(model: &DynamicsModel<T>, rows: usize) -> Self {
+        let bounds = model.bounds_adam.as_ref().map_or(0, |adam| adam.first.len());
         Self {
             tape: Tape::new(model.shape(), rows, Keep::Slopes),
             label: vec![T::ZERO; model.label_dim()],
+            bounds_gradient: vec![0.0; bounds],
         }
+    }
+
+    /// Derivative by the bounds of the last [`LikelihoodPiece::add`]; empty where they are constants.
+    pub(crate) fn bounds_gradient(&self) -> &[f64] {
+        &self.bounds_gradient
     }
 
     /// Adds the gradient of these rows' share of a minibatch of `batch` rows; returns that share.
@@ -29,6 +38,10 @@ impl<T: Real> LikelihoodPiece<T> {
         batch: usize,
         gradient: &mut [T],
     ) -> f64 {
+        self.bounds_gradient.fill(0.0);
+        if rows.is_empty() {
+            return 0.0;
+        }
         load_inputs(model, replay, rows, &mut self.tape);
         network.forward(&mut self.tape, 0..rows.len());
         let share = 1.0 / (batch * model.label_dim()) as f64;
@@ -37,6 +50,10 @@ impl<T: Real> LikelihoodPiece<T> {
             load_label(replay, row, &mut self.label);
             let adjoint = self.tape.output_adjoint.row_mut(i);
             let output = self.tape.output.row(i);
+            if !self.bounds_gradient.is_empty() {
+                let gradient = &mut self.bounds_gradient;
+                model.bounds.add_gradient_row(output, &self.label, share, gradient);
+            }
             nll += share * model.bounds.loss_row(output, &self.label, T::from_f64(share), adjoint);
         }
         network.backward(&mut self.tape, 0..rows.len(), Some(gradient), false);

@@ -4,6 +4,7 @@ pub mod dynamics;
 pub mod fit;
 pub mod gradient_loss;
 pub mod grouping;
+mod holdout;
 pub mod likelihood;
 pub(crate) mod likelihood_loss;
 pub mod neighbours;

@@ -16,7 +16,7 @@ impl Trainer {
         let Self {
             config: _,
             task: _,
-            algorithm,
+            learner,
             live,
             step,
             summary,
@@ -31,7 +31,7 @@ impl Trainer {
             warning: _,
         } = self;
         let mut snapshot = Snapshot::new();
-        algorithm.save(&mut snapshot);
+        learner.save(&mut snapshot);
         let Live { environment, observation, length, score } = live;
         let state = environment.state();
         snapshot.put("environment/state", &[state.len()], state);
@@ -57,7 +57,7 @@ impl Trainer {
     ) -> Result<Self, TrainError> {
         let mut trainer = Self::new(config, task)?;
         let snapshot = &mut snapshot;
-        trainer.algorithm.restore(snapshot)?;
+        trainer.learner.restore(snapshot)?;
         let state: Vec<f64> = snapshot.take_any("environment/state", &[])?;
         trainer.live.environment.set_state(&state)?;
         let dim = trainer.live.observation.len();

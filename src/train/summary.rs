@@ -47,8 +47,15 @@ impl Phases {
 }
 
 impl Summary {
-    /// The `train` record; sums and seconds start anew. Means without a count are left out.
-    pub fn take_record(&mut self, step: u64, alpha: f64, phases: &mut Phases) -> Record {
+    /// The `train` record; sums and seconds start anew. Means without a count are left out, and what only a policy update
+    /// that imagines knows where none does.
+    pub fn take_record(
+        &mut self,
+        step: u64,
+        alpha: f64,
+        imagines: bool,
+        phases: &mut Phases,
+    ) -> Record {
         let Self { policy, critic, episodes, returns, lengths } = std::mem::take(self);
         let mut record = Record::new("train", step);
         let mut mean = |name: &str, sum: f64, count: u64| {
@@ -57,8 +64,9 @@ impl Summary {
             }
         };
         mean("policy_loss", policy.loss, policy.updates);
-        mean("mean_abs_adjoint", policy.mean_abs_adjoint, policy.updates);
-        mean("imagined_alive", policy.alive, policy.updates);
+        let imagined = if imagines { policy.updates } else { 0 };
+        mean("mean_abs_adjoint", policy.mean_abs_adjoint, imagined);
+        mean("imagined_alive", policy.alive, imagined);
         mean("critic_loss", critic.loss, critic.updates);
         mean("q_value", critic.value, critic.updates);
         mean("entropy", critic.entropy, critic.updates);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::evaluation::{Actor, Episode, evaluate};
 use super::summary::{Phases, Summary, model_record, rollout_record};
-use crate::algo::Ddppo;
+use crate::algo::Learner;
 use crate::algo::report::LearnError;
 use crate::config::Config;
 use crate::env::{Environment, EnvironmentError, Task};
@@ -48,7 +48,7 @@ pub(super) struct Live {
 pub struct Trainer {
     pub(super) config: Config,
     pub(super) task: Arc<dyn Task>,
-    pub(super) algorithm: Ddppo,
+    pub(super) learner: Learner,
     pub(super) live: Live,
     pub(super) step: u64,
     pub(super) summary: Summary,
@@ -103,7 +103,7 @@ impl Trainer {
         };
         let mut resets = stream("environment");
         live.environment.reset(&mut resets, &mut live.observation);
-        let algorithm = Ddppo::new(&config, Arc::clone(&task));
+        let learner = Learner::new(&config, Arc::clone(&task));
         Ok(Self {
             live,
             resets,
@@ -111,13 +111,13 @@ impl Trainer {
             evaluations: stream("evaluation"),
             step: 0,
             summary: Summary::default(),
-            actor: Actor::new(&algorithm.policy),
+            actor: Actor::new(&learner.policy),
             action: vec![0.0; task.action_dim()],
             next_observation: vec![0.0; task.observation_dim()],
             narrow: Narrow::new(&*task),
             phases: Phases::default(),
             warning: None,
-            algorithm,
+            learner,
             config,
             task,
         })
@@ -144,8 +144,8 @@ impl Trainer {
     }
 
     /// What is learned.
-    pub fn algorithm(&self) -> &Ddppo {
-        &self.algorithm
+    pub fn learner(&self) -> &Learner {
+        &self.learner
     }
 
     /// One environment step and all learning that follows it. Returns what is to be logged, mostly nothing.
@@ -158,7 +158,7 @@ impl Trainer {
         self.step += 1;
         self.phases.environment += started.elapsed().as_secs_f64();
 
-        let learned = self.algorithm.learn(self.step).map_err(|error| {
+        let learned = self.learner.learn(self.step).map_err(|error| {
             let LearnError::NonFinite(_) = error;
             self.diverged(error.to_string())
         })?;
@@ -168,14 +168,16 @@ impl Trainer {
 
         let mut records = Vec::new();
         if let Some(report) = &learned.models {
-            records.push(model_record(self.step, self.algorithm.real.len(), report));
+            records.push(model_record(self.step, self.learner.real.len(), report));
         }
         if let Some(report) = &learned.rollout {
             records.push(rollout_record(self.step, report));
         }
         if self.step.is_multiple_of(self.config.training.model_every_steps) {
-            let alpha = self.algorithm.temperature.alpha();
-            records.push(self.summary.take_record(self.step, alpha, &mut self.phases));
+            let alpha = self.learner.temperature.alpha();
+            let imagines = self.config.algorithm.uses("policy.horizon");
+            let phases = &mut self.phases;
+            records.push(self.summary.take_record(self.step, alpha, imagines, phases));
         }
         if self.step.is_multiple_of(self.config.evaluation.every_steps) {
             records.push(self.evaluation_record()?);
@@ -193,7 +195,7 @@ impl Trainer {
                 *a = self.exploration.uniform_in(low, high);
             }
         } else {
-            let policy = &self.algorithm.policy;
+            let policy = &self.learner.policy;
             action.copy_from_slice(self.actor.explore(policy, observation, &mut self.exploration));
         }
         if action.iter().any(|a| !a.is_finite()) {
@@ -214,7 +216,7 @@ impl Trainer {
             narrow(&mut stored.observation, observation);
             narrow(&mut stored.action, action);
             narrow(&mut stored.next_observation, next);
-            self.algorithm.real.push(Transition {
+            self.learner.real.push(Transition {
                 observation: &stored.observation,
                 action: &stored.action,
                 reward: step.reward as f32,
@@ -239,8 +241,7 @@ impl Trainer {
     fn evaluation_record(&mut self) -> Result<Record, TrainError> {
         let started = Instant::now();
         let episodes = self.config.evaluation.episodes;
-        let results =
-            evaluate(&self.algorithm.policy, &*self.task, episodes, &mut self.evaluations)?;
+        let results = evaluate(&self.learner.policy, &*self.task, episodes, &mut self.evaluations)?;
         let mut record = Record::new("evaluation", self.step);
         let n = results.len() as f64;
         let mean = results.iter().map(|e| e.score).sum::<f64>() / n;
@@ -259,7 +260,7 @@ impl Trainer {
     /// When a world cannot be made or refuses a step.
     pub fn evaluate(&self, episodes: usize, seed: u64) -> Result<Vec<Episode>, TrainError> {
         let mut rng = Rng::new(seed, "evaluation on demand");
-        Ok(evaluate(&self.algorithm.policy, &*self.task, episodes, &mut rng)?)
+        Ok(evaluate(&self.learner.policy, &*self.task, episodes, &mut rng)?)
     }
 
     fn diverged(&self, problem: String) -> TrainError {

@@ -1,0 +1,68 @@
+//! One step of the policy down its objective's gradient.
+
+use super::adjoint::PolicyWorkspace;
+use super::learner::Learner;
+use super::method;
+use super::objective::PolicyReport;
+use super::report::LearnError;
+use crate::agent::Policy;
+use crate::nn::activation::all_finite;
+
+/// The states in which an objective starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Starts {
+    /// Drawn from the real transitions.
+    Real,
+    /// Those of the critic's last minibatch, of which there must be one.
+    CriticMinibatch,
+}
+
+impl Learner {
+    /// One Adam step of the policy on its method's objective; none while the method lacks what it needs for it.
+    ///
+    /// # Errors
+    /// When the loss or its gradient is not finite.
+    pub fn improve_policy(&mut self, starts: Starts) -> Result<Option<PolicyReport>, LearnError> {
+        let mut workspace = self.policy_workspace.take();
+        let report = self.descend(&mut workspace, starts);
+        self.policy_workspace = workspace;
+        report
+    }
+
+    fn descend(
+        &mut self,
+        workspace: &mut Option<PolicyWorkspace<f32>>,
+        starts: Starts,
+    ) -> Result<Option<PolicyReport>, LearnError> {
+        let Some(objective) = method(self.config.algorithm).objective(self) else {
+            return Ok(None);
+        };
+        let batch = self.config.training.batch_size;
+        let horizon = objective.imagination.map_or(0, |_| self.config.policy.horizon);
+        let workspace =
+            workspace.get_or_insert_with(|| PolicyWorkspace::new(&objective, batch, horizon));
+        let mut stream = self.streams.policy.clone();
+        match (starts, &self.critic_workspace) {
+            (Starts::CriticMinibatch, Some(critic)) => {
+                workspace.draw(&objective, |row, _| critic.state(row), &mut stream);
+            }
+            _ => workspace.draw(
+                &objective,
+                |_, rng| self.real.get(rng.below(self.real.len())).observation,
+                &mut stream,
+            ),
+        }
+        let report = workspace.differentiate(&objective);
+        self.streams.policy = stream;
+        if !(report.loss.is_finite() && report.mean_abs_adjoint.is_finite()) {
+            return Err(LearnError::NonFinite("the policy's loss"));
+        }
+        if !all_finite(workspace.gradient()) {
+            return Err(LearnError::NonFinite("the policy's gradient"));
+        }
+        let Policy { network, adam, .. } = &mut self.policy;
+        let clip = self.config.policy.gradient_clip;
+        network.update(|parameters, _| adam.update_clipped(parameters, workspace.gradient(), clip));
+        Ok(Some(report))
+    }
+}
