@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
+use ddppo::report::published;
 
 pub use inspect::{AnalyzeArgs, Precision, ProbeArgs, RecordArgs, TraceArgs};
 
@@ -21,6 +22,7 @@ const STYLES: Styles = Styles::styled()
 Examples:
   ddppo train --steps 3000                 train on InvertedPendulum, a matter of minutes
   ddppo train Hopper --seed 1              another task and seed
+  ddppo train Hopper --algo sac            another method: sac, mbpo or maac
   ddppo train Hopper --set policy.horizon=3 --set gradient_loss.weight=10
   ddppo resume runs/Hopper-seed1-1         go on after Ctrl-C or a crash, to the bit
   ddppo evaluate runs/Hopper-seed1-1       play ten episodes with the trained policy
@@ -146,11 +148,17 @@ deviation around their mean. Each task gets a panel of its own. Without -o, a si
 Examples:
   ddppo plot runs/InvertedPendulum-seed0-1
   ddppo plot runs/* -o curves.png
+  ddppo plot runs/Hopper-* --published -o hopper.svg       over the published curves of MBPO and SAC
+  ddppo plot runs/Hopper-* --published=REDQ -o hopper.svg
   ddppo plot runs/* -o curves.csv      the numbers behind the picture")]
 pub struct PlotArgs {
     /// Folders of the runs
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
+    /// Draw published curves too, in dashes [default methods: MBPO,SAC]
+    #[arg(long, value_name = "METHOD,…", num_args = 0..=1, require_equals = true)]
+    #[arg(value_delimiter = ',', default_missing_value = published::USUAL)]
+    pub published: Vec<String>,
     /// Picture to write, .svg or .png, or table, .csv [default: curve.svg and curve.png]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,

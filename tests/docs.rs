@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use ddppo::config::{Algorithm, Config, tasks_with_presets};
+use ddppo::config::{Algorithm, Config, differences, tasks_with_presets};
 use ddppo::train::Trainer;
 
 /// A struct or enum of `src/config.rs` with the comments in it.
@@ -74,6 +74,10 @@ fn type_in_words(kind: &str, items: &[Item]) -> String {
         "bool" => "`true` or `false`".to_owned(),
         "String" => "text".to_owned(),
         "Vec<f64>" => "list of numbers".to_owned(),
+        "Algorithm" => {
+            let describe = |a: &Algorithm| format!("`{}`: {}", a.name(), a.summary());
+            Algorithm::ALL.iter().map(describe).collect::<Vec<_>>().join(" ")
+        }
         other => {
             let choices = items
                 .iter()
@@ -103,10 +107,11 @@ fn configuration() -> String {
     let root = items.iter().find(|item| item.name == "Config").unwrap();
     let mut out = "# Configuration\n\n\
         Every setting of a run, written from the comments in `src/config.rs` by `tests/docs.rs`.\n\n\
-        A run starts from the preset of its task (`presets/`); `ddppo train TASK --set section.key=value` changes single\n\
-        settings, and the outcome is written into the run's folder as `config.toml`. Values are TOML: `0.5`, `1e-3`,\n\
+        A run starts from the preset of its method and task (`presets/`); `ddppo train TASK --set section.key=value` changes\n\
+        single settings, and the outcome is written into the run's folder as `config.toml`. Values are TOML: `0.5`, `1e-3`,\n\
         `100_000`, `true`, `[1e-4, 1e-4]`, a bare word for a choice. The default is the same for all tasks unless it says\n\
-        “per task”: those are in the last table. Equations and tables are those of the paper.\n"
+        “per task”: those are in a table below. The defaults are DDPPO's; the last section has those of the other methods.\n\
+        Equations and tables are those of the paper.\n"
         .to_owned();
     let mut differing = Vec::new();
     let mut section = |out: &mut String,
@@ -163,6 +168,39 @@ fn configuration() -> String {
     let _ = writeln!(out, "\n|---|{}", "---|".repeat(tasks.len()));
     for (key, values) in differing.iter().filter(|(key, _)| key != "task") {
         let _ = writeln!(out, "| `{key}` | {} |", values.join(" | "));
+    }
+    for &algorithm in Algorithm::ALL.iter().filter(|&&a| a != Algorithm::Ddppo) {
+        out += &other_method(algorithm, &tasks, &presets);
+    }
+    out
+}
+
+/// The settings that a method lacks, and those whose defaults are not DDPPO's.
+fn other_method(algorithm: Algorithm, tasks: &[&str], ddppo: &[toml::Table]) -> String {
+    let name = algorithm.name();
+    let unused: Vec<String> = algorithm.unused().iter().map(|key| format!("`{key}`")).collect();
+    let mut out = format!(
+        "\n## Defaults of `--algo {name}`\n\n{} It has no {}. Its other defaults are DDPPO's, but for\n\n\
+        | setting | {} |\n|---|{}\n",
+        algorithm.summary(),
+        unused.join(", "),
+        tasks.join(" | "),
+        "---|".repeat(tasks.len()),
+    );
+    let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (at, task) in tasks.iter().enumerate() {
+        let own: toml::Table = Config::preset(algorithm, task).unwrap().to_toml().parse().unwrap();
+        for (key, ours, theirs) in differences(&own, &ddppo[at]) {
+            if ours != "absent" && key != "algorithm" {
+                rows.entry(key).or_insert_with(|| vec![String::new(); tasks.len()])[at] = ours;
+            }
+            assert_ne!(theirs, "absent", "DDPPO has all settings");
+        }
+    }
+    for (key, values) in rows {
+        // Where a task has no value of its own, it is DDPPO's.
+        let shown = values.iter().map(|v| if v.is_empty() { "·" } else { v }).collect::<Vec<_>>();
+        let _ = writeln!(out, "| `{key}` | {} |", shown.join(" | "));
     }
     out
 }

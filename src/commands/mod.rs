@@ -61,7 +61,7 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
         return match error {
             CurveError::Directory(error) => is_mistake(error),
             CurveError::Metrics(_) => false,
-            CurveError::Empty(_) => true,
+            CurveError::Empty(_) | CurveError::Published(_) => true,
         };
     }
     if let Some(error) = error.downcast_ref() {

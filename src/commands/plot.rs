@@ -18,7 +18,7 @@ pub fn run(args: &PlotArgs) -> anyhow::Result<ExitCode> {
         super::print(&format!("{}\n", file.display()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let picture = curves::learning_curves(&args.runs)?;
+    let picture = curves::learning_curves(&args.runs, &args.published)?;
     let files: Vec<PathBuf> = match (&args.output, args.runs.as_slice()) {
         (Some(file), _) => vec![file.clone()],
         (None, [run]) => both_formats(run),

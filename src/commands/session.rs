@@ -95,8 +95,10 @@ impl Session {
                 format!(" from step {}", thousands(first_step))
             };
             eprintln!(
-                "training {} with seed {}{from} in {root}",
-                self.config.task, self.config.seed
+                "training {} by {} with seed {}{from} in {root}",
+                self.config.task,
+                self.config.algorithm.name(),
+                self.config.seed
             );
         }
         let mut progress = Progress::new(self.quiet, first_step, self.config.steps)?;
@@ -193,7 +195,7 @@ impl Session {
     /// Draws the curve and says where everything is.
     fn conclude(&self, work: &Work, elapsed: Duration) -> anyhow::Result<()> {
         let root = self.directory.root();
-        let curve = match curves::learning_curves(&[root.to_owned()]) {
+        let curve = match curves::learning_curves(&[root.to_owned()], &[]) {
             Ok(figure) => {
                 let (svg, png) = (root.join("curve.svg"), root.join("curve.png"));
                 figure.write(&svg)?;

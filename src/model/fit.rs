@@ -305,3 +305,41 @@ impl<T: Real> Piece<T> {
         self.residuals = residuals / numbers as f64;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Algorithm, Config};
+    use crate::replay::Transition;
+
+    #[test]
+    fn mbpos_members_have_bootstraps_of_their_own_beside_a_small_holdout() {
+        let mut config = Config::preset(Algorithm::Mbpo, "PointMass").unwrap().model;
+        (config.hidden, config.patience_epochs, config.max_holdout) = (8, 1, 30);
+        let mut rng = Rng::new(0, "fit");
+        let mut replay = Replay::new(2, 1, 400);
+        for _ in 0..400 {
+            let mut x = [0.0; 6];
+            rng.fill_normal(&mut x);
+            replay.push(Transition {
+                observation: &x[..2],
+                action: &x[2..3],
+                reward: x[3],
+                next_observation: &x[4..],
+                terminated: false,
+            });
+        }
+        let mut model = DynamicsModel::<f32>::new(2, 1, &config, &mut rng);
+        let mut workspace = FitWorkspace::new(&model, 64, None);
+        let before = model.bounds.numbers().to_vec();
+        fit(&mut model, &mut workspace, &replay, None, &config, &mut rng);
+        assert!(model.bounds.numbers().iter().zip(&before).all(|(a, b)| a != b));
+        let sets: Vec<std::collections::BTreeSet<u32>> =
+            workspace.walks.iter().map(|walk| walk.rows.iter().copied().collect()).collect();
+        let all: std::collections::BTreeSet<u32> = sets.iter().flatten().copied().collect();
+        // Of 370 rows a bootstrap misses each with probability 1/e; seven miss one of them all with 0.1 %.
+        assert!(workspace.walks.iter().all(|walk| walk.rows.len() == 370));
+        assert!(sets.iter().all(|set| (180..290).contains(&set.len())), "{sets:?}");
+        assert!((360..=370).contains(&all.len()) && sets[0] != sets[1]);
+    }
+}

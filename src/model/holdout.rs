@@ -98,3 +98,39 @@ pub(super) fn best_members(errors: &[f64], count: usize) -> Vec<u32> {
     ranking.truncate(count);
     ranking
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Algorithm, Config};
+    use crate::rng::Rng;
+
+    #[test]
+    fn each_member_gets_the_weights_of_its_last_improvement() {
+        let mut config = Config::preset(Algorithm::Mbpo, "PointMass").unwrap().model;
+        (config.members, config.hidden) = (2, 8);
+        let mut model = DynamicsModel::<f64>::new(4, 2, &config, &mut Rng::new(0, "holdout"));
+        let mut holdout = Holdout::new(&model, 4);
+        let first = |model: &DynamicsModel<f64>, m: usize| model.members[m].network.parameters()[0];
+        let set = |model: &mut DynamicsModel<f64>, value: f64| {
+            for member in &mut model.members {
+                member.network.update(|parameters, _| parameters[0] = value);
+            }
+        };
+        holdout.start();
+        // Value of a weight, both members' errors, whether one of them is 1 % better than its best.
+        for (value, errors, improved) in [
+            (1.0, [1.0, 2.0], true),
+            (2.0, [0.995, 1.5], true),
+            (3.0, [0.991, 1.6], false),
+            (4.0, [0.98, 1.49], true),
+            (5.0, [3.0, 1.0e9], false),
+        ] {
+            set(&mut model, value);
+            assert_eq!(holdout.note(&model, &errors, &config), improved, "{value}");
+        }
+        holdout.restore(&mut model);
+        assert_eq!((first(&model, 0), first(&model, 1)), (4.0, 2.0));
+        assert_eq!(best_members(&[3.0, 1.0, 2.0], 2), [1, 2]);
+    }
+}

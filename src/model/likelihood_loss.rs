@@ -84,3 +84,56 @@ pub(crate) fn load_label<T: Real>(replay: &Replay, row: u32, label: &mut [T]) {
         *y = T::from_f32(next) - T::from_f32(s);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Algorithm, Config};
+    use crate::model::likelihood::LogVarianceBounds;
+    use crate::replay::Transition;
+    use crate::rng::Rng;
+
+    #[test]
+    fn gradient_by_the_bounds_equals_central_differences() {
+        let mut config = Config::preset(Algorithm::Mbpo, "PointMass").unwrap().model;
+        config.hidden = 8;
+        // Bounds that the fresh networks' log-variances meet.
+        (config.min_log_variance, config.max_log_variance) = (-0.5, 0.3);
+        let mut rng = Rng::new(0, "bounds");
+        let mut model = DynamicsModel::<f64>::new(2, 1, &config, &mut rng);
+        let mut replay = Replay::new(2, 1, 10);
+        for _ in 0..10 {
+            let mut x = [0.0; 6];
+            rng.fill_normal(&mut x);
+            replay.push(Transition {
+                observation: &x[..2],
+                action: &x[2..3],
+                reward: x[3],
+                next_observation: &x[4..],
+                terminated: false,
+            });
+        }
+        let network = model.members[0].network.clone();
+        let mut piece = LikelihoodPiece::new(&model, 10);
+        let mut gradient = vec![0.0; network.parameters().len()];
+        let rows: Vec<u32> = (0..7).collect();
+        let mut nll = |model: &DynamicsModel<f64>| {
+            let value = piece.add(model, &network, &replay, &rows, 10, &mut gradient);
+            (value, piece.bounds_gradient().to_vec())
+        };
+        let (_, by_bounds) = nll(&model);
+        assert_eq!(by_bounds.len(), 6);
+        let numbers = model.bounds.numbers().to_vec();
+        for (k, &expected) in by_bounds.iter().enumerate() {
+            let mut at = |h: f64| {
+                let mut moved = numbers.clone();
+                moved[k] += h;
+                model.bounds = LogVarianceBounds::from_numbers(moved);
+                nll(&model).0
+            };
+            let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
+            assert!((difference - expected).abs() < 1e-7, "{k}: {difference} for {expected}");
+            assert!(expected.abs() > 1e-4, "{k}: nothing to see");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::axis::Axis;
 use super::picture::Picture;
 
 /// Okabe and Ito's colours, told apart with any kind of colour vision.
@@ -40,6 +41,8 @@ pub struct Series {
     pub label: String,
     /// In the order of x.
     pub points: Vec<Point>,
+    /// Drawn in dashes: not measured here.
+    pub dashed: bool,
     /// Thin lines behind it: the (x, y) of each run that it is the mean of.
     pub members: Vec<Vec<(f64, f64)>>,
 }
@@ -59,74 +62,8 @@ pub struct Panel {
     pub series: Vec<Series>,
 }
 
-/// Round positions for an axis from `low` to `high`: about `count`, at multiples of 1, 2, 2.5 or 5 times a power of ten.
-fn ticks(low: f64, high: f64, count: f64) -> Vec<f64> {
-    let rough = (high - low) / count;
-    let magnitude = 10_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 2.5, 5.0, 10.0]
-        .into_iter()
-        .find(|m| m * magnitude >= rough * 0.999)
-        .unwrap_or(10.0)
-        * magnitude;
-    let first = (low / step).floor() as i64;
-    let last = (high / step).ceil() as i64;
-    (first..=last).map(|i| i as f64 * step).collect()
-}
-
-/// A tick's number: thousands apart, no more decimals than its neighbours need.
-fn number(value: f64, step: f64) -> String {
-    let decimals =
-        (0..8).find(|&d| ((step * 10_f64.powi(d)).fract()).abs() < 1e-6).unwrap_or(8) as usize;
-    let text = format!("{:.decimals$}", value.abs());
-    let (whole, fraction) =
-        text.split_once('.').map_or((text.as_str(), ""), |(whole, fraction)| (whole, fraction));
-    let mut out = if value < 0.0 { "−".to_owned() } else { String::new() };
-    for (i, digit) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    if !fraction.is_empty() {
-        out.push('.');
-        out.push_str(fraction);
-    }
-    out
-}
-
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// A linear map from values to the drawing's units.
-struct Axis {
-    ticks: Vec<f64>,
-    start: f64,
-    length: f64,
-}
-
-impl Axis {
-    fn new(values: impl Iterator<Item = f64>, start: f64, length: f64, count: f64) -> Self {
-        let (low, high) = values
-            .filter(|value| value.is_finite())
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-                (low.min(value), high.max(value))
-            });
-        let (low, high) = if low > high { (0.0, 1.0) } else { (low, high) };
-        // Zero belongs into the picture when it is near, and a flat line needs some height.
-        let low = if low > 0.0 && low < 0.7 * high { 0.0 } else { low };
-        let pad =
-            if high - low > 1e-9 * high.abs().max(1e-9) { 0.0 } else { 0.05 * high.abs().max(1.0) };
-        Self { ticks: ticks(low - pad, high + pad, count), start, length }
-    }
-    fn at(&self, value: f64) -> f64 {
-        let (first, last) = (self.ticks[0], self.ticks[self.ticks.len() - 1]);
-        self.start + (value - first) / (last - first) * self.length
-    }
-    fn labels(&self) -> impl Iterator<Item = (f64, String)> {
-        let step = self.ticks[1] - self.ticks[0];
-        self.ticks.iter().map(move |&tick| (self.at(tick), number(tick, step)))
-    }
 }
 
 /// Draws panels, up to three a row.
@@ -233,14 +170,20 @@ fn draw_panel(svg: &mut String, panel: &Panel) {
         let (left, middle) = (MARGIN_LEFT + offset, MARGIN_TOP + 6.0 + LEGEND_LINE * line as f64);
         let _ = writeln!(
             svg,
-            "<path d=\"M{left:.2} {middle:.2}h22\" stroke=\"{}\" stroke-width=\"3\" stroke-linecap=\"round\"/>\
+            "<path d=\"M{left:.2} {middle:.2}h22\" stroke=\"{}\" stroke-width=\"3\"{}/>\
              <text x=\"{:.2}\" y=\"{:.2}\" font-size=\"13\">{}</text>",
             COLOURS[i % COLOURS.len()],
+            stroke(series),
             left + 30.0,
             middle + 4.5,
             escape(&series.label)
         );
     }
+}
+
+/// How a series' line is drawn, as attributes.
+fn stroke(series: &Series) -> &'static str {
+    if series.dashed { " stroke-dasharray=\"6 4\"" } else { " stroke-linecap=\"round\"" }
 }
 
 fn draw_series(svg: &mut String, series: &Series, colour: &str, x: &Axis, y: &Axis) {
@@ -271,8 +214,8 @@ fn draw_series(svg: &mut String, series: &Series, colour: &str, x: &Axis, y: &Ax
     if !line.is_empty() {
         let _ = writeln!(
             svg,
-            "<path d=\"M{line}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2.4\" stroke-linejoin=\"round\" \
-             stroke-linecap=\"round\"/>"
+            "<path d=\"M{line}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2.4\" stroke-linejoin=\"round\"{}/>",
+            stroke(series)
         );
     }
     if finite.len() <= 40 {
@@ -289,36 +232,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round_and_cover_the_range() {
-        assert_eq!(
-            ticks(0.0, 15_000.0, 6.0),
-            [0.0, 2500.0, 5000.0, 7500.0, 10_000.0, 12_500.0, 15_000.0]
-        );
-        assert_eq!(ticks(-3.0, 9.0, 5.0), [-5.0, -2.5, 0.0, 2.5, 5.0, 7.5, 10.0]);
-        for (low, high) in [(0.0, 1e-7), (-1e9, 1.0), (3.0, 3.1), (0.0, 99_999.0)] {
-            let ticks = ticks(low, high, 5.0);
-            assert!(
-                ticks[0] <= low && ticks[ticks.len() - 1] >= high && (3..10).contains(&ticks.len()),
-                "{ticks:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn numbers_are_readable() {
-        assert_eq!(number(15_000.0, 2500.0), "15,000");
-        assert_eq!(number(-1250.0, 250.0), "−1,250");
-        assert_eq!(number(0.5, 0.25), "0.50");
-        assert_eq!(number(2.5, 2.5), "2.5");
-        assert_eq!(number(0.0, 1e6), "0");
-    }
-
-    #[test]
     fn odd_series_are_drawn_as_valid_pictures() {
         let point = |x, y, spread| Point { x, y, spread };
         let series = |points: &[Point]| Series {
             label: "a < b & \"c\"".to_owned(),
             points: points.to_vec(),
+            dashed: true,
             members: vec![vec![(0.0, f64::NAN)]],
         };
         let cases = [

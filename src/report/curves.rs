@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::chart::{self, Panel, Point, Series};
 use super::picture::Picture;
+use super::published::{self, UnknownMethod};
 use crate::config::{Config, differences};
 use crate::run::directory::{DirectoryError, metrics_path, read_config};
 use crate::run::metrics::{self, MetricsError};
@@ -21,6 +22,9 @@ pub enum CurveError {
     /// Nothing was measured yet.
     #[error("{0} has no evaluation yet: there is nothing to draw")]
     Empty(String),
+    /// Nothing was published of a method.
+    #[error(transparent)]
+    Published(#[from] UnknownMethod),
 }
 
 /// An evaluation: step, mean return, deviation over the episodes.
@@ -53,11 +57,13 @@ fn kind(config: &Config) -> toml::Table {
     table
 }
 
-/// Draws runs: a panel a task, a curve for each set of runs that differ in nothing but their seed.
+/// Draws runs: a panel a task, a curve for each set of runs that differ in nothing but their seed. After them come the
+/// published curves of the methods named in `published`.
 ///
 /// # Errors
-/// When a folder holds no run, or a run no evaluation.
-pub fn learning_curves(roots: &[PathBuf]) -> Result<Picture, CurveError> {
+/// When a folder holds no run, a run no evaluation, or nothing was published of a method.
+pub fn learning_curves(roots: &[PathBuf], published: &[String]) -> Result<Picture, CurveError> {
+    published::check(published)?;
     let mut tasks: Vec<(String, Vec<Vec<Run>>)> = Vec::new();
     for root in roots {
         let run = read(root)?;
@@ -71,7 +77,8 @@ pub fn learning_curves(roots: &[PathBuf]) -> Result<Picture, CurveError> {
             None => groups.push(vec![run]),
         }
     }
-    let panels: Vec<Panel> = tasks.iter().map(|(task, groups)| panel(task, groups)).collect();
+    let panels: Vec<Panel> =
+        tasks.iter().map(|(task, groups)| panel(task, groups, published)).collect();
     Ok(chart::draw(&panels))
 }
 
@@ -91,12 +98,16 @@ pub fn learning_table(roots: &[PathBuf]) -> Result<String, CurveError> {
     Ok(table)
 }
 
-fn panel(task: &str, groups: &[Vec<Run>]) -> Panel {
-    let first = kind(&groups[0][0].config);
-    let series = groups
+fn panel(task: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
+    let mut all: Vec<Series> = groups
         .iter()
-        .map(|group| Series { label: label(group, &first), ..series(group) })
+        .map(|group| Series {
+            label: label(group, &first_of_method(group, groups)),
+            ..series(group)
+        })
         .collect();
+    let last = all.iter().flat_map(|series| &series.points).map(|p| p.x).fold(0.0, f64::max);
+    all.extend(published::curves(task, published, last));
     let subtitle = if groups.iter().any(|group| group.len() > 1) {
         "mean and one standard deviation over seeds (of a single run: over its episodes); thin lines: single runs".to_owned()
     } else {
@@ -108,11 +119,18 @@ fn panel(task: &str, groups: &[Vec<Run>]) -> Panel {
         subtitle,
         x_label: "environment steps".to_owned(),
         y_label: "evaluation return".to_owned(),
-        series,
+        series: all,
     }
 }
 
-/// "DDPPO, seed 3" or "DDPPO, 5 seeds", and what differs from the first curve.
+/// What the runs of the first curve of the same method share: curves of other methods differ from it in all settings.
+fn first_of_method(group: &[Run], groups: &[Vec<Run>]) -> toml::Table {
+    let algorithm = group[0].config.algorithm;
+    let first = groups.iter().find(|other| other[0].config.algorithm == algorithm);
+    kind(&first.map_or(group, Vec::as_slice)[0].config)
+}
+
+/// "DDPPO, seed 3" or "DDPPO, 5 seeds", and what differs from the first curve of the method.
 fn label(group: &[Run], first: &toml::Table) -> String {
     let config = &group[0].config;
     let mut label = config.algorithm.name().to_uppercase();
@@ -163,8 +181,11 @@ mod tests {
 
     fn run(settings: &[&str], scores: &[(u64, f64)]) -> Run {
         let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let config =
-            Config::preset(Algorithm::Ddppo, "Hopper").unwrap().with_settings(&settings).unwrap();
+        run_of(Algorithm::Ddppo, &settings, scores)
+    }
+
+    fn run_of(algorithm: Algorithm, settings: &[String], scores: &[(u64, f64)]) -> Run {
+        let config = Config::preset(algorithm, "Hopper").unwrap().with_settings(settings).unwrap();
         Run { config, scores: scores.iter().map(|&(step, score)| (step, score, 1.0)).collect() }
     }
 
@@ -189,5 +210,31 @@ mod tests {
         assert_eq!(label(&ablation, &first), "DDPPO, weight 0.0, 2 seeds");
         let other = run(&["policy.gradient_source=prediction_model", "steps=5"], &[]);
         assert_eq!(label(&[other], &first), "DDPPO, gradient source prediction_model, seed 0");
+    }
+
+    #[test]
+    fn methods_are_curves_of_their_own_beside_the_published_ones() {
+        let of = |algorithm, settings: &[&str]| {
+            let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
+            vec![run_of(algorithm, &settings, &[(1000, 20.0), (12_000, 300.0)])]
+        };
+        let groups = [
+            of(Algorithm::Ddppo, &[]),
+            of(Algorithm::Sac, &[]),
+            of(Algorithm::Sac, &["temperature.automatic=false"]),
+        ];
+        let panel = panel("Hopper", &groups, &["MBPO".to_owned()]);
+        let labels: Vec<&str> = panel.series.iter().map(|series| series.label.as_str()).collect();
+        assert_eq!(
+            labels,
+            [
+                "DDPPO, seed 0",
+                "SAC, seed 0",
+                "SAC, automatic false, seed 0",
+                "MBPO, published (Janner et al., 5 seeds, v2)"
+            ]
+        );
+        assert_eq!(panel.series[3].points.last().unwrap().x, 15_000.0);
+        assert!(panel.series[3].dashed && !panel.series[1].dashed);
     }
 }

@@ -16,7 +16,7 @@ pub fn gradient_errors(title: &str, group: &Group) -> Picture {
                 .filter(|(_, value)| **value > 0.0)
                 .map(|(output, value)| Point { x: output as f64, y: value.log10(), spread: 0.0 });
             let label = (*label).to_owned();
-            Some(Series { label, points: points.collect(), members: Vec::new() })
+            Some(Series { label, points: points.collect(), ..Series::default() })
         });
         Panel {
             title: format!("{title}: {what} error"),

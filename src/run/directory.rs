@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::storage::{Disk, StorageError, replace};
-use crate::config::{Config, ConfigError};
+use crate::config::{Algorithm, Config, ConfigError};
 
 const LOCK: &str = "run.lock";
 const CONFIG: &str = "config.toml";
@@ -79,14 +79,18 @@ impl RunDirectory {
         Ok(directory)
     }
 
-    /// Makes `runs/<task>-seed<seed>-<n>` with the lowest n that is free.
+    /// Makes `runs/<task>-seed<seed>-<n>` with the lowest n that is free; `<task>-<method>-…` for methods other than DDPPO.
     ///
     /// # Errors
     /// As [`RunDirectory::create`].
     pub fn create_numbered(parent: &Path, config: &Config) -> Result<Self, DirectoryError> {
+        let method = match config.algorithm {
+            Algorithm::Ddppo => String::new(),
+            other => format!("-{}", other.name()),
+        };
         let mut n = 1_u64;
         loop {
-            let root = parent.join(format!("{}-seed{}-{n}", config.task, config.seed));
+            let root = parent.join(format!("{}{method}-seed{}-{n}", config.task, config.seed));
             match Self::create(&root, config) {
                 // Taken before, or just now by another process.
                 Err(
