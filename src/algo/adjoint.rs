@@ -11,7 +11,7 @@ use crate::agent::{Policy, PolicyTape, TwinCritic};
 use crate::config::GradientSource;
 use crate::env::Task;
 use crate::model::{DynamicsModel, StepTape};
-use crate::nn::{Keep, Real, Tape, activation};
+use crate::nn::{Keep, Real, Tape, vector};
 use crate::replay::Replay;
 use crate::rng::Rng;
 
@@ -114,7 +114,7 @@ impl<T: Real> PolicyWorkspace<T> {
         });
         let (sum, rest) = self.pieces.split_at_mut(1);
         for piece in rest {
-            activation::add_assign(&mut sum[0].gradient, &piece.gradient);
+            vector::add_assign(&mut sum[0].gradient, &piece.gradient);
         }
         let mean =
             |of: fn(&PolicyReport) -> f64| self.pieces.iter().map(|p| of(&p.report)).sum::<f64>();
@@ -367,7 +367,7 @@ impl<T: Real> Piece<T> {
         }
         let s = objective.prediction_model.observation_dim();
         for (i, row) in adjoints.chunks_exact_mut(s).enumerate() {
-            activation::add_assign(row, point.network.input_adjoint.row(i));
+            vector::add_assign(row, point.network.input_adjoint.row(i));
         }
     }
 }

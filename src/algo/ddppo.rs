@@ -16,7 +16,7 @@ use crate::env::Task;
 use crate::model::fit::{FitWorkspace, fit};
 use crate::model::rollout::{RolloutReport, RolloutWorkspace, rollout};
 use crate::model::{DynamicsModel, FitReport, GradientLoss, Neighbours};
-use crate::nn::activation::all_finite;
+use crate::nn::vector::all_finite;
 use crate::replay::Replay;
 use crate::rng::Rng;
 

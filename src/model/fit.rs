@@ -6,7 +6,7 @@ use super::dynamics::{DynamicsModel, Member, Standardiser};
 use super::gradient_loss::{GradientLoss, GradientPiece};
 use super::likelihood_loss::{LikelihoodPiece, load_inputs, load_label};
 use crate::config::ModelConfig;
-use crate::nn::{Keep, Real, Tape, activation};
+use crate::nn::{Keep, Real, Tape, vector};
 use crate::replay::Replay;
 use crate::rng::Rng;
 
@@ -231,7 +231,7 @@ fn descend<T: Real>(member: &mut Member<T>, pieces: &mut [Piece<T>], weight_deca
     let (sum, rest) = pieces.split_at_mut(1);
     let gradient = &mut sum[0].gradient;
     for piece in rest {
-        activation::add_assign(gradient, &piece.gradient);
+        vector::add_assign(gradient, &piece.gradient);
     }
     let Member { network, adam } = member;
     network.update(|parameters, shape| {
