@@ -1,57 +1,86 @@
-use ddppo::nn::{Activation, Keep, Mlp, Shape, Tape};
-use ddppo::rng::Rng;
-use std::time::Instant;
+//! The passes of one network at the shapes of a training, one thread: `cargo bench --bench kernels`. Counted are the
+//! multiply-adds that the mathematics needs, so that a rate (items a second, times two) can be held against the peak that
+//! `ddppo bench` measures.
 
-fn time(mut f: impl FnMut()) -> f64 {
-    for _ in 0..20 {
-        f();
-    }
-    let mut best = Vec::new();
-    for _ in 0..15 {
-        let t = Instant::now();
-        for _ in 0..20 {
-            f();
-        }
-        best.push(t.elapsed().as_secs_f64() / 20.0);
-    }
-    best.sort_by(f64::total_cmp);
-    best[3]
-}
+use ddppo::nn::{Activation, Keep, Mlp, Shape, Tangent, Tape};
+use ddppo::rng::Rng;
+use divan::Bencher;
+use divan::counter::ItemsCount;
+
+/// HalfCheetah: 17 numbers of state and 6 of action.
+const CRITIC: &[usize] = &[23, 256, 256, 1];
+const MODEL: &[usize] = &[23, 200, 200, 200, 200, 36];
+/// Outputs of a model's mean head.
+const MEANS: usize = 18;
+/// A piece of a minibatch, and an elite's part of it.
+const ROWS: [usize; 2] = [128, 26];
 
 fn main() {
-    let mut rng = Rng::new(0, "x");
-    for (name, sizes, act, rows) in [
-        ("critic", &[23usize, 256, 256, 1][..], Activation::Relu, 128),
-        ("model", &[23, 200, 200, 200, 200, 36][..], Activation::Silu, 128),
-        ("model26", &[23, 200, 200, 200, 200, 36][..], Activation::Silu, 26),
-        ("model256", &[23, 200, 200, 200, 200, 36][..], Activation::Silu, 256),
-    ] {
-        let shape = Shape::new(sizes, act);
-        let net: Mlp<f32> = Mlp::xavier(shape.clone(), &mut rng);
-        let mut tape = Tape::new(&shape, rows, Keep::Slopes);
-        let mut vtape = Tape::new(&shape, rows, Keep::Values);
-        for i in 0..rows {
-            rng.fill_normal(tape.input.row_mut(i));
-            rng.fill_normal(vtape.input.row_mut(i));
+    divan::main();
+}
+
+/// A network, a tape whose rows are filled, and the multiply-adds of one pass.
+fn problem(sizes: &[usize], rows: usize, keep: Keep) -> (Mlp<f32>, Tape<f32>, usize) {
+    let activation = if sizes == CRITIC { Activation::Relu } else { Activation::Silu };
+    let shape = Shape::new(sizes, activation);
+    let mut rng = Rng::new(0, "bench");
+    let network = Mlp::xavier(shape.clone(), &mut rng);
+    let mut tape = Tape::new(&shape, rows, keep);
+    for i in 0..rows {
+        rng.fill_normal(tape.input.row_mut(i));
+        if keep > Keep::Values {
             rng.fill_normal(tape.output_adjoint.row_mut(i));
         }
-        let macs: f64 = sizes.windows(2).map(|p| (p[0] * p[1] * rows) as f64).sum();
-        let mut g = vec![0.0f32; shape.parameter_len()];
-        let fv = time(|| net.forward(&mut vtape, 0..rows));
-        let f = time(|| net.forward(&mut tape, 0..rows));
-        let bi = time(|| net.backward(&mut tape, 0..rows, None, true));
-        let bp = time(|| net.backward(&mut tape, 0..rows, Some(&mut g), false));
-        let gf = |t: f64, k: f64| 2.0 * macs * k / t / 1e9;
-        println!(
-            "{name:9} fwd values {:6.1} us {:5.1} GF  fwd slopes {:6.1} us {:5.1}  back inputs {:6.1} {:5.1}  back params {:6.1} {:5.1}",
-            fv * 1e6,
-            gf(fv, 1.0),
-            f * 1e6,
-            gf(f, 1.0),
-            bi * 1e6,
-            gf(bi, 1.0),
-            bp * 1e6,
-            gf(bp, 2.0)
-        );
     }
+    let products = sizes.windows(2).map(|pair| pair[0] * pair[1]).sum::<usize>();
+    (network, tape, rows * products)
+}
+
+#[divan::bench(args = ROWS, consts = [true, false])]
+fn forward<const IS_CRITIC: bool>(bencher: Bencher, rows: usize) {
+    let sizes = if IS_CRITIC { CRITIC } else { MODEL };
+    let (network, mut tape, products) = problem(sizes, rows, Keep::Values);
+    bencher.counter(ItemsCount::new(products)).bench_local(|| network.forward(&mut tape, 0..rows));
+}
+
+#[divan::bench(args = ROWS, consts = [true, false])]
+fn backward_to_input<const IS_CRITIC: bool>(bencher: Bencher, rows: usize) {
+    let sizes = if IS_CRITIC { CRITIC } else { MODEL };
+    let (network, mut tape, products) = problem(sizes, rows, Keep::Slopes);
+    network.forward(&mut tape, 0..rows);
+    bencher
+        .counter(ItemsCount::new(products))
+        .bench_local(|| network.backward(&mut tape, 0..rows, None, true));
+}
+
+#[divan::bench(args = ROWS, consts = [true, false])]
+fn backward_to_parameters<const IS_CRITIC: bool>(bencher: Bencher, rows: usize) {
+    let sizes = if IS_CRITIC { CRITIC } else { MODEL };
+    let (network, mut tape, products) = problem(sizes, rows, Keep::Slopes);
+    let mut gradient = vec![0.0; network.parameters().len()];
+    network.forward(&mut tape, 0..rows);
+    // The first layer has no way further back.
+    let back = products - rows * sizes[0] * sizes[1];
+    bencher
+        .counter(ItemsCount::new(products + back))
+        .bench_local(|| network.backward(&mut tape, 0..rows, Some(&mut gradient), false));
+}
+
+/// The gradient loss on 51 rows with 5 directions each, or 128 with 2: tangents and their way back.
+#[divan::bench(args = [(51, 5), (128, 2)])]
+fn gradient_loss(bencher: Bencher, (rows, directions): (usize, usize)) {
+    let (network, mut tape, products) = problem(MODEL, rows, Keep::Curves);
+    let mut tangent = Tangent::new(network.shape(), MEANS, rows, directions);
+    let mut rng = Rng::new(1, "bench");
+    for t in 0..rows * directions {
+        rng.fill_normal(tangent.input.row_mut(t));
+        rng.fill_normal(tangent.output_adjoint.row_mut(t));
+    }
+    let mut gradient = vec![0.0; network.parameters().len()];
+    // Forward; then values and tangents each three times: forward, to inputs, to parameters.
+    bencher.counter(ItemsCount::new(products * (3 + 3 * directions))).bench_local(|| {
+        network.forward(&mut tape, 0..rows);
+        network.tangent(&tape, &mut tangent, 0..rows);
+        network.tangent_backward(&mut tape, &mut tangent, 0..rows, &mut gradient);
+    });
 }

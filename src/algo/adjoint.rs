@@ -147,7 +147,12 @@ impl<T: Real> Piece<T> {
             gradient: vec![T::ZERO; policy.network.parameters().len()],
             prediction: StepTape::new(model, rows, Keep::Values),
             derivatives: (0..horizon)
-                .map(|_| StepTape::new(objective.gradient_model, rows, Keep::Slopes))
+                .map(|_| match objective.gradient_source {
+                    GradientSource::GradientModel => {
+                        StepTape::of_means(objective.gradient_model, rows, Keep::Slopes)
+                    }
+                    GradientSource::PredictionModel => StepTape::new(model, rows, Keep::Slopes),
+                })
                 .collect(),
             values: [0, 1].map(|_| Tape::new(critic.shape(), rows, Keep::Slopes)),
             action_adjoint: vec![T::ZERO; rows * policy.action_dim()],

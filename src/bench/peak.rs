@@ -81,6 +81,7 @@ impl Peak {
                 a,
                 SIZE,
                 panels,
+                SIZE,
                 Start::Zero,
                 c,
                 SIZE,

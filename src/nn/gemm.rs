@@ -199,8 +199,9 @@ dispatched! {
     }
 }
 
-/// C `[rows, columns]` = A `[rows, depth]` · B (`panels`) + start, each panel of C given to the epilogue while it is in
-/// the nearest cache. `a_stride` and `c_stride` are the distances of rows; the padding of C is left as it is.
+/// C `[rows, columns]` = A `[rows, depth]` · B + start, each panel of C given to the epilogue while it is in the nearest
+/// cache. B is the first `columns` columns and `depth` rows of what lies in `panels`, each `[panel_depth, LANES]`.
+/// `a_stride` and `c_stride` are the distances of rows; the padding of C is left as it is.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn product<T: Real, E: Epilogue<T>>(
     rows: usize,
@@ -209,18 +210,21 @@ pub(crate) fn product<T: Real, E: Epilogue<T>>(
     a: &[T],
     a_stride: usize,
     panels: &[T],
+    panel_depth: usize,
     start: Start<'_, T>,
     c: &mut [T],
     c_stride: usize,
     epilogue: &mut E,
 ) {
-    for (j, panel) in panels.chunks_exact(depth * LANES).enumerate() {
+    let panels = panels.chunks_exact(panel_depth * LANES).map(|panel| &panel[..depth * LANES]);
+    let mut panels = panels.take(columns.div_ceil(LANES)).enumerate().peekable();
+    while let Some((j, panel)) = panels.next() {
         let column = j * LANES;
         let mut first_row = [T::ZERO; LANES];
         if let Start::Bias(bias) = start {
             first_row.copy_from_slice(&bias[column..column + LANES]);
         }
-        let next = &panels[(j + 1) * depth * LANES..];
+        let next = panels.peek().map_or(&[][..], |(_, next)| *next);
         let c = &mut c[column..];
         product_panel(rows, columns - column, a, a_stride, panel, next, &first_row, c, c_stride);
         if !E::IDLE {
@@ -247,7 +251,7 @@ fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize>(
 }
 
 dispatched! {
-    /// Panels `out` of Aᵀ·D are added to: A `[rows, inputs]`, D `[rows, columns]`; and the sums of D's columns to `sums`,
+    /// The first `columns` columns of the panels `out` get Aᵀ·D added: A `[rows, inputs]`, D `[rows, columns]`; and the sums of D's columns to `sums`,
     /// where it is not empty. `scratch` holds `rows·LANES` numbers: one panel of D, gathered.
     pub(crate) fn add_outer_product<T, I>(
         rows: usize,
@@ -263,7 +267,8 @@ dispatched! {
     ) {
         let left = Left { data: a, row: 1, depth: a_stride };
         let panel = &mut scratch[..rows * LANES];
-        for (j, out) in out.chunks_exact_mut(inputs * LANES).enumerate() {
+        let outs = out.chunks_exact_mut(inputs * LANES).take(columns.div_ceil(LANES));
+        for (j, out) in outs.enumerate() {
             let column = j * LANES;
             let mut sum = [T::ZERO; LANES];
             for (row, p) in panel.chunks_exact_mut(LANES).enumerate() {
@@ -365,6 +370,7 @@ mod tests {
                 &a,
                 depth,
                 &panels,
+                depth,
                 Start::Bias(&bias),
                 &mut c,
                 stride,

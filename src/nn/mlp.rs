@@ -88,7 +88,7 @@ impl<T: Real> Mlp<T> {
         }
     }
 
-    /// The network's output for the rows of a range of `tape.input`. The tape keeps what its [`Keep`] asks.
+    /// The network's output for the rows of a range of `tape.input`, as many outputs as the tape has. The tape keeps what its [`Keep`] asks.
     pub fn forward(&self, tape: &mut Tape<T>, rows: Range<usize>) {
         let last = self.shape.layers.len() - 1;
         let Tape { input, output, values, slopes, curves, keep, .. } = tape;
@@ -205,11 +205,12 @@ impl<T: Real> Mlp<T> {
         let stride = after.stride();
         gemm::product(
             rows.len(),
-            layer.outputs,
+            after.columns(),
             layer.inputs,
             before.block(rows.clone()),
             before.stride(),
             &self.parameters[layer.weight.clone()],
+            layer.inputs,
             start,
             after.block_mut(rows),
             stride,
@@ -231,10 +232,11 @@ impl<T: Real> Mlp<T> {
         gemm::product(
             rows.len(),
             layer.inputs,
-            layer.outputs,
+            above.columns(),
             above.block(rows.clone()),
             above.stride(),
             &self.transposed[layer.transposed.clone()],
+            layer.outputs,
             Start::Zero,
             below.block_mut(rows),
             stride,
@@ -287,7 +289,7 @@ impl<T: Real> Mlp<T> {
         gemm::add_outer_product(
             rows.len(),
             layer.inputs,
-            layer.outputs,
+            adjoint.columns(),
             before.block(rows.clone()),
             before.stride(),
             adjoint.block(rows.clone()),

@@ -30,15 +30,15 @@ pub struct Tangent<T> {
 }
 
 impl<T: Real> Tangent<T> {
-    /// Buffers for networks of this shape.
-    pub fn new(shape: &Shape, rows: usize, directions: usize) -> Self {
+    /// Buffers for the first `outputs` outputs of networks of this shape.
+    pub fn new(shape: &Shape, outputs: usize, rows: usize, directions: usize) -> Self {
         let n = rows * directions;
         let hidden = &shape.layers[..shape.layers.len() - 1];
         let buffers = || hidden.iter().map(|l| Matrix::zeros(n, l.outputs)).collect();
         Self {
             input: Matrix::zeros(n, shape.inputs()),
-            output: Matrix::zeros(n, shape.outputs()),
-            output_adjoint: Matrix::zeros(n, shape.outputs()),
+            output: Matrix::zeros(n, outputs),
+            output_adjoint: Matrix::zeros(n, outputs),
             directions,
             pre: buffers(),
             post: buffers(),
