@@ -3,6 +3,8 @@
 //! Every consumer owns a stream of its own, named when it is made, so that drawing more in one place never shifts
 //! the draws of another. The state is four words and goes into the checkpoint.
 
+mod normal;
+
 use crate::nn::Real;
 
 /// A pseudo-random stream. Equal seeds and stream names give equal draws on every machine.
@@ -83,25 +85,29 @@ impl Rng {
         }
     }
 
-    /// Two independent standard normal draws (Box & Muller).
-    fn normal_pair(&mut self) -> (f64, f64) {
-        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
-        let (sin, cos) = (std::f64::consts::TAU * self.uniform()).sin_cos();
-        (radius * cos, radius * sin)
-    }
-
     /// One standard normal draw. Nothing is kept back for the next call, so the state stays four words.
     pub fn normal(&mut self) -> f64 {
-        self.normal_pair().0
+        let mut one = [0.0];
+        self.fill_normal(&mut one);
+        one[0]
     }
 
-    /// Fills `out` with standard normal draws, two a pair of uniforms.
+    /// Fills `out` with standard normal draws, two a pair of words.
     pub fn fill_normal<T: Real>(&mut self, out: &mut [T]) {
-        for pair in out.chunks_mut(2) {
-            let (a, b) = self.normal_pair();
-            pair[0] = T::from_f64(a);
-            if let Some(second) = pair.get_mut(1) {
-                *second = T::from_f64(b);
+        let mut pairs = [0.0; 2 * normal::PAIRS];
+        for block in out.chunks_mut(2 * normal::PAIRS) {
+            let (first, second) = pairs.split_at_mut(normal::PAIRS);
+            let n = block.len().div_ceil(2);
+            for (u, v) in first.iter_mut().zip(second.iter_mut()).take(n) {
+                *u = normal::unit(self.next_u64());
+                *v = normal::unit(self.next_u64());
+            }
+            normal::box_muller(&mut first[..n], &mut second[..n]);
+            for (pair, (&a, &b)) in block.chunks_mut(2).zip(first.iter().zip(&*second)) {
+                pair[0] = T::from_f64(a);
+                if let Some(other) = pair.get_mut(1) {
+                    *other = T::from_f64(b);
+                }
             }
         }
     }
@@ -132,6 +138,22 @@ mod tests {
         assert_eq!(draw(0, "policy"), draw(0, "policy"));
         assert_ne!(draw(0, "policy"), draw(0, "critic"));
         assert_ne!(draw(0, "policy"), draw(1, "policy"));
+    }
+
+    #[test]
+    fn draws_do_not_depend_on_how_many_are_asked_for_at_once() {
+        let draw = |sizes: &[usize]| -> Vec<f64> {
+            let mut rng = Rng::new(1, "blocks");
+            let mut all = Vec::new();
+            for &n in sizes {
+                let mut x = vec![0.0; n];
+                rng.fill_normal(&mut x);
+                all.extend(x);
+            }
+            all
+        };
+        assert_eq!(draw(&[150]), draw(&[2, 100, 32, 4, 12]));
+        assert_eq!(Rng::new(1, "blocks").normal(), draw(&[2])[0]);
     }
 
     #[test]

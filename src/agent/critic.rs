@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::policy::{Policy, PolicyTape};
 use super::temperature::Temperature;
 use crate::config::{CriticConfig, TrainingConfig};
-use crate::nn::{Activation, Adam, Keep, Mlp, Real, Shape, Tape, activation};
+use crate::nn::{Activation, Adam, Keep, Mlp, Real, Shape, Tape, vector};
 use crate::replay::Transition;
 use crate::rng::Rng;
 
@@ -136,16 +136,16 @@ impl<T: Real> TwinCritic<T> {
         self.twins.par_iter_mut().zip(sum.par_iter_mut()).enumerate().for_each(
             |(q, (twin, sum))| {
                 for piece in rest.iter() {
-                    activation::add_assign(sum, &piece.gradients[q]);
+                    vector::add_assign(sum, &piece.gradients[q]);
                 }
                 twin.network
                     .update(|parameters, _| twin.adam.update_clipped(parameters, sum, clip));
                 twin.target.update_forward_only(|target| {
-                    activation::blend(target, twin.network.parameters(), rate)
+                    vector::blend(target, twin.network.parameters(), rate)
                 });
             },
         );
-        let finite_gradient = sum.iter().all(|gradient| activation::all_finite(gradient));
+        let finite_gradient = sum.iter().all(|gradient| vector::all_finite(gradient));
         let mean =
             |of: fn(&Piece<T>) -> f64| workspace.pieces.iter().map(of).sum::<f64>() / batch as f64;
         let mean_log_prob = mean(|p| p.log_prob);

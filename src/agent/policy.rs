@@ -1,5 +1,6 @@
 //! The policy: a tanh-squashed Gaussian, a = scale·tanh(u) + bias with u = μ(s) + σ(s)·η (SPEC section 2).
 
+use crate::nn::isa::dispatched;
 use crate::nn::{Activation, Adam, Keep, Mlp, Real, Shape, Tape};
 use crate::rng::Rng;
 
@@ -39,6 +40,35 @@ pub struct PolicyTape<T> {
     sigma: Vec<T>,
     /// tanh(u), `[rows, action_dim]`.
     squashed: Vec<T>,
+    /// Each action's part of log π, `[rows, action_dim]`.
+    densities: Vec<T>,
+    /// The policy's `scale`, once a row.
+    scales: Vec<T>,
+}
+
+dispatched! {
+    /// What [`Policy::sample`] does with each number: from η, μ (in `squashed`) and the clamped log σ (in `sigma`) to
+    /// tanh(u), σ and the density's logarithm. One loop over all rows, so that it is vectorised whatever the number of
+    /// actions is.
+    fn squash<T, I>(
+        scales: &[T],
+        noise: &[T],
+        sigma: &mut [T],
+        squashed: &mut [T],
+        densities: &mut [T],
+    ) {
+        let half = T::from_f64(0.5);
+        let (constant, epsilon) = (T::from_f64(HALF_LOG_TAU), T::from_f64(SQUASH_EPSILON));
+        let given = scales.iter().zip(noise);
+        let results = sigma.iter_mut().zip(squashed).zip(densities);
+        for ((&scale, &eta), ((sigma, t), density)) in given.zip(results) {
+            let log_sigma = *sigma;
+            *sigma = log_sigma.exp();
+            *t = (*t + *sigma * eta).tanh();
+            let slope = scale * (T::ONE - *t * *t);
+            *density = -(half * eta * eta + log_sigma + constant + (slope + epsilon).ln());
+        }
+    }
 }
 
 impl<T: Real> PolicyTape<T> {
@@ -52,6 +82,8 @@ impl<T: Real> PolicyTape<T> {
             log_probs: vec![T::ZERO; rows],
             sigma: vec![T::ZERO; numbers],
             squashed: vec![T::ZERO; numbers],
+            densities: vec![T::ZERO; numbers],
+            scales: (0..rows).flat_map(|_| policy.scale.iter().copied()).collect(),
         }
     }
 }
@@ -97,26 +129,30 @@ impl<T: Real> Policy<T> {
         self.network.forward(&mut tape.network, 0..rows);
         let a = self.action_dim();
         let (low, high) = (T::from_f64(LOG_SIGMA_RANGE.0), T::from_f64(LOG_SIGMA_RANGE.1));
-        let half = T::from_f64(0.5);
-        for i in 0..rows {
-            let (mean, raw) = tape.network.output.row(i).split_at(a);
-            let mut log_prob = self.log_prob_offset;
-            for d in 0..a {
-                let at = i * a + d;
-                let log_sigma = raw[d].max(low).min(high);
-                let sigma = log_sigma.exp();
-                let eta = tape.noise[at];
-                let t = (mean[d] + sigma * eta).tanh();
-                let slope = self.scale[d] * (T::ONE - t * t);
-                log_prob -= half * eta * eta
-                    + log_sigma
-                    + T::from_f64(HALF_LOG_TAU)
-                    + (slope + T::from_f64(SQUASH_EPSILON)).ln();
-                tape.sigma[at] = sigma;
-                tape.squashed[at] = t;
-                tape.actions[at] = self.scale[d] * t + self.bias[d];
+        let PolicyTape { network, noise, actions, log_probs, sigma, squashed, densities, scales } =
+            tape;
+        for (i, (mean, log_sigma)) in
+            squashed.chunks_exact_mut(a).zip(sigma.chunks_exact_mut(a)).enumerate().take(rows)
+        {
+            let (output, raw) = network.output.row(i).split_at(a);
+            mean.copy_from_slice(output);
+            log_sigma.iter_mut().zip(raw).for_each(|(l, r)| *l = r.max(low).min(high));
+        }
+        let n = rows * a;
+        squash(&scales[..n], &noise[..n], &mut sigma[..n], &mut squashed[..n], &mut densities[..n]);
+        let range = self.scale.iter().zip(&self.bias);
+        for (actions, squashed) in
+            actions.chunks_exact_mut(a).zip(squashed.chunks_exact(a)).take(rows)
+        {
+            for ((action, &t), (&scale, &bias)) in
+                actions.iter_mut().zip(squashed).zip(range.clone())
+            {
+                *action = scale * t + bias;
             }
-            tape.log_probs[i] = log_prob;
+        }
+        for (log_prob, densities) in log_probs.iter_mut().zip(densities.chunks_exact(a)).take(rows)
+        {
+            *log_prob = self.log_prob_offset + densities.iter().copied().sum();
         }
     }
 

@@ -13,7 +13,7 @@ use super::objective::{Imagination, Objective, PolicyReport};
 use crate::agent::PolicyTape;
 use crate::config::GradientSource;
 use crate::model::StepTape;
-use crate::nn::{Keep, Real, Tape, activation};
+use crate::nn::{Keep, Real, Tape, vector};
 use crate::rng::Rng;
 
 /// Rows of a minibatch that one piece of work takes; the pieces do not depend on the number of threads.
@@ -92,7 +92,7 @@ impl<T: Real> PolicyWorkspace<T> {
         });
         let (sum, rest) = self.pieces.split_at_mut(1);
         for piece in rest {
-            activation::add_assign(&mut sum[0].gradient, &piece.gradient);
+            vector::add_assign(&mut sum[0].gradient, &piece.gradient);
         }
         let mean =
             |of: fn(&PolicyReport) -> f64| self.pieces.iter().map(|p| of(&p.report)).sum::<f64>();
@@ -115,8 +115,9 @@ impl<T: Real> Piece<T> {
         let Objective { policy, imagination, critic, .. } = objective;
         let observations = policy.observation_dim();
         let imagined = |i: &Imagination<'_, T>| {
-            let steps = (0..horizon).map(|_| StepTape::new(i.differentiated(), rows, Keep::Slopes));
             let apart = i.gradient_source == GradientSource::GradientModel;
+            let of = if apart { StepTape::of_means } else { StepTape::new };
+            let steps = (0..horizon).map(|_| of(i.differentiated(), rows, Keep::Slopes));
             let prediction = apart.then(|| StepTape::new(i.prediction_model, rows, Keep::Values));
             (prediction, steps.collect::<Vec<_>>())
         };
@@ -284,7 +285,7 @@ impl<T: Real> Piece<T> {
         }
         let s = objective.policy.observation_dim();
         for (i, row) in adjoints.chunks_exact_mut(s).enumerate() {
-            activation::add_assign(row, point.network.input_adjoint.row(i));
+            vector::add_assign(row, point.network.input_adjoint.row(i));
         }
     }
 }

@@ -6,7 +6,7 @@ use super::method;
 use super::objective::PolicyReport;
 use super::report::LearnError;
 use crate::agent::Policy;
-use crate::nn::activation::all_finite;
+use crate::nn::vector::all_finite;
 
 /// The states in which an objective starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

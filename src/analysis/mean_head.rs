@@ -15,12 +15,16 @@ impl<'a> MeanHead<'a> {
     /// For a model that has been trained: it needs elites.
     pub fn new(model: &'a DynamicsModel<f64>) -> Self {
         let inputs = model.shape().inputs();
-        let mut tangent = Tangent::new(model.shape(), 1, inputs);
+        let mut tangent = Tangent::new(model.shape(), model.label_dim(), 1, inputs);
         // Unit directions of the raw input are 1/deviation long in the standardised one.
         for (d, &deviation) in model.standardiser.deviation.iter().enumerate() {
             tangent.input.row_mut(d)[d] = 1.0 / deviation;
         }
-        Self { model, tape: Tape::new(model.shape(), 1, Keep::Slopes), tangent }
+        Self {
+            model,
+            tape: Tape::of_first_outputs(model.shape(), model.label_dim(), 1, Keep::Slopes),
+            tangent,
+        }
     }
 
     /// (s', r) at (s, a): `[observation_dim + 1]`.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::nn::gemm::{self, Start, padded};
+use crate::nn::gemm::{self, Plain, Start, padded};
 use crate::rng::Rng;
 
 const SIZE: usize = 1024;
@@ -74,7 +74,19 @@ impl Peak {
         let (left, panels) = (&self.left, &self.panels);
         let blocks = left.par_chunks(BLOCK * SIZE).zip(self.out.par_chunks_mut(BLOCK * SIZE));
         blocks.for_each(|(a, c)| {
-            gemm::product(a.len() / SIZE, SIZE, a, SIZE, panels, Start::Zero, c, SIZE);
+            gemm::product(
+                a.len() / SIZE,
+                SIZE,
+                SIZE,
+                a,
+                SIZE,
+                panels,
+                SIZE,
+                Start::Zero,
+                c,
+                SIZE,
+                &mut Plain,
+            );
         });
     }
 

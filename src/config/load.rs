@@ -40,9 +40,22 @@ impl Config {
         Self::from_toml(&text, &name)
     }
 
-    /// The method's settings as a TOML file, which [`Config::from_toml`] reads back to an equal one.
+    /// The method's settings as a TOML file, which [`Config::from_toml`] reads back to an equal one. They are in the order
+    /// in which they are documented, and each on a line.
     pub fn to_toml(&self) -> String {
-        toml::to_string(&self.to_table()).expect("a table is always written")
+        let whole =
+            toml::to_string(self).expect("a validated configuration has no value that TOML lacks");
+        let mut section = String::new();
+        let mut used = |line: &&str| {
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                section = name.to_owned();
+                return self.algorithm.uses(name);
+            }
+            let key = line.split(" = ").next().unwrap_or_default();
+            let full = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
+            self.algorithm.uses(&full)
+        };
+        whole.lines().filter(&mut used).flat_map(|line| [line, "\n"]).collect()
     }
 
     /// The configuration with `section.key=value` assignments on top, in order.

@@ -104,6 +104,12 @@ impl<T: Real> StepTape<T> {
         }
     }
 
+    /// Buffers for minibatches of which only the mean head is wanted: [`StepTape::output`] ends with it.
+    pub fn of_means(model: &DynamicsModel<T>, rows: usize, keep: Keep) -> Self {
+        let tape = Tape::of_first_outputs(model.shape(), model.label_dim(), rows, keep);
+        Self { tape, grouping: Grouping::new(rows, model.members.len()) }
+    }
+
     /// Mean and raw log-variance of (r, Δs) for minibatch row `i`, `2·(1 + observation_dim)`.
     #[inline]
     pub fn output(&self, i: usize) -> &[T] {

@@ -7,7 +7,7 @@ use super::gradient_loss::{GradientLoss, GradientPiece};
 use super::holdout::{Holdout, best_members};
 use super::likelihood_loss::LikelihoodPiece;
 use crate::config::ModelConfig;
-use crate::nn::{Real, activation};
+use crate::nn::{Real, vector};
 use crate::replay::Replay;
 use crate::rng::Rng;
 
@@ -222,7 +222,7 @@ pub fn minibatch<T: Real>(
     });
     bounds_gradient.fill(0.0);
     for piece in pieces.iter() {
-        activation::add_assign(bounds_gradient, piece.likelihood.bounds_gradient());
+        vector::add_assign(bounds_gradient, piece.likelihood.bounds_gradient());
     }
     descend_bounds(model, bounds_gradient);
     let sum = |of: fn(&Piece<T>) -> f64| pieces.iter().map(of).sum::<f64>();
@@ -234,7 +234,7 @@ fn descend<T: Real>(member: &mut Member<T>, pieces: &mut [Piece<T>], weight_deca
     let (sum, rest) = pieces.split_at_mut(1);
     let gradient = &mut sum[0].gradient;
     for piece in rest {
-        activation::add_assign(gradient, &piece.gradient);
+        vector::add_assign(gradient, &piece.gradient);
     }
     let Member { network, adam } = member;
     network.update(|parameters, shape| {

@@ -63,8 +63,8 @@ impl<T: Real> GradientPiece<T> {
     ) -> Self {
         let chunk = (TANGENT_ROWS / directions).clamp(1, rows);
         Self {
-            tape: Tape::new(model.shape(), chunk, Keep::Curves),
-            tangent: Tangent::new(model.shape(), chunk, directions),
+            tape: Tape::of_first_outputs(model.shape(), model.label_dim(), chunk, Keep::Curves),
+            tangent: Tangent::new(model.shape(), model.label_dim(), chunk, directions),
             chunk,
             choice: (0..count).collect(),
             drawn: vec![0; chunk * directions],
@@ -162,7 +162,6 @@ impl<T: Real> GradientPiece<T> {
             let product = self.tangent.output.row(t);
             let adjoint = self.tangent.output_adjoint.row_mut(t);
             let differences = &self.differences[t * labels..(t + 1) * labels];
-            // The second half of the outputs is the log-variance, which R does not see: its adjoints stay 0.
             for ((a, &p), &y) in adjoint.iter_mut().zip(product).zip(differences) {
                 let residual = p - y;
                 row += residual * residual;

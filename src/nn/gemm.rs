@@ -4,11 +4,13 @@
 //! one padded with zeros. Weights live in that form for good, so a product packs nothing; the left-hand matrix is read
 //! in place. Every sum runs over the depth in order, whatever the instruction set's width and the thread count.
 
-use super::isa::{Isa, dispatched};
+use super::isa::{Isa, dispatched, prefetch};
 use super::real::Real;
 
 /// Columns of a panel: two AVX2 registers of `f32`.
 pub const LANES: usize = 16;
+/// Half a panel, for matrices whose last panel is at most half full.
+const HALF: usize = LANES / 2;
 /// Rows of a register tile: 6 × 2 accumulators, 2 for the panel, 1 for the broadcast, of AVX2's 16 registers.
 const TILE_ROWS: usize = 6;
 
@@ -26,6 +28,25 @@ pub(crate) enum Start<'a, T> {
     Bias(&'a [T]),
 }
 
+/// What follows a product: applied to every stretch of [`LANES`] columns while it is in the nearest cache.
+pub(crate) trait Epilogue<T> {
+    /// Whether it does nothing.
+    const IDLE: bool = false;
+
+    /// `z` is the product's row `row` from column `column` on.
+    fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]);
+}
+
+/// The product as it is.
+pub(crate) struct Plain;
+
+impl<T: Real> Epilogue<T> for Plain {
+    const IDLE: bool = true;
+
+    #[inline(always)]
+    fn finish<I: Isa>(&mut self, _: usize, _: usize, _: &mut [T; LANES]) {}
+}
+
 /// A left-hand matrix read in place: element (i, p) is `data[i·row + p·depth]`.
 #[derive(Clone, Copy)]
 struct Left<'a, T> {
@@ -34,29 +55,51 @@ struct Left<'a, T> {
     depth: usize,
 }
 
-/// One register tile: `R` rows by one panel, summed over `depth`, with `a` starting at `origin`.
+/// One register tile: `R` rows by the first `W` columns of a panel, summed over the panel's depth, with `a` starting
+/// at `origin`. Lines of `ahead` are asked for on the way: the panel that comes next, or nothing.
 #[inline(always)]
-fn tile<T: Real, I: Isa, const R: usize>(
+fn tile<T: Real, I: Isa, const R: usize, const W: usize>(
     a: Left<'_, T>,
     origin: usize,
     panel: &[T],
-    start: [[T; LANES]; R],
-) -> [[T; LANES]; R] {
+    ahead: &[T],
+    start: [[T; W]; R],
+) -> [[T; W]; R] {
     let depth = panel.len() / LANES;
     assert!(depth > 0 && origin + (R - 1) * a.row + (depth - 1) * a.depth < a.data.len());
     let mut sum = start;
     let mut at = origin;
-    for b in panel.chunks_exact(LANES) {
-        for (i, row) in sum.iter_mut().enumerate() {
-            // SAFETY: the largest index, of the last row at the last depth, was checked above.
-            let x = unsafe { *a.data.get_unchecked(at + i * a.row) };
-            for (s, &y) in row.iter_mut().zip(b) {
-                *s = I::fma(x, y, *s);
-            }
+    // One loop or the other, not one with a condition: it is the innermost of all.
+    if ahead.is_empty() {
+        for b in panel.chunks_exact(LANES) {
+            rank_one::<T, I, R, W>(a, at, b, &mut sum);
+            at += a.depth;
         }
-        at += a.depth;
+    } else {
+        for (b, line) in panel.chunks_exact(LANES).zip(ahead.chunks_exact(LANES)) {
+            prefetch(line);
+            rank_one::<T, I, R, W>(a, at, b, &mut sum);
+            at += a.depth;
+        }
     }
     sum
+}
+
+/// One step of [`tile`]: a column of A, starting at `at`, times a row of the panel.
+#[inline(always)]
+fn rank_one<T: Real, I: Isa, const R: usize, const W: usize>(
+    a: Left<'_, T>,
+    at: usize,
+    b: &[T],
+    sum: &mut [[T; W]; R],
+) {
+    for (i, row) in sum.iter_mut().enumerate() {
+        // SAFETY: `tile` has checked the largest index, of its last row at the last depth.
+        let x = unsafe { *a.data.get_unchecked(at + i * a.row) };
+        for (s, &y) in row.iter_mut().zip(&b[..W]) {
+            *s = I::fma(x, y, *s);
+        }
+    }
 }
 
 /// Splits `n` rows into tiles of as equal a height as possible, at most [`TILE_ROWS`]: a tile of one row would run
@@ -70,120 +113,177 @@ fn tiles(n: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-macro_rules! by_height {
-    ($height:expr, $R:ident => $call:expr) => {
-        match $height {
-            0 => {}
-            1 => {
-                const $R: usize = 1;
-                $call
-            }
-            2 => {
-                const $R: usize = 2;
-                $call
-            }
-            3 => {
-                const $R: usize = 3;
-                $call
-            }
-            4 => {
-                const $R: usize = 4;
-                $call
-            }
-            5 => {
-                const $R: usize = 5;
-                $call
-            }
-            _ => {
-                const $R: usize = 6;
-                $call
-            }
+/// Calls with the height, and with the width that `columns` columns from the panel on need, as constants.
+macro_rules! by_size {
+    ($height:expr, $columns:expr, $R:ident, $W:ident => $call:expr) => {
+        match ($height, $columns <= HALF) {
+            (0, _) => {}
+            (1, false) => by_size!(@ 1, LANES, $R, $W, $call),
+            (2, false) => by_size!(@ 2, LANES, $R, $W, $call),
+            (3, false) => by_size!(@ 3, LANES, $R, $W, $call),
+            (4, false) => by_size!(@ 4, LANES, $R, $W, $call),
+            (5, false) => by_size!(@ 5, LANES, $R, $W, $call),
+            (_, false) => by_size!(@ 6, LANES, $R, $W, $call),
+            (1, true) => by_size!(@ 1, HALF, $R, $W, $call),
+            (2, true) => by_size!(@ 2, HALF, $R, $W, $call),
+            (3, true) => by_size!(@ 3, HALF, $R, $W, $call),
+            (4, true) => by_size!(@ 4, HALF, $R, $W, $call),
+            (5, true) => by_size!(@ 5, HALF, $R, $W, $call),
+            (_, true) => by_size!(@ 6, HALF, $R, $W, $call),
         }
     };
+    (@ $r:expr, $w:expr, $R:ident, $W:ident, $call:expr) => {{
+        const $R: usize = $r;
+        const $W: usize = $w;
+        $call
+    }};
 }
 
 #[inline(always)]
-fn product_tile<T: Real, I: Isa, const R: usize>(
+#[allow(clippy::too_many_arguments)]
+fn product_tile<T: Real, I: Isa, const R: usize, const W: usize>(
     a: Left<'_, T>,
     origin: usize,
     panel: &[T],
-    start: [T; LANES],
+    ahead: &[T],
+    start: &[T; LANES],
     c: &mut [T],
     c_stride: usize,
 ) {
-    let sum = tile::<T, I, R>(a, origin, panel, [start; R]);
+    let start = std::array::from_fn(|lane| start[lane]);
+    let sum = tile::<T, I, R, W>(a, origin, panel, ahead, [start; R]);
     for (i, row) in sum.iter().enumerate() {
-        c[i * c_stride..i * c_stride + LANES].copy_from_slice(row);
+        c[i * c_stride..i * c_stride + W].copy_from_slice(row);
     }
 }
 
 dispatched! {
-    /// C `[rows, ≥ panels·LANES]` = A `[rows, depth]` · B (`panels`) + start. `a_stride` and `c_stride` are the distances of
-    /// rows.
-    pub(crate) fn product<T, I>(
+    /// One panel of C: A `[rows, depth]` times the panel's first `columns` columns. Fetches `next`.
+    fn product_panel<T, I>(
         rows: usize,
-        depth: usize,
+        columns: usize,
         a: &[T],
         a_stride: usize,
-        panels: &[T],
-        start: Start<'_, T>,
+        panel: &[T],
+        next: &[T],
+        start: &[T; LANES],
         c: &mut [T],
         c_stride: usize,
     ) {
         let left = Left { data: a, row: a_stride, depth: 1 };
-        for (j, panel) in panels.chunks_exact(depth * LANES).enumerate() {
-            let mut first_row = [T::ZERO; LANES];
-            if let Start::Bias(bias) = start {
-                first_row.copy_from_slice(&bias[j * LANES..(j + 1) * LANES]);
-            }
-            for (first, height) in tiles(rows) {
-                let c = &mut c[first * c_stride + j * LANES..];
-                by_height!(height, R => product_tile::<T, I, R>(
-                    left, first * a_stride, panel, first_row, c, c_stride));
+        for (first, height) in tiles(rows) {
+            // The last tile fetches the panel that the next one needs.
+            let ahead = if first + height == rows { next } else { &[] };
+            let c = &mut c[first * c_stride..];
+            by_size!(height, columns, R, W => product_tile::<T, I, R, W>(
+                left, first * a_stride, panel, ahead, start, c, c_stride));
+        }
+    }
+}
+
+dispatched! {
+    /// The epilogue over one panel of C. A function of its own: in one with the product, its constants take registers
+    /// that the accumulators need.
+    fn finish_panel<T, I, E: Epilogue<T>>(
+        rows: usize,
+        column: usize,
+        c: &mut [T],
+        c_stride: usize,
+        epilogue: &mut E,
+    ) {
+        for (row, z) in c.chunks_mut(c_stride).enumerate().take(rows) {
+            if let Some(z) = z.first_chunk_mut::<LANES>() {
+                epilogue.finish::<I>(row, column, z);
             }
         }
     }
 }
 
+/// C `[rows, columns]` = A `[rows, depth]` · B + start, each panel of C given to the epilogue while it is in the nearest
+/// cache. B is the first `columns` columns and `depth` rows of what lies in `panels`, each `[panel_depth, LANES]`.
+/// `a_stride` and `c_stride` are the distances of rows; the padding of C is left as it is.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn product<T: Real, E: Epilogue<T>>(
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    a: &[T],
+    a_stride: usize,
+    panels: &[T],
+    panel_depth: usize,
+    start: Start<'_, T>,
+    c: &mut [T],
+    c_stride: usize,
+    epilogue: &mut E,
+) {
+    let panels = panels.chunks_exact(panel_depth * LANES).map(|panel| &panel[..depth * LANES]);
+    let mut panels = panels.take(columns.div_ceil(LANES)).enumerate().peekable();
+    while let Some((j, panel)) = panels.next() {
+        let column = j * LANES;
+        let mut first_row = [T::ZERO; LANES];
+        if let Start::Bias(bias) = start {
+            first_row.copy_from_slice(&bias[column..column + LANES]);
+        }
+        let next = panels.peek().map_or(&[][..], |(_, next)| *next);
+        let c = &mut c[column..];
+        product_panel(rows, columns - column, a, a_stride, panel, next, &first_row, c, c_stride);
+        if !E::IDLE {
+            finish_panel(rows, column, c, c_stride, epilogue);
+        }
+    }
+}
+
 #[inline(always)]
-fn outer_tile<T: Real, I: Isa, const R: usize>(
+fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize>(
     a: Left<'_, T>,
     origin: usize,
     panel: &[T],
     out: &mut [T],
 ) {
-    let mut start = [[T::ZERO; LANES]; R];
+    let mut start = [[T::ZERO; W]; R];
     for (row, o) in start.iter_mut().zip(out.chunks_exact(LANES)) {
-        row.copy_from_slice(o);
+        row.copy_from_slice(&o[..W]);
     }
-    let sum = tile::<T, I, R>(a, origin, panel, start);
+    let sum = tile::<T, I, R, W>(a, origin, panel, &[], start);
     for (row, o) in sum.iter().zip(out.chunks_exact_mut(LANES)) {
-        o.copy_from_slice(row);
+        o[..W].copy_from_slice(row);
     }
 }
 
 dispatched! {
-    /// Panels `out` of Aᵀ·D are added to: A `[rows, inputs]`, D `[rows, ≥ panels·LANES]`. `scratch` holds `rows·LANES`
-    /// numbers: one panel of D, gathered.
+    /// The first `columns` columns of the panels `out` get Aᵀ·D added: A `[rows, inputs]`, D `[rows, columns]`; and the sums of D's columns to `sums`,
+    /// where it is not empty. `scratch` holds `rows·LANES` numbers: one panel of D, gathered.
     pub(crate) fn add_outer_product<T, I>(
         rows: usize,
         inputs: usize,
+        columns: usize,
         a: &[T],
         a_stride: usize,
         d: &[T],
         d_stride: usize,
         scratch: &mut [T],
         out: &mut [T],
+        sums: &mut [T],
     ) {
         let left = Left { data: a, row: 1, depth: a_stride };
         let panel = &mut scratch[..rows * LANES];
-        for (j, out) in out.chunks_exact_mut(inputs * LANES).enumerate() {
+        let outs = out.chunks_exact_mut(inputs * LANES).take(columns.div_ceil(LANES));
+        for (j, out) in outs.enumerate() {
+            let column = j * LANES;
+            let mut sum = [T::ZERO; LANES];
             for (row, p) in panel.chunks_exact_mut(LANES).enumerate() {
-                p.copy_from_slice(&d[row * d_stride + j * LANES..][..LANES]);
+                p.copy_from_slice(&d[row * d_stride + column..][..LANES]);
+                for (s, &x) in sum.iter_mut().zip(&*p) {
+                    *s += x;
+                }
+            }
+            for (s, x) in sums.iter_mut().skip(column).zip(sum) {
+                *s += x;
             }
             for (first, height) in tiles(inputs) {
                 let out = &mut out[first * LANES..];
-                by_height!(height, R => outer_tile::<T, I, R>(left, first, panel, out));
+                by_size!(height, columns - column, R, W =>
+                    outer_tile::<T, I, R, W>(left, first, panel, out));
             }
         }
     }
@@ -263,7 +363,19 @@ mod tests {
             pack(&b, columns, &mut panels);
             let stride = padded(columns);
             let mut c = vec![0.0; rows * stride];
-            product(rows, depth, &a, depth, &panels, Start::Bias(&bias), &mut c, stride);
+            product(
+                rows,
+                columns,
+                depth,
+                &a,
+                depth,
+                &panels,
+                depth,
+                Start::Bias(&bias),
+                &mut c,
+                stride,
+                &mut Plain,
+            );
             for i in 0..rows {
                 for j in 0..columns {
                     let exact: f64 = bias[j]
@@ -271,18 +383,25 @@ mod tests {
                     assert!((c[i * stride + j] - exact).abs() < 1e-12 * depth as f64, "{i} {j}");
                 }
             }
-            // Aᵀ·C, added to what is there.
+            // Aᵀ·C and the sums of C's columns, added to what is there.
             let mut out = vec![1.0; depth * padded(columns)];
+            let mut sums = vec![1.0; padded(columns)];
             add_outer_product(
                 rows,
                 depth,
+                columns,
                 &a,
                 depth,
                 &c,
                 stride,
                 &mut vec![0.0; rows * LANES],
                 &mut out,
+                &mut sums,
             );
+            for (j, sum) in sums.iter().enumerate().take(columns) {
+                let exact = 1.0 + (0..rows).map(|i| c[i * stride + j]).sum::<f64>();
+                assert!((sum - exact).abs() < 1e-10, "{j}");
+            }
             let mut plain = vec![0.0; depth * columns];
             unpack(&out, columns, &mut plain);
             for p in 0..depth {

@@ -8,6 +8,19 @@ pub(crate) trait Isa {
     fn fma<T: Real>(a: T, b: T, c: T) -> T;
 }
 
+/// Asks for a cache line that will be read soon.
+#[inline(always)]
+pub(crate) fn prefetch<T>(line: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of every x86-64, and a prefetch of any address is harmless.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
+}
+
 /// One instruction, one rounding.
 pub(crate) struct Fused;
 impl Isa for Fused {
@@ -68,35 +81,35 @@ pub(crate) type BaselineIsa = Separate;
 /// Defines a function whose body is compiled once for each instruction set and chosen at run time. In the body,
 /// `I` is the [`Isa`].
 macro_rules! dispatched {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident<$T:ident, $I:ident>($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident<$T:ident, $I:ident $(, $E:ident: $bound:path)?>($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
-        $vis fn $name<$T: $crate::nn::Real>($($arg: $ty),*) {
+        $vis fn $name<$T: $crate::nn::Real $(, $E: $bound)?>($($arg: $ty),*) {
             #[allow(unused_imports)]
             use $crate::nn::isa::{BaselineIsa, Fused, Isa, Level, level};
             #[inline(always)]
             #[allow(clippy::extra_unused_type_parameters, clippy::too_many_arguments)]
-            fn body<$T: $crate::nn::Real, $I: Isa>($($arg: $ty),*) $body
+            fn body<$T: $crate::nn::Real, $I: Isa $(, $E: $bound)?>($($arg: $ty),*) $body
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             #[allow(clippy::too_many_arguments)]
-            fn avx2<$T: $crate::nn::Real>($($arg: $ty),*) {
-                body::<$T, Fused>($($arg),*)
+            fn avx2<$T: $crate::nn::Real $(, $E: $bound)?>($($arg: $ty),*) {
+                body::<$T, Fused $(, $E)?>($($arg),*)
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
             #[allow(clippy::too_many_arguments)]
-            fn avx512<$T: $crate::nn::Real>($($arg: $ty),*) {
-                body::<$T, Fused>($($arg),*)
+            fn avx512<$T: $crate::nn::Real $(, $E: $bound)?>($($arg: $ty),*) {
+                body::<$T, Fused $(, $E)?>($($arg),*)
             }
             match level() {
                 // SAFETY: `level` saw these features on this processor.
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx512 => unsafe { avx512::<$T>($($arg),*) },
+                Level::Avx512 => unsafe { avx512::<$T $(, $E)?>($($arg),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx2 => unsafe { avx2::<$T>($($arg),*) },
-                _ => body::<$T, BaselineIsa>($($arg),*),
+                Level::Avx2 => unsafe { avx2::<$T $(, $E)?>($($arg),*) },
+                _ => body::<$T, BaselineIsa $(, $E)?>($($arg),*),
             }
         }
     };

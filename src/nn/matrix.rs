@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::gemm::padded;
+use super::gemm::{LANES, padded};
 use super::real::Real;
 
 /// `[rows, columns]`, row by row, each row followed by zeros up to [`Matrix::stride`].
@@ -16,7 +16,8 @@ pub struct Matrix<T> {
 impl<T: Real> Matrix<T> {
     /// A matrix of zeros.
     pub fn zeros(rows: usize, columns: usize) -> Self {
-        let stride = padded(columns);
+        // Rows at multiples of 256 bytes would share few sets of the nearest cache: a column would not fit.
+        let stride = padded(columns) + if padded(columns).is_multiple_of(64) { LANES } else { 0 };
         Self { data: vec![T::ZERO; rows * stride], columns, stride }
     }
 

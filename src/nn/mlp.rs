@@ -4,8 +4,8 @@
 
 use std::ops::Range;
 
-use super::activation::{self, Activation};
-use super::gemm::{self, Start, padded};
+use super::activation::{Activation, Gate, Relu, Scale, Silu, SiluCurve, SiluSlope};
+use super::gemm::{self, Epilogue, Plain, Start};
 use super::matrix::Matrix;
 use super::real::Real;
 use super::shape::{Layer, Shape};
@@ -88,45 +88,34 @@ impl<T: Real> Mlp<T> {
         }
     }
 
-    /// The network's output for the rows of a range of `tape.input`. The tape keeps what its [`Keep`] asks.
+    /// The network's output for the rows of a range of `tape.input`, as many outputs as the tape has. The tape keeps what its [`Keep`] asks.
     pub fn forward(&self, tape: &mut Tape<T>, rows: Range<usize>) {
         let last = self.shape.layers.len() - 1;
-        for (l, layer) in self.shape.layers.iter().enumerate() {
-            let (before, after) = if l == last {
-                (if l == 0 { &tape.input } else { &tape.values[l - 1] }, &mut tape.output)
-            } else if l == 0 {
-                (&tape.input, &mut tape.values[0])
-            } else {
-                let (before, after) = tape.values.split_at_mut(l);
-                (&before[l - 1], &mut after[0])
-            };
-            gemm::product(
-                rows.len(),
-                layer.inputs,
-                before.block(rows.clone()),
-                before.stride(),
-                &self.parameters[layer.weight.clone()],
-                Start::Bias(&self.parameters[layer.bias.clone()]),
-                after.block_mut(rows.clone()),
-                padded(layer.outputs),
-            );
-            if l == last {
-                return;
-            }
-            let z = after.block_mut(rows.clone());
-            match (self.shape.activation, tape.keep) {
-                (Activation::Relu, _) => activation::relu(z),
-                (Activation::Silu, Keep::Values) => activation::silu(z),
-                (Activation::Silu, Keep::Slopes) => {
-                    activation::silu_slope(z, tape.slopes[l].block_mut(rows.clone()));
+        let Tape { input, output, values, slopes, curves, keep, .. } = tape;
+        for l in 0..last {
+            let (before, after) = values.split_at_mut(l);
+            let before = if l == 0 { &*input } else { &before[l - 1] };
+            let after = &mut after[0];
+            let stride = after.stride();
+            match (self.shape.activation, *keep) {
+                (Activation::Relu, _) => self.map(l, rows.clone(), before, after, &mut Relu),
+                (Activation::Silu, Keep::Values) => {
+                    self.map(l, rows.clone(), before, after, &mut Silu);
                 }
-                (Activation::Silu, Keep::Curves) => activation::silu_curve(
-                    z,
-                    tape.slopes[l].block_mut(rows.clone()),
-                    tape.curves[l].block_mut(rows.clone()),
-                ),
+                (Activation::Silu, Keep::Slopes) => {
+                    let slope = slopes[l].block_mut(rows.clone());
+                    self.map(l, rows.clone(), before, after, &mut SiluSlope { slope, stride });
+                }
+                (Activation::Silu, Keep::Curves) => {
+                    let slope = slopes[l].block_mut(rows.clone());
+                    let curve = curves[l].block_mut(rows.clone());
+                    let mut silu = SiluCurve { slope, curve, stride };
+                    self.map(l, rows.clone(), before, after, &mut silu);
+                }
             }
         }
+        let before = if last == 0 { &*input } else { &values[last - 1] };
+        self.map(last, rows, before, output, &mut Plain);
     }
 
     /// The reverse pass from `tape.output_adjoint` after a [`Mlp::forward`] over the same rows: adds to `gradient`
@@ -153,28 +142,110 @@ impl<T: Real> Mlp<T> {
             let source = if l == last { &*output_adjoint } else { &*above };
             if let Some(gradient) = gradient.as_deref_mut() {
                 let before = if l == 0 { &*input } else { &values[l - 1] };
-                self.add_weight_gradient(l, rows.clone(), before, source, panel, gradient);
-                self.add_bias_gradient(l, rows.clone(), source, gradient);
+                self.add_gradient(l, rows.clone(), before, source, panel, gradient);
             }
-            if l == 0 && !to_input {
-                return;
-            }
-            let target = if l == 0 { &mut *input_adjoint } else { &mut *below };
-            self.product_transposed(l, rows.clone(), source, target);
             if l == 0 {
+                if to_input {
+                    self.map_transposed(0, rows, source, input_adjoint, &mut Plain);
+                }
                 return;
             }
-            let adjoint = target.block_mut(rows.clone());
+            let stride = below.stride();
             match slopes.get(l - 1) {
-                Some(slope) => activation::scale(adjoint, slope.block(rows.clone())),
-                None => activation::gate(adjoint, values[l - 1].block(rows.clone())),
+                Some(slope) => {
+                    let slope = slope.block(rows.clone());
+                    let mut scale = Scale { slope, stride };
+                    self.map_transposed(l, rows.clone(), source, below, &mut scale);
+                }
+                None => {
+                    let value = values[l - 1].block(rows.clone());
+                    let mut gate = Gate { value, stride };
+                    self.map_transposed(l, rows.clone(), source, below, &mut gate);
+                }
             }
             std::mem::swap(above, below);
         }
     }
 
-    /// gradient of layer `l`'s weight += beforeᵀ·adjoint over a range of rows.
-    pub(super) fn add_weight_gradient(
+    /// after = before·W + b of layer `l`, over a range of rows, and what follows.
+    fn map(
+        &self,
+        l: usize,
+        rows: Range<usize>,
+        before: &Matrix<T>,
+        after: &mut Matrix<T>,
+        epilogue: &mut impl Epilogue<T>,
+    ) {
+        let bias = Start::Bias(&self.parameters[self.shape.layers[l].bias.clone()]);
+        self.product(l, rows, before, bias, after, epilogue);
+    }
+
+    /// after = before·W of layer `l`, without the bias: the map of tangents.
+    pub(super) fn map_tangent(
+        &self,
+        l: usize,
+        rows: Range<usize>,
+        before: &Matrix<T>,
+        after: &mut Matrix<T>,
+        epilogue: &mut impl Epilogue<T>,
+    ) {
+        self.product(l, rows, before, Start::Zero, after, epilogue);
+    }
+
+    fn product(
+        &self,
+        l: usize,
+        rows: Range<usize>,
+        before: &Matrix<T>,
+        start: Start<'_, T>,
+        after: &mut Matrix<T>,
+        epilogue: &mut impl Epilogue<T>,
+    ) {
+        let layer = &self.shape.layers[l];
+        let stride = after.stride();
+        gemm::product(
+            rows.len(),
+            after.columns(),
+            layer.inputs,
+            before.block(rows.clone()),
+            before.stride(),
+            &self.parameters[layer.weight.clone()],
+            layer.inputs,
+            start,
+            after.block_mut(rows),
+            stride,
+            epilogue,
+        );
+    }
+
+    /// below = above·Wᵀ of layer `l`, over a range of rows, and what follows.
+    pub(super) fn map_transposed(
+        &self,
+        l: usize,
+        rows: Range<usize>,
+        above: &Matrix<T>,
+        below: &mut Matrix<T>,
+        epilogue: &mut impl Epilogue<T>,
+    ) {
+        let layer = &self.shape.layers[l];
+        let stride = below.stride();
+        gemm::product(
+            rows.len(),
+            layer.inputs,
+            above.columns(),
+            above.block(rows.clone()),
+            above.stride(),
+            &self.transposed[layer.transposed.clone()],
+            layer.outputs,
+            Start::Zero,
+            below.block_mut(rows),
+            stride,
+            epilogue,
+        );
+    }
+
+    /// Over a range of rows: gradient of layer `l`'s weight += beforeᵀ·adjoint, of its bias += the sum of the adjoint's rows.
+    pub(super) fn add_gradient(
         &self,
         l: usize,
         rows: Range<usize>,
@@ -184,71 +255,48 @@ impl<T: Real> Mlp<T> {
         gradient: &mut [T],
     ) {
         let layer = &self.shape.layers[l];
+        let both = &mut gradient[layer.weight.start..layer.bias.end];
+        let (weight, bias) = both.split_at_mut(layer.weight.len());
+        self.add_outer_product(l, rows, before, adjoint, panel, weight, bias);
+    }
+
+    /// [`Mlp::add_gradient`] for tangents, which no bias moves.
+    pub(super) fn add_tangent_gradient(
+        &self,
+        l: usize,
+        rows: Range<usize>,
+        before: &Matrix<T>,
+        adjoint: &Matrix<T>,
+        panel: &mut [T],
+        gradient: &mut [T],
+    ) {
+        let weight = &mut gradient[self.shape.layers[l].weight.clone()];
+        self.add_outer_product(l, rows, before, adjoint, panel, weight, &mut []);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn add_outer_product(
+        &self,
+        l: usize,
+        rows: Range<usize>,
+        before: &Matrix<T>,
+        adjoint: &Matrix<T>,
+        panel: &mut [T],
+        weight: &mut [T],
+        bias: &mut [T],
+    ) {
+        let layer = &self.shape.layers[l];
         gemm::add_outer_product(
             rows.len(),
             layer.inputs,
+            adjoint.columns(),
             before.block(rows.clone()),
             before.stride(),
             adjoint.block(rows.clone()),
             adjoint.stride(),
             panel,
-            &mut gradient[layer.weight.clone()],
-        );
-    }
-
-    /// gradient of layer `l`'s bias += the sum of the adjoint's rows.
-    pub(super) fn add_bias_gradient(
-        &self,
-        l: usize,
-        rows: Range<usize>,
-        adjoint: &Matrix<T>,
-        gradient: &mut [T],
-    ) {
-        let bias = &mut gradient[self.shape.layers[l].bias.clone()];
-        activation::add_column_sums(adjoint.block(rows), adjoint.stride(), bias);
-    }
-
-    /// target = source·Wᵀ of layer `l`, over a range of rows.
-    pub(super) fn product_transposed(
-        &self,
-        l: usize,
-        rows: Range<usize>,
-        source: &Matrix<T>,
-        target: &mut Matrix<T>,
-    ) {
-        let layer = &self.shape.layers[l];
-        let stride = target.stride();
-        gemm::product(
-            rows.len(),
-            layer.outputs,
-            source.block(rows.clone()),
-            source.stride(),
-            &self.transposed[layer.transposed.clone()],
-            Start::Zero,
-            target.block_mut(rows),
-            stride,
-        );
-    }
-
-    /// target = source·W of layer `l`, without the bias, over a range of rows.
-    pub(super) fn product_linear(
-        &self,
-        l: usize,
-        rows: Range<usize>,
-        source: &Matrix<T>,
-        target: &mut Matrix<T>,
-    ) {
-        let layer = &self.shape.layers[l];
-        let stride = target.stride();
-        gemm::product(
-            rows.len(),
-            layer.inputs,
-            source.block(rows.clone()),
-            source.stride(),
-            &self.parameters[layer.weight.clone()],
-            Start::Zero,
-            target.block_mut(rows),
-            stride,
+            weight,
+            bias,
         );
     }
 }

@@ -42,7 +42,7 @@ impl Problem {
 
     fn forward(&self, network: &Mlp<f64>, input: &[f64]) -> (Tape<f64>, Tangent<f64>) {
         let mut tape = Tape::new(network.shape(), ROWS, Keep::Curves);
-        let mut tangent = Tangent::new(network.shape(), ROWS, DIRECTIONS);
+        let mut tangent = Tangent::new(network.shape(), 4, ROWS, DIRECTIONS);
         for (i, x) in input.chunks(5).enumerate() {
             tape.input.row_mut(i).copy_from_slice(x);
         }
@@ -194,4 +194,42 @@ fn padding_stays_zero() {
     for (g, p) in gradient.iter().zip(network.parameters()) {
         assert!(*p != 0.0 || *g == 0.0);
     }
+}
+
+#[test]
+fn the_first_outputs_alone_are_those_of_the_whole_pass() {
+    let mut rng = Rng::new(5, "mlp");
+    let network = network(Activation::Silu, &mut rng);
+    let problem = Problem::new(&mut rng);
+    let (mut whole, mut tangents) = problem.forward(&network, &problem.input);
+    let mut tape = Tape::of_first_outputs(network.shape(), 2, ROWS, Keep::Curves);
+    let mut tangent = Tangent::new(network.shape(), 2, ROWS, DIRECTIONS);
+    for (i, x) in problem.input.chunks(5).enumerate() {
+        tape.input.row_mut(i).copy_from_slice(x);
+    }
+    for (t, v) in problem.directions.chunks(5).enumerate() {
+        tangent.input.row_mut(t).copy_from_slice(v);
+    }
+    network.forward(&mut tape, 0..ROWS);
+    network.tangent(&tape, &mut tangent, 0..ROWS);
+    let mut gradients = [(); 2].map(|()| vec![0.0; network.parameters().len()]);
+    for i in 0..ROWS {
+        assert_eq!(tape.output.row(i), &whole.output.row(i)[..2]);
+        let weights = &problem.value_weights[i * 4..i * 4 + 2];
+        tape.output_adjoint.row_mut(i).copy_from_slice(weights);
+        whole.output_adjoint.row_mut(i)[..2].copy_from_slice(weights);
+    }
+    for t in 0..ROWS * DIRECTIONS {
+        assert_eq!(tangent.output.row(t), &tangents.output.row(t)[..2]);
+        let weights = &problem.tangent_weights[t * 4..t * 4 + 2];
+        tangent.output_adjoint.row_mut(t).copy_from_slice(weights);
+        tangents.output_adjoint.row_mut(t)[..2].copy_from_slice(weights);
+    }
+    network.backward(&mut tape, 0..ROWS, Some(&mut gradients[0]), true);
+    network.backward(&mut whole, 0..ROWS, Some(&mut gradients[1]), true);
+    assert_eq!(tape.input_adjoint.row(3), whole.input_adjoint.row(3));
+    network.tangent_backward(&mut tape, &mut tangent, 0..ROWS, &mut gradients[0]);
+    network.tangent_backward(&mut whole, &mut tangents, 0..ROWS, &mut gradients[1]);
+    assert_eq!(gradients[0], gradients[1]);
+    assert!(gradients[0].iter().any(|g| g.abs() > 0.1));
 }

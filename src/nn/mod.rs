@@ -11,6 +11,7 @@ mod real;
 pub mod shape;
 pub mod tangent;
 pub mod tape;
+pub mod vector;
 
 pub use activation::Activation;
 pub use adam::Adam;

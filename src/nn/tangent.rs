@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use super::activation;
-use super::gemm::LANES;
+use super::activation::{Scale, TangentBackward, TangentForward};
+use super::gemm::{LANES, Plain};
 use super::matrix::Matrix;
 use super::mlp::Mlp;
 use super::real::Real;
@@ -30,15 +30,15 @@ pub struct Tangent<T> {
 }
 
 impl<T: Real> Tangent<T> {
-    /// Buffers for networks of this shape.
-    pub fn new(shape: &Shape, rows: usize, directions: usize) -> Self {
+    /// Buffers for the first `outputs` outputs of networks of this shape.
+    pub fn new(shape: &Shape, outputs: usize, rows: usize, directions: usize) -> Self {
         let n = rows * directions;
         let hidden = &shape.layers[..shape.layers.len() - 1];
         let buffers = || hidden.iter().map(|l| Matrix::zeros(n, l.outputs)).collect();
         Self {
             input: Matrix::zeros(n, shape.inputs()),
-            output: Matrix::zeros(n, shape.outputs()),
-            output_adjoint: Matrix::zeros(n, shape.outputs()),
+            output: Matrix::zeros(n, outputs),
+            output_adjoint: Matrix::zeros(n, outputs),
             directions,
             pre: buffers(),
             post: buffers(),
@@ -58,26 +58,20 @@ impl<T: Real> Mlp<T> {
     /// (which must keep slopes).
     pub fn tangent(&self, tape: &Tape<T>, tangent: &mut Tangent<T>, rows: Range<usize>) {
         let last = self.shape().layers.len() - 1;
-        let m = tangent.directions;
-        let all = rows.start * m..rows.end * m;
+        let directions = tangent.directions;
+        let all = rows.start * directions..rows.end * directions;
         let Tangent { input, output, pre, post, .. } = tangent;
-        for l in 0..=last {
-            let before = if l == 0 { &*input } else { &post[l - 1] };
-            if l == last {
-                self.product_linear(l, all, before, output);
-                return;
-            }
-            self.product_linear(l, all.clone(), before, &mut pre[l]);
+        for l in 0..last {
+            let (before, after) = post.split_at_mut(l);
+            let before = if l == 0 { &*input } else { &before[l - 1] };
             let stride = pre[l].stride();
-            let slopes = tape.slopes[l].block(rows.clone()).chunks_exact(stride);
-            let pre = pre[l].block(all.clone()).chunks_exact(stride * m);
-            let post = post[l].block_mut(all.clone()).chunks_exact_mut(stride * m);
-            for ((slope, pre), post) in slopes.zip(pre).zip(post) {
-                for (pre, post) in pre.chunks_exact(stride).zip(post.chunks_exact_mut(stride)) {
-                    activation::tangent_row(slope, pre, post);
-                }
-            }
+            let slope = tape.slopes[l].block(rows.clone());
+            let post = after[0].block_mut(all.clone());
+            let mut through = TangentForward { slope, post, stride, directions };
+            self.map_tangent(l, all.clone(), before, &mut pre[l], &mut through);
         }
+        let before = if last == 0 { &*input } else { &post[last - 1] };
+        self.map_tangent(last, all, before, output, &mut Plain);
     }
 
     /// The reverse pass over [`Mlp::tangent`] from `tangent.output_adjoint`: adds to `gradient` the derivative by the
@@ -91,8 +85,8 @@ impl<T: Real> Mlp<T> {
         gradient: &mut [T],
     ) {
         let last = self.shape().layers.len() - 1;
-        let m = tangent.directions;
-        let all = rows.start * m..rows.end * m;
+        let directions = tangent.directions;
+        let all = rows.start * directions..rows.end * directions;
         let Tangent { input, output_adjoint, pre, post, adjoints: [above, below], panel, .. } =
             tangent;
         let Tape {
@@ -107,47 +101,28 @@ impl<T: Real> Mlp<T> {
         for l in (0..=last).rev() {
             let source = if l == last { &*output_adjoint } else { &*above };
             let before = if l == 0 { &*input } else { &post[l - 1] };
-            self.add_weight_gradient(l, all.clone(), before, source, panel, gradient);
+            self.add_tangent_gradient(l, all.clone(), before, source, panel, gradient);
             // The loss does not see the output's value, so the value's adjoint starts below the last map.
             if l < last {
                 let before = if l == 0 { &*x } else { &values[l - 1] };
-                self.add_weight_gradient(
-                    l,
-                    rows.clone(),
-                    before,
-                    value_above,
-                    value_panel,
-                    gradient,
-                );
-                self.add_bias_gradient(l, rows.clone(), value_above, gradient);
+                self.add_gradient(l, rows.clone(), before, value_above, value_panel, gradient);
             }
             if l == 0 {
                 return;
             }
-            self.product_transposed(l, all.clone(), source, below);
+            let stride = below.stride();
+            let slope = slopes[l - 1].block(rows.clone());
             if l < last {
-                self.product_transposed(l, rows.clone(), value_above, value_below);
-                activation::scale(
-                    value_below.block_mut(rows.clone()),
-                    slopes[l - 1].block(rows.clone()),
-                );
+                let mut scale = Scale { slope, stride };
+                self.map_transposed(l, rows.clone(), value_above, value_below, &mut scale);
             } else {
                 value_below.block_mut(rows.clone()).fill(T::ZERO);
             }
-            let stride = below.stride();
-            let slopes = slopes[l - 1].block(rows.clone()).chunks_exact(stride);
-            let curves = curves[l - 1].block(rows.clone()).chunks_exact(stride);
-            let value = value_below.block_mut(rows.clone()).chunks_exact_mut(stride);
-            let pre = pre[l - 1].block(all.clone()).chunks_exact(stride * m);
-            let adjoint = below.block_mut(all.clone()).chunks_exact_mut(stride * m);
-            for ((((slope, curve), value), pre), adjoint) in
-                slopes.zip(curves).zip(value).zip(pre).zip(adjoint)
-            {
-                for (pre, adjoint) in pre.chunks_exact(stride).zip(adjoint.chunks_exact_mut(stride))
-                {
-                    activation::tangent_row_backward(slope, curve, pre, adjoint, value);
-                }
-            }
+            let curve = curves[l - 1].block(rows.clone());
+            let pre = pre[l - 1].block(all.clone());
+            let value = value_below.block_mut(rows.clone());
+            let mut back = TangentBackward { slope, curve, pre, value, stride, directions };
+            self.map_transposed(l, all.clone(), source, below, &mut back);
             std::mem::swap(above, below);
             std::mem::swap(value_above, value_below);
         }

@@ -39,6 +39,11 @@ pub struct Tape<T> {
 impl<T: Real> Tape<T> {
     /// Buffers for up to `rows` rows of networks of this shape.
     pub fn new(shape: &Shape, rows: usize, keep: Keep) -> Self {
+        Self::of_first_outputs(shape, shape.outputs(), rows, keep)
+    }
+
+    /// The same for the first `outputs` outputs alone: the passes leave out what only the others need.
+    pub fn of_first_outputs(shape: &Shape, outputs: usize, rows: usize, keep: Keep) -> Self {
         let hidden = &shape.layers[..shape.layers.len() - 1];
         let buffers = |wanted: bool| -> Vec<Matrix<T>> {
             hidden.iter().filter(|_| wanted).map(|l| Matrix::zeros(rows, l.outputs)).collect()
@@ -47,8 +52,8 @@ impl<T: Real> Tape<T> {
         let back = if keep >= Keep::Slopes { rows } else { 0 };
         Self {
             input: Matrix::zeros(rows, shape.inputs()),
-            output: Matrix::zeros(rows, shape.outputs()),
-            output_adjoint: Matrix::zeros(back, shape.outputs()),
+            output: Matrix::zeros(rows, outputs),
+            output_adjoint: Matrix::zeros(back, outputs),
             input_adjoint: Matrix::zeros(back, shape.inputs()),
             values: buffers(true),
             slopes: buffers(silu && keep >= Keep::Slopes),

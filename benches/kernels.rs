@@ -1,0 +1,86 @@
+//! The passes of one network at the shapes of a training, one thread: `cargo bench --bench kernels`. Counted are the
+//! multiply-adds that the mathematics needs, so that a rate (items a second, times two) can be held against the peak that
+//! `ddppo bench` measures.
+
+use ddppo::nn::{Activation, Keep, Mlp, Shape, Tangent, Tape};
+use ddppo::rng::Rng;
+use divan::Bencher;
+use divan::counter::ItemsCount;
+
+/// HalfCheetah: 17 numbers of state and 6 of action.
+const CRITIC: &[usize] = &[23, 256, 256, 1];
+const MODEL: &[usize] = &[23, 200, 200, 200, 200, 36];
+/// Outputs of a model's mean head.
+const MEANS: usize = 18;
+/// A piece of a minibatch, and an elite's part of it.
+const ROWS: [usize; 2] = [128, 26];
+
+fn main() {
+    divan::main();
+}
+
+/// A network, a tape whose rows are filled, and the multiply-adds of one pass.
+fn problem(sizes: &[usize], rows: usize, keep: Keep) -> (Mlp<f32>, Tape<f32>, usize) {
+    let activation = if sizes == CRITIC { Activation::Relu } else { Activation::Silu };
+    let shape = Shape::new(sizes, activation);
+    let mut rng = Rng::new(0, "bench");
+    let network = Mlp::xavier(shape.clone(), &mut rng);
+    let mut tape = Tape::new(&shape, rows, keep);
+    for i in 0..rows {
+        rng.fill_normal(tape.input.row_mut(i));
+        if keep > Keep::Values {
+            rng.fill_normal(tape.output_adjoint.row_mut(i));
+        }
+    }
+    let products = sizes.windows(2).map(|pair| pair[0] * pair[1]).sum::<usize>();
+    (network, tape, rows * products)
+}
+
+#[divan::bench(args = ROWS, consts = [true, false])]
+fn forward<const IS_CRITIC: bool>(bencher: Bencher, rows: usize) {
+    let sizes = if IS_CRITIC { CRITIC } else { MODEL };
+    let (network, mut tape, products) = problem(sizes, rows, Keep::Values);
+    bencher.counter(ItemsCount::new(products)).bench_local(|| network.forward(&mut tape, 0..rows));
+}
+
+#[divan::bench(args = ROWS, consts = [true, false])]
+fn backward_to_input<const IS_CRITIC: bool>(bencher: Bencher, rows: usize) {
+    let sizes = if IS_CRITIC { CRITIC } else { MODEL };
+    let (network, mut tape, products) = problem(sizes, rows, Keep::Slopes);
+    network.forward(&mut tape, 0..rows);
+    bencher
+        .counter(ItemsCount::new(products))
+        .bench_local(|| network.backward(&mut tape, 0..rows, None, true));
+}
+
+#[divan::bench(args = ROWS, consts = [true, false])]
+fn backward_to_parameters<const IS_CRITIC: bool>(bencher: Bencher, rows: usize) {
+    let sizes = if IS_CRITIC { CRITIC } else { MODEL };
+    let (network, mut tape, products) = problem(sizes, rows, Keep::Slopes);
+    let mut gradient = vec![0.0; network.parameters().len()];
+    network.forward(&mut tape, 0..rows);
+    // The first layer has no way further back.
+    let back = products - rows * sizes[0] * sizes[1];
+    bencher
+        .counter(ItemsCount::new(products + back))
+        .bench_local(|| network.backward(&mut tape, 0..rows, Some(&mut gradient), false));
+}
+
+/// The gradient loss on 51 rows with 5 directions each, or 128 with 2: tangents and their way back.
+#[divan::bench(args = [(51, 5), (128, 2)])]
+fn gradient_loss(bencher: Bencher, (rows, directions): (usize, usize)) {
+    let (network, mut tape, products) = problem(MODEL, rows, Keep::Curves);
+    let mut tangent = Tangent::new(network.shape(), MEANS, rows, directions);
+    let mut rng = Rng::new(1, "bench");
+    for t in 0..rows * directions {
+        rng.fill_normal(tangent.input.row_mut(t));
+        rng.fill_normal(tangent.output_adjoint.row_mut(t));
+    }
+    let mut gradient = vec![0.0; network.parameters().len()];
+    // Forward; then values and tangents each three times: forward, to inputs, to parameters.
+    bencher.counter(ItemsCount::new(products * (3 + 3 * directions))).bench_local(|| {
+        network.forward(&mut tape, 0..rows);
+        network.tangent(&tape, &mut tangent, 0..rows);
+        network.tangent_backward(&mut tape, &mut tangent, 0..rows, &mut gradient);
+    });
+}
