@@ -87,7 +87,9 @@ impl<T: Real> Epilogue<T> for Relu {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, _: usize, _: usize, z: &mut [T; LANES]) {
         for z in z {
-            *z = z.zero_unless(!(*z < T::ZERO));
+            // In this order: a maximum whose second operand is NaN is NaN. The sum keeps the compiler from leaving
+            // positive numbers unwritten by a masked store, which some processors do very slowly.
+            *z = T::ZERO.max(*z) + T::ZERO;
         }
     }
 }
@@ -134,7 +136,8 @@ impl<T: Real> Epilogue<T> for Gate<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
         for (a, &v) in z.iter_mut().zip(stretch(self.value, row * self.stride + column)) {
-            *a = a.zero_unless(v > T::ZERO);
+            // The sum for the same reason as in `Relu`.
+            *a = a.gated_by(v) + T::ZERO;
         }
     }
 }

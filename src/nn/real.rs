@@ -51,8 +51,9 @@ pub trait Real:
     fn max(self, other: Self) -> Self;
     /// The smaller.
     fn min(self, other: Self) -> Self;
-    /// The number itself where `keep`, else 0: by its bits, since a compiler makes branches of a choice.
-    fn zero_unless(self, keep: bool) -> Self;
+    /// The number itself where `value`, which is not negative, is above 0; else 0. By integer operations on the bits: a
+    /// comparison becomes branches or masked stores, both slow.
+    fn gated_by(self, value: Self) -> Self;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
 }
@@ -151,8 +152,9 @@ impl Real for f32 {
         if self < other { self } else { other }
     }
     #[inline(always)]
-    fn zero_unless(self, keep: bool) -> Self {
-        Self::from_bits(self.to_bits() & u32::from(keep).wrapping_neg())
+    fn gated_by(self, value: Self) -> Self {
+        let mask = (value.to_bits().wrapping_neg() as i32) >> 31;
+        Self::from_bits(self.to_bits() & mask as u32)
     }
     fn is_finite(self) -> bool {
         f32::is_finite(self)
@@ -202,8 +204,9 @@ impl Real for f64 {
         if self < other { self } else { other }
     }
     #[inline(always)]
-    fn zero_unless(self, keep: bool) -> Self {
-        Self::from_bits(self.to_bits() & u64::from(keep).wrapping_neg())
+    fn gated_by(self, value: Self) -> Self {
+        let mask = (value.to_bits().wrapping_neg() as i64) >> 63;
+        Self::from_bits(self.to_bits() & mask as u64)
     }
     fn is_finite(self) -> bool {
         f64::is_finite(self)
