@@ -17,6 +17,19 @@ fn mistakes_are_named() {
         (&["train", "Hoper"], "there is no task `Hoper` (did you mean `Hopper`?); the tasks are "),
         (&["train", ""], "there is no task ``"),
         (
+            &["train", "--algo", "sacc"],
+            "there is no method `sacc` (did you mean `sac`?); the methods are ddppo, sac, mbpo, maac",
+        ),
+        (&["train", "--set", "algorithm=sac"], "must be chosen by `--algo`"),
+        (
+            &["train", "--algo", "sac", "--set", "model.hidden=100"],
+            "there is no setting `model.hidden`",
+        ),
+        (
+            &["train", "--algo", "maac", "--set", "policy.gradient_source=gradient_model"],
+            "must be `sampled_step` or `prediction_model`: MAAC has one model",
+        ),
+        (
             &["train", "--set", "polcy.horizon=2"],
             "there is no setting `polcy.horizon` (did you mean `policy.horizon`?)",
         ),
@@ -43,6 +56,10 @@ fn mistakes_are_named() {
         (&["evaluate", "full"], "full is not the folder of a run"),
         (&["plot", "full", "broken"], "full is not the folder of a run"),
         (&["plot", "broken"], "broken/config.toml, line 1: "),
+        (
+            &["plot", "broken", "--published=MPBO"],
+            "there are no published returns of `MPBO` (did you mean `MBPO`?); there are those of ",
+        ),
     ];
     for (arguments, expected) in table {
         let message = place.fail(2, arguments);

@@ -3,6 +3,7 @@
 mod errors;
 mod inspect;
 mod kills;
+mod methods;
 mod program;
 mod robots;
 mod runs;

@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use ddppo::config::Algorithm;
 use ddppo::run::storage::Disk;
 use ddppo::run::{CheckpointStore, Snapshot};
 
@@ -146,6 +147,17 @@ impl Drop for Place {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// `train` by another method on the point mass, with those of the small settings that it has.
+pub fn small_run_by<'a>(algorithm: Algorithm, out: &'a str, steps: &'a str) -> Vec<&'a str> {
+    let mut arguments = vec!["train", "PointMass", "--algo", algorithm.name()];
+    arguments.extend(["--quiet", "--out", out, "--steps", steps]);
+    let has = |setting: &&str| algorithm.uses(setting.split('=').next().unwrap_or_default());
+    for setting in SMALL.split_whitespace().filter(has) {
+        arguments.extend(["--set", setting]);
+    }
+    arguments
 }
 
 /// `train` with small networks.

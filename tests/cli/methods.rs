@@ -1,0 +1,81 @@
+//! Every method through the command line: the commands know no methods.
+
+use std::fs;
+
+use ddppo::config::Algorithm;
+
+use crate::program::{Place, small_run_by};
+
+#[test]
+fn every_method_trains_resumes_plays_and_is_drawn() {
+    let place = Place::new("methods");
+    for &algorithm in Algorithm::ALL {
+        let name = algorithm.name();
+        let whole = place.succeed(&small_run_by(algorithm, name, "400"));
+        assert!(whole.contains(&format!("{name}/curve.svg")), "{whole}");
+        let pieced = format!("{name}-pieced");
+        place.succeed(&small_run_by(algorithm, &pieced, "250"));
+        place.succeed(&["resume", &pieced, "--steps", "400", "--quiet", "--threads", "2"]);
+        assert_eq!(place.metrics(&pieced), place.metrics(name), "{name}");
+        assert!(place.state(&pieced) == place.state(name), "{name}");
+        let played = place.succeed(&["evaluate", name, "--episodes", "1"]);
+        assert!(played.contains("policy after 400 steps"), "{played}");
+
+        let written = fs::read_to_string(place.file(name).join("config.toml")).unwrap();
+        assert!(written.starts_with("task = \"PointMass\"\nalgorithm = "), "{written}");
+        assert_eq!(written.contains("[model]"), algorithm.uses("model"), "{written}");
+        assert!(!written.contains("\n\n\n"), "{written}");
+    }
+    let names: Vec<&str> = Algorithm::ALL.iter().map(|method| method.name()).collect();
+    let mut arguments = vec!["plot"];
+    arguments.extend(&names);
+    place.succeed(&[&arguments[..], &["-o", "curves.svg", "--published"]].concat());
+    let svg = fs::read_to_string(place.file("curves.svg")).unwrap();
+    for name in &names {
+        assert!(svg.contains(&format!(">{}, seed 0<", name.to_uppercase())), "{name}: {svg}");
+    }
+}
+
+#[test]
+fn what_needs_a_model_says_so_where_there_is_none() {
+    let place = Place::new("no-model");
+    let analyze = |name| ["analyze", name, "--states", "20"];
+    for &algorithm in Algorithm::ALL {
+        let name = algorithm.name();
+        place.succeed(&small_run_by(algorithm, name, "200"));
+        let probe = ["probe", name, "-o", "probe.safetensors"];
+        match algorithm {
+            Algorithm::Ddppo => {
+                place.succeed(&probe);
+                place.succeed(&analyze(name));
+            }
+            Algorithm::Sac => {
+                let message = place.fail(2, &analyze(name));
+                assert!(message.contains("sac, which learns no model of the world"), "{message}");
+            }
+            Algorithm::Mbpo | Algorithm::Maac => {
+                let text = place.succeed(&analyze(name));
+                assert!(text.contains("gradient M^p") && !text.contains("M^g"), "{text}");
+                assert_eq!(
+                    text.contains("policy gradient"),
+                    algorithm == Algorithm::Maac,
+                    "{text}"
+                );
+            }
+        }
+        if algorithm != Algorithm::Ddppo {
+            let message = place.fail(2, &probe);
+            assert!(message.contains(&format!("a run of {name}, which has no gradient loss")));
+        }
+    }
+}
+
+#[test]
+fn runs_of_other_methods_are_numbered_by_their_name() {
+    let place = Place::new("method-names");
+    let arguments = small_run_by(Algorithm::Sac, "x", "60");
+    let arguments: Vec<&str> =
+        arguments.into_iter().filter(|argument| !["--out", "x"].contains(argument)).collect();
+    place.succeed(&arguments);
+    assert!(place.file("runs/PointMass-sac-seed0-1/config.toml").exists());
+}
