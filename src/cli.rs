@@ -98,7 +98,7 @@ pub struct TrainArgs {
 /// How a process works on a run, whatever the run is.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct SessionArgs {
-    /// Worker threads; their number does not change the result [default: all cores]
+    /// Worker threads, at most one a core; their number does not change the result [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Show nothing while training
@@ -178,7 +178,7 @@ pub struct BenchArgs {
     /// Task whose sizes are used
     #[arg(long, value_name = "TASK", default_value = "HalfCheetah")]
     pub task: String,
-    /// Worker threads [default: all cores]
+    /// Worker threads, at most one a core [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Only these pieces

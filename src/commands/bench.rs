@@ -29,10 +29,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         let parsed = args.pieces.iter().map(|name| Piece::parse(name, choices));
         parsed.collect::<Result<Vec<_>, _>>()?
     };
-    let threads = match args.threads {
-        Some(threads) => usize::from(threads),
-        None => std::thread::available_parallelism().map_or(1, usize::from),
-    };
+    let threads = super::worker_threads(args.threads);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()

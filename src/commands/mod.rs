@@ -102,6 +102,13 @@ pub fn reader_went_away(error: &anyhow::Error) -> bool {
     })
 }
 
+/// Worker threads for what was asked for: no more than there are cores. The result does not depend on their number, and
+/// threads without a core only wait for each other (a critic update took 1.7 times as long with 16 on two cores).
+fn worker_threads(asked: Option<u16>) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    asked.map_or(cores, |asked| usize::from(asked).min(cores))
+}
+
 /// Prints to standard output; an error when nobody reads it, where `println!` would panic.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();

@@ -18,7 +18,7 @@ use ddppo::train::Trainer;
 
 use super::progress::Progress;
 use super::signals::StopRequest;
-use super::thousands;
+use super::{thousands, worker_threads};
 
 /// Where a session begins.
 pub enum Start {
@@ -62,10 +62,7 @@ struct Work {
 impl Session {
     /// Trains to the end of the run, or until a signal comes.
     pub fn run(self, start: Start) -> anyhow::Result<ExitCode> {
-        let threads = match self.threads {
-            Some(threads) => usize::from(threads),
-            None => std::thread::available_parallelism().map_or(1, usize::from),
-        };
+        let threads = worker_threads(self.threads);
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("worker {i}"))
