@@ -87,8 +87,10 @@ fn gradients_equal_autodiff_in_f32_and_a_wrong_one_is_seen() {
 
 #[test]
 fn gradients_of_the_prediction_model_equal_autodiff_too() {
-    let (code, text) = check("maac", written::<f64>(GradientSource::PredictionModel), "1e-8");
-    assert_eq!(code, Some(0), "{text}");
+    for source in [GradientSource::PredictionModel, GradientSource::SampledStep] {
+        let (code, text) = check(&format!("{source:?}"), written::<f64>(source), "1e-8");
+        assert_eq!(code, Some(0), "{source:?}: {text}");
+    }
 }
 
 /// Where the derivatives are those of the very steps taken, the adjoint is plain back-propagation through time, and the

@@ -132,31 +132,34 @@ def elite_heads(model, state, action, elites, bounds):
     return tuple(jnp.stack(outputs)[elites, rows] for outputs in zip(*heads))
 
 
-def model_step(prediction, derivative, bounds):
-    """The step of eq. 11: values from `prediction`, sampled; derivatives from `derivative`'s mean head.
+def model_step(prediction, derivative, bounds, through_noise):
+    """The step of eq. 11: values from `prediction`, sampled; derivatives from `derivative`'s mean head, or from its sampled
+    step where they go `through_noise`.
 
     Returns step(state, action, noise, prediction_elites, gradient_elites, recorded) -> (reward, next state). Where
     `recorded` is not None it is the next state's value; its derivative is the same.
     """
 
-    def mean_step(state, action, elites):
-        head, _ = elite_heads(derivative, state, action, elites, bounds)
+    def smooth_step(state, action, noise, elites):
+        head, log_variance = elite_heads(derivative, state, action, elites, bounds)
+        if through_noise:
+            head = head + jnp.exp(0.5 * log_variance) * noise
         return head[:, 0], state + head[:, 1:]
 
     @jax.custom_vjp
     def step(state, action, noise, prediction_elites, gradient_elites, recorded):
-        reward, _ = mean_step(state, action, gradient_elites)
+        reward, _ = smooth_step(state, action, noise, gradient_elites)
         head, log_variance = elite_heads(prediction, state, action, prediction_elites, bounds)
         sample = head + jnp.exp(0.5 * log_variance) * noise
         return reward, (state + sample[:, 1:] if recorded is None else recorded)
 
     def forward(state, action, noise, prediction_elites, gradient_elites, recorded):
         values = step(state, action, noise, prediction_elites, gradient_elites, recorded)
-        return values, (state, action, gradient_elites)
+        return values, (state, action, noise, gradient_elites)
 
     def backward(residuals, cotangents):
-        state, action, elites = residuals
-        _, pullback = jax.vjp(lambda s, a: mean_step(s, a, elites), state, action)
+        state, action, noise, elites = residuals
+        _, pullback = jax.vjp(lambda s, a: smooth_step(s, a, noise, elites), state, action)
         return (*pullback(cotangents), None, None, None, None)
 
     step.defvjp(forward, backward)
@@ -178,9 +181,13 @@ def recompute_policy_update(probe, states_from):
     bounds = (probe.number("min_log_variance"), probe.number("max_log_variance"))
     discount, alpha, horizon = probe.number("discount"), probe.number("alpha"), int(probe.number("horizon"))
     source = probe.header.get("gradient_source")
-    if source not in ("gradient_model", "prediction_model"):
-        raise BadProbe(f"the header's gradient_source is '{source}', not 'gradient_model' or 'prediction_model'")
-    step = model_step(probe.ensemble("prediction_model"), probe.ensemble(source), bounds)
+    known = ("gradient_model", "prediction_model", "sampled_step")
+    if source not in known:
+        raise BadProbe(f"the header's gradient_source is '{source}', not one of {', '.join(known)}")
+    through_noise = source == "sampled_step"
+    prediction = probe.ensemble("prediction_model")
+    derivative = prediction if through_noise else probe.ensemble(source)
+    step = model_step(prediction, derivative, bounds, through_noise)
     policy, critics = probe.network("policy"), [probe.network(f"critic{i}") for i in (1, 2)]
     scale, bias = probe.array("action_scale"), probe.array("action_bias")
 
