@@ -1,5 +1,6 @@
 //! The command line: subcommands and their flags, nothing else.
 
+mod figure;
 mod inspect;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
+pub use figure::{DirectionsArgs, Figure, FigureArgs, ModelsArgs, TheoryArgs, TrialArgs};
 pub use inspect::{AnalyzeArgs, Precision, ProbeArgs, RecordArgs, TraceArgs};
 
 const STYLES: Styles = Styles::styled()
@@ -52,6 +54,10 @@ pub enum Command {
     Probe(ProbeArgs),
     /// Compare the learned models and their derivatives with the world
     Analyze(AnalyzeArgs),
+    /// Reproduce a figure of the paper
+    Figure(FigureArgs),
+    /// Check the paper's two theorems by numbers
+    Theory(TheoryArgs),
 }
 
 #[derive(Debug, Args)]

@@ -108,6 +108,14 @@ impl<T: Real> FitWorkspace<T> {
                 gradient_loss.map_or_else(Vec::new, |g| g.neighbours.sequences().collect());
         }
     }
+
+    /// Puts every member's walk into a new order, as an epoch begins.
+    pub fn shuffle(&mut self, rng: &mut Rng) {
+        for walk in &mut self.walks {
+            rng.shuffle(&mut walk.rows);
+            rng.shuffle(&mut walk.window);
+        }
+    }
 }
 
 /// Trains all members on all transitions of `replay` until no holdout error falls any more, then picks the elites.
@@ -135,10 +143,7 @@ pub fn fit<T: Real>(
     };
     let mut stale = 0;
     while stale < config.patience_epochs {
-        for walk in &mut workspace.walks {
-            rng.shuffle(&mut walk.rows);
-            rng.shuffle(&mut walk.window);
-        }
+        workspace.shuffle(rng);
         epoch(model, workspace, replay, gradient_loss, &config.weight_decay, rng, &mut report);
         report.epochs += 1;
         report.holdout_errors = holdout_errors(model, workspace, replay, holdout);
@@ -154,18 +159,20 @@ pub fn fit<T: Real>(
             break; // The caller reports it; training on cannot repair it.
         }
     }
-    let mut ranking: Vec<u32> = (0..model.members.len() as u32).collect();
-    ranking.sort_by(|&a, &b| {
-        let error = |m: u32| report.holdout_errors[m as usize];
-        error(a).total_cmp(&error(b))
-    });
-    ranking.truncate(config.elites);
-    model.elites = ranking;
+    model.elites = best_members(&report.holdout_errors, config.elites);
     report
 }
 
-/// One pass of every member over the training split.
-fn epoch<T: Real>(
+/// The `count` members with the lowest holdout errors, best first.
+pub fn best_members(holdout_errors: &[f64], count: usize) -> Vec<u32> {
+    let mut ranking: Vec<u32> = (0..holdout_errors.len() as u32).collect();
+    ranking.sort_by(|&a, &b| holdout_errors[a as usize].total_cmp(&holdout_errors[b as usize]));
+    ranking.truncate(count);
+    ranking
+}
+
+/// One pass of every member over the training split; NLL and R go into the report.
+pub fn epoch<T: Real>(
     model: &mut DynamicsModel<T>,
     workspace: &mut FitWorkspace<T>,
     replay: &Replay,
@@ -298,7 +305,7 @@ impl<T: Real> Piece<T> {
 }
 
 /// Every member's mean-squared error over the holdout rows and all outputs.
-fn holdout_errors<T: Real>(
+pub fn holdout_errors<T: Real>(
     model: &DynamicsModel<T>,
     workspace: &mut FitWorkspace<T>,
     replay: &Replay,
