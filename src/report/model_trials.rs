@@ -86,6 +86,12 @@ fn curve(outcomes: &[&Outcome], of: fn(&ModelError) -> f64) -> Vec<Point> {
         .collect()
 }
 
+/// The geometric mean of the gradient error over all measured epochs: how well the derivative was known on the way.
+fn over_epochs(outcome: &Outcome) -> f64 {
+    let logs = outcome.measurements.iter().map(|m| m.error.mean_gradient().ln());
+    mean(&logs.collect::<Vec<_>>()).exp()
+}
+
 /// All measurements as CSV.
 pub fn csv(outcomes: &[Outcome]) -> String {
     let mut out = "task,seed,steps,weight,neighbours,directions_per_row,epoch,prediction_error,gradient_error,\
@@ -116,7 +122,7 @@ pub fn csv(outcomes: &[Outcome]) -> String {
 }
 
 /// The errors after the last epoch over seeds, as Markdown: mean ± deviation, interquartile mean and interval, and the ratio
-/// to each task's first arm, seed by seed.
+/// to each task's first arm, seed by seed (geometric mean and bootstrap interval).
 pub fn summary(outcomes: &[Outcome]) -> String {
     let arms = arms(outcomes);
     let mut out = String::new();
@@ -127,8 +133,8 @@ pub fn summary(outcomes: &[Outcome]) -> String {
         let _ = write!(
             out,
             "\n{task}: {} seeds, {} steps of a random policy, {} epochs\n\n\
-             | model | gradient error | IQM [95 %] | to first, by seed [95 %] | of s' alone, to first | prediction error | to first | cosine | seconds |\n\
-             |---|---|---|---|---|---|---|---|---|\n",
+             | model | gradient error at the end | IQM [95 %] | to first [95 %] | over all epochs, to first | of s' alone at the end, to first \
+             | prediction error | to first | cosine | seconds |\n|---|---|---|---|---|---|---|---|---|---|\n",
             first.outcomes.len(),
             trial.steps,
             trial.epochs
@@ -137,11 +143,12 @@ pub fn summary(outcomes: &[Outcome]) -> String {
             let last = |of: fn(&ModelError) -> f64| -> Vec<f64> {
                 arm.outcomes.iter().map(|outcome| of(&outcome.last().error)).collect()
             };
-            let to_first = |of: fn(&ModelError) -> f64| {
-                // Seeds stand in the same order in all arms.
-                let base: Vec<f64> =
-                    first.outcomes.iter().map(|outcome| of(&outcome.last().error)).collect();
-                let (ratio, (low, high)) = paired_ratio(&last(of), &base);
+            // Seeds stand in the same order in all arms.
+            let ratio = |of: fn(&Outcome) -> f64| {
+                let values = |arm: &Arm<'_>| -> Vec<f64> {
+                    arm.outcomes.iter().map(|outcome| of(outcome)).collect()
+                };
+                let (ratio, (low, high)) = paired_ratio(&values(arm), &values(first));
                 format!("{ratio:.3} [{low:.3}, {high:.3}]")
             };
             let gradient = Aggregate::of(&last(ModelError::mean_gradient));
@@ -149,18 +156,19 @@ pub fn summary(outcomes: &[Outcome]) -> String {
             let seconds: Vec<f64> = arm.outcomes.iter().map(|outcome| outcome.seconds).collect();
             let _ = writeln!(
                 out,
-                "| {} | {:.2e} ± {:.1e} | {:.2e} [{:.2e}, {:.2e}] | {} | {} | {:.2e} ± {:.1e} | {} | {:.4} | {:.0} |",
+                "| {} | {:.2e} ± {:.1e} | {:.2e} [{:.2e}, {:.2e}] | {} | {} | {} | {:.2e} ± {:.1e} | {} | {:.4} | {:.0} |",
                 arm.label,
                 gradient.mean,
                 gradient.deviation,
                 gradient.interquartile_mean,
                 gradient.interval.0,
                 gradient.interval.1,
-                to_first(ModelError::mean_gradient),
-                to_first(ModelError::mean_state_gradient),
+                ratio(|outcome| outcome.last().error.mean_gradient()),
+                ratio(over_epochs),
+                ratio(|outcome| outcome.last().error.mean_state_gradient()),
                 prediction.mean,
                 prediction.deviation,
-                to_first(ModelError::mean_prediction),
+                ratio(|outcome| outcome.last().error.mean_prediction()),
                 mean(&last(ModelError::mean_cosine)),
                 mean(&seconds)
             );
