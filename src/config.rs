@@ -6,10 +6,12 @@ mod keys;
 mod load;
 mod presets;
 mod validate;
+mod variants;
 
 pub use error::ConfigError;
 pub use keys::differences;
 pub use presets::tasks_with_presets;
+pub use variants::variants;
 
 use serde::{Deserialize, Serialize};
 

@@ -32,6 +32,19 @@ pub struct Descent {
     pub progress: Vec<Progress>,
 }
 
+/// What the reward of [`LinearTask::new`] is multiplied with: α_1 = 1 would reach the maximum of a J with second derivative
+/// 1 in one update, and there would be no fall to see.
+pub const REWARD_SCALE: f64 = 0.1;
+
+/// Errors whose floor the descents of [`REWARD_SCALE`] reach within some thousand updates, times `share`.
+pub fn sizes(share: f64) -> ErrorSizes {
+    ErrorSizes {
+        prediction: 0.01 * share,
+        transition_gradient: 0.02 * share,
+        reward_gradient: 0.01 * REWARD_SCALE * share,
+    }
+}
+
 /// Improves the policy by `updates` steps with a model whose errors have these sizes.
 pub fn descend(task: &LinearTask, sizes: ErrorSizes, updates: u64, seed: u64) -> Descent {
     let error = ModelError::draw(sizes, &mut Rng::new(seed, "theory descent"));
@@ -86,17 +99,13 @@ pub fn descend(task: &LinearTask, sizes: ErrorSizes, updates: u64, seed: u64) ->
 mod tests {
     use super::*;
 
-    fn sizes(share: f64) -> ErrorSizes {
-        ErrorSizes {
-            prediction: 0.01 * share,
-            transition_gradient: 0.02 * share,
-            reward_gradient: 0.01 * share,
-        }
+    fn task() -> LinearTask {
+        LinearTask::new(0.9, 0).scaled(REWARD_SCALE)
     }
 
     #[test]
     fn the_smallest_gradient_lies_under_the_bound_and_stops_at_the_bias() {
-        let task = LinearTask::new(0.9, 0);
+        let task = task();
         let exact = descend(&task, sizes(0.0), 4096, 0);
         let ends = [0.25, 1.0].map(|share| {
             let descent = descend(&task, sizes(share), 4096, 0);
@@ -119,7 +128,7 @@ mod tests {
 
     #[test]
     fn without_errors_the_bound_falls_at_the_rate_of_the_theorem() {
-        let task = LinearTask::new(0.9, 0);
+        let task = task();
         let descent = descend(&task, sizes(0.0), 1 << 14, 0);
         let last = descent.progress.len() - 1;
         let fall = descent.progress[last - 4].bound / descent.progress[last].bound;

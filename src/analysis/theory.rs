@@ -161,7 +161,7 @@ impl LinearTask {
                 direction(&mut rng).map(|x| length * x)
             })
             .collect();
-        let mut task = Self {
+        let task = Self {
             a: product(&product(&to_new, &a0), &to_old),
             b: product(&to_new, &b0),
             k: product(&k0, &to_old),
@@ -170,10 +170,15 @@ impl LinearTask {
             starts,
             discount,
         };
-        let scale = 1.0 / spectral_norm(&task.affine_gradient(&ModelError::NONE).1);
-        task.q = task.q.map(|row| row.map(|x| scale * x));
-        task.p = task.p.map(|row| row.map(|x| scale * x));
-        task
+        let curvature = spectral_norm(&task.affine_gradient(&ModelError::NONE).1);
+        task.scaled(1.0 / curvature)
+    }
+
+    /// The same task with its reward multiplied.
+    pub fn scaled(mut self, factor: f64) -> Self {
+        self.q = self.q.map(|row| row.map(|x| factor * x));
+        self.p = self.p.map(|row| row.map(|x| factor * x));
+        self
     }
 
     /// Steps after which γᵗ no longer counts.

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use ddppo::analysis::theorem1::{BiasFactors, Growth, grow};
-use ddppo::analysis::theorem2::{Descent, descend};
-use ddppo::analysis::theory::{ErrorSizes, LinearTask};
+use ddppo::analysis::theorem2::{Descent, REWARD_SCALE, descend, sizes};
+use ddppo::analysis::theory::LinearTask;
 use ddppo::report::theory;
 
 use super::figure::write;
@@ -19,15 +19,12 @@ pub fn run(args: &TheoryArgs) -> anyhow::Result<ExitCode> {
         return Err(UsageError(message).into());
     }
     let task = LinearTask::new(args.discount, args.seed);
+    let flatter = task.clone().scaled(REWARD_SCALE);
     let growths = grow(&task, args.seed);
     let descents: Vec<Descent> = [0.0, 0.25, 1.0]
         .into_iter()
-        .map(|share| ErrorSizes {
-            prediction: 0.01 * share,
-            transition_gradient: 0.02 * share,
-            reward_gradient: 0.01 * share,
-        })
-        .map(|sizes| descend(&task, sizes, u64::from(args.updates), args.seed))
+        .map(sizes)
+        .map(|sizes| descend(&flatter, sizes, u64::from(args.updates), args.seed))
         .collect();
     if let Some(folder) = &args.output {
         let (picture, csv) = (theory::theorem1_picture(&growths), theory::theorem1_csv(&growths));
