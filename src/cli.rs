@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
-pub use figure::{DirectionsArgs, Figure, FigureArgs, ModelsArgs, TheoryArgs, TrialArgs};
+pub use figure::{
+    DirectionsArgs, Figure, FigureArgs, ModelsArgs, RunFigureArgs, TheoryArgs, TrialArgs,
+};
 pub use inspect::{AnalyzeArgs, Precision, ProbeArgs, RecordArgs, TraceArgs};
 
 const STYLES: Styles = Styles::styled()

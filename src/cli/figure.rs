@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::SessionArgs;
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Runs what is missing of a figure of the paper and draws it: SVG, PNG and the table behind them. What is finished in the
@@ -18,7 +20,22 @@ pub enum Figure {
     /// Gradient and prediction error of models with and without the gradient loss, on the two analytic tasks
     #[command(name = "2")]
     Models(ModelsArgs),
-    /// The same errors over the number of directions a row, m
+    /// Returns over n, w and the method, on Hopper and Ant
+    #[command(name = "3")]
+    Ablations(RunFigureArgs),
+    /// Returns without gradient loss and with a single model, on all tasks
+    #[command(name = "5")]
+    Variants(RunFigureArgs),
+    /// Prediction error of the two models during training, on all tasks
+    #[command(name = "6")]
+    PredictionErrors(RunFigureArgs),
+    /// Returns of models with as many parameters (also Figure 4), on all tasks
+    #[command(name = "7", visible_alias = "4")]
+    Parameters(RunFigureArgs),
+    /// Returns over the horizon H (appendix B.2.2), on Hopper
+    #[command(name = "h")]
+    Horizons(RunFigureArgs),
+    /// The errors of Figure 2 over the number of directions a row, m
     Directions(DirectionsArgs),
 }
 
@@ -59,6 +76,37 @@ pub struct DirectionsArgs {
     pub output: PathBuf,
     #[command(flatten)]
     pub trials: TrialArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Trains every variant with every seed, one after the other, in folders that `ddppo resume` and `ddppo plot` know too.
+Ctrl-C saves; the same command goes on. At the paper's length this takes days: see --dry-run first.
+
+Examples:
+  ddppo figure 3 --tasks Hopper --seeds 3 --steps 15000 --dry-run
+  ddppo figure 5 --tasks PointMass,Pendulum --seeds 5")]
+pub struct RunFigureArgs {
+    /// Tasks [default: those of the paper's figure]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub tasks: Vec<String>,
+    /// Seeds: 0, 1, … up to this many
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub seeds: u16,
+    /// Environment steps of every run [default: the task's preset]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub steps: Option<u64>,
+    /// Change a setting of all runs; may be given more than once
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Say what would be trained and how long it would take here, and train nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Folder of the runs and the figure [default: figures/figureN]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub session: SessionArgs,
 }
 
 /// How models are learned from a random policy's data.

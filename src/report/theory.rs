@@ -24,12 +24,12 @@ pub fn theorem1_picture(growths: &[Growth]) -> Picture {
             let share = |i: usize| total(&growth.biases[i].sizes) / largest;
             let indices = || 0..growth.biases.len();
             Panel {
-                title: format!("Theorem 1: {} grows", growth.name),
+                title: format!("Theorem 1: growing {}", growth.name),
                 subtitle:
                     "bias of the policy gradient, the worst of 40 error directions and 3 set points"
                         .to_owned(),
                 x_label: "log₁₀ of the error, in parts of its largest".to_owned(),
-                y_label: "log₁₀ of ‖ĝ − g‖".to_owned(),
+                y_label: "log₁₀ of the bias".to_owned(),
                 series: vec![
                     line("measured", indices().map(|i| (share(i), growth.biases[i].measured))),
                     line("bound", indices().map(|i| (share(i), growth.biases[i].bound))),

@@ -1,6 +1,8 @@
 //! `ddppo figure`: runs what is missing of a figure of the paper, then draws it.
 
+mod grid;
 mod models;
+mod runs;
 
 use std::fs;
 use std::path::Path;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use ddppo::report::Picture;
 use ddppo::run::storage::{Disk, StorageError, replace};
 
+use self::grid::RunFigure;
 use crate::cli::{Figure, FigureArgs};
 
 /// Makes the figure.
@@ -17,6 +20,11 @@ pub fn run(args: &FigureArgs) -> anyhow::Result<ExitCode> {
     match &args.figure {
         Figure::Models(args) => models::with_and_without(args),
         Figure::Directions(args) => models::directions(args),
+        Figure::Ablations(args) => runs::run(RunFigure::Ablations, args),
+        Figure::Variants(args) => runs::run(RunFigure::Variants, args),
+        Figure::PredictionErrors(args) => runs::run(RunFigure::PredictionErrors, args),
+        Figure::Parameters(args) => runs::run(RunFigure::Parameters, args),
+        Figure::Horizons(args) => runs::run(RunFigure::Horizons, args),
     }
 }
 
