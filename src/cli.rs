@@ -1,5 +1,6 @@
 //! The command line: subcommands and their flags, nothing else.
 
+mod figure;
 mod inspect;
 
 use std::path::PathBuf;
@@ -8,6 +9,9 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 use ddppo::report::published;
 
+pub use figure::{
+    DirectionsArgs, Figure, FigureArgs, ModelsArgs, RunFigureArgs, TheoryArgs, TrialArgs,
+};
 pub use inspect::{AnalyzeArgs, Precision, ProbeArgs, RecordArgs, TraceArgs};
 
 const STYLES: Styles = Styles::styled()
@@ -54,6 +58,10 @@ pub enum Command {
     Probe(ProbeArgs),
     /// Compare the learned models and their derivatives with the world
     Analyze(AnalyzeArgs),
+    /// Reproduce a figure of the paper
+    Figure(FigureArgs),
+    /// Check the paper's two theorems by numbers
+    Theory(TheoryArgs),
 }
 
 #[derive(Debug, Args)]
@@ -63,6 +71,7 @@ Examples:
   ddppo train Hopper --seed 1 --steps 15000 --out runs/hopper-1
   ddppo train Hopper --set gradient_loss.directions_per_row=25
   ddppo train Hopper --algo sac                       another method: sac, mbpo or maac
+  ddppo train Hopper --variant no-gradient-loss
   ddppo train --mjcf arm.xml --task arm.toml          a robot of your own
 
 All settings are described in docs/configuration.md. Ctrl-C saves and stops; `ddppo resume RUN` goes on.")]
@@ -79,6 +88,9 @@ pub struct TrainArgs {
     /// What it is to do
     #[arg(long = "task", value_name = "FILE.toml", requires = "mjcf")]
     pub task_file: Option<PathBuf>,
+    /// Variant of the paper's comparisons: no-gradient-loss, single-model, prediction-gradients, doubled
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
     /// Seed of all random streams: equal seeds give equal runs [default: 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
     pub seed: Option<u64>,

@@ -8,11 +8,13 @@ mod methods;
 mod presets;
 mod reference;
 mod validate;
+mod variants;
 
 pub use error::ConfigError;
 pub use keys::differences;
 pub use methods::Algorithm;
 pub use presets::tasks_with_presets;
+pub use variants::variants;
 
 use serde::{Deserialize, Serialize};
 

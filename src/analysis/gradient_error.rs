@@ -6,7 +6,7 @@
 //! name, and are counted apart.
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::mean_head::MeanHead;
 use super::precision;
@@ -14,13 +14,14 @@ use crate::algo::{Learner, World};
 use crate::env::jacobian::{Jacobian, Point, jacobians, project, sample_points};
 use crate::env::{EnvironmentError, Task};
 use crate::model::DynamicsModel;
+use crate::rng::Rng;
 use crate::train::evaluation::Actor;
 
 /// Steps between two states that are looked at.
 const EVERY: usize = 5;
 
 /// A model's errors over some states, in raw units.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelError {
     /// Mean squared error of the predicted (s', r), by output: `[observation_dim + 1]`, the reward last.
     pub prediction: Vec<f64>,
@@ -42,6 +43,11 @@ impl ModelError {
     /// Mean over all entries of J of the squared error.
     pub fn mean_gradient(&self) -> f64 {
         mean(&self.gradient)
+    }
+
+    /// Mean over all entries of ∂s'/∂(s, a), the reward's row left out, of the squared error.
+    pub fn mean_state_gradient(&self) -> f64 {
+        mean(&self.gradient[..self.gradient.len() - 1])
     }
 
     /// Mean over the columns that have one.
@@ -95,9 +101,22 @@ impl RealStates {
     ) -> Result<Self, EnvironmentError> {
         let policy = &learner.policy;
         let mut actor = Actor::new(policy);
-        let points = sample_points(task, count, EVERY, seed, &mut |observation, rng| {
+        Self::along(task, count, seed, &mut |observation, rng| {
             actor.explore(policy, observation, rng).to_vec()
-        })?;
+        })
+    }
+
+    /// Meets `count` states with any way to act.
+    ///
+    /// # Errors
+    /// When the world fails, or cannot be displaced.
+    pub fn along(
+        task: &dyn Task,
+        count: usize,
+        seed: u64,
+        policy: &mut dyn FnMut(&[f64], &mut Rng) -> Vec<f64>,
+    ) -> Result<Self, EnvironmentError> {
+        let points = sample_points(task, count, EVERY, seed, policy)?;
         let mut world = task.make()?;
         let outcomes = points
             .iter()
@@ -130,7 +149,23 @@ impl RealStates {
         GradientErrors { regular: group(false), events: group(true) }
     }
 
-    fn error(&self, model: &DynamicsModel<f64>, task: &dyn Task, rows: &[usize]) -> ModelError {
+    /// The states whose derivative is the one that a smooth model should learn: without a contact event, and without a
+    /// next observation that is held at a bound (its row of J* is 0), as the pendulum's speed is at ±8 rad/s.
+    pub fn smooth(&self) -> Vec<usize> {
+        let held = |jacobian: &Jacobian, point: &Point| {
+            let columns = point.observation.len() + point.action.len();
+            let mut rows = jacobian.values.chunks(columns).take(point.observation.len());
+            rows.any(|row| row.iter().all(|&x| x == 0.0))
+        };
+        (0..self.points.len())
+            .filter(|&i| {
+                !self.jacobians[i].has_event() && !held(&self.jacobians[i], &self.points[i])
+            })
+            .collect()
+    }
+
+    /// One model's errors on the states of these numbers, which must not be none. The model must have elites.
+    pub fn error(&self, model: &DynamicsModel<f64>, task: &dyn Task, rows: &[usize]) -> ModelError {
         let sums: Vec<Sums> = rows
             .par_iter()
             .map_init(|| MeanHead::new(model), |head, &i| self.sums_at(head, task, i))

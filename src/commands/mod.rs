@@ -3,6 +3,7 @@
 mod analyze;
 mod bench;
 mod evaluate;
+mod figure;
 mod plot;
 mod probe;
 mod progress;
@@ -12,6 +13,7 @@ mod saved_run;
 mod session;
 mod signals;
 mod tasks;
+mod theory;
 mod trace;
 mod train;
 
@@ -19,6 +21,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use ddppo::analysis::Unsuitable;
+use ddppo::analysis::model_trial::TrialError;
 use ddppo::bench::BenchError;
 use ddppo::config::ConfigError;
 use ddppo::env::robot::RobotError;
@@ -47,6 +50,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Record(args) => record::run(&args),
         Command::Probe(args) => probe::run(&args),
         Command::Analyze(args) => analyze::run(&args),
+        Command::Figure(args) => figure::run(&args),
+        Command::Theory(args) => theory::run(&args),
     }
 }
 
@@ -83,6 +88,15 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
             FilmError::Environment(error) => is_mistake(error),
             FilmError::Format(_) | FilmError::Encoder(_) => true,
             FilmError::Write(..) => false,
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
+            TrialError::Environment(error) => is_mistake(error),
+            TrialError::Storage(_) => false,
+            TrialError::NoState { .. }
+            | TrialError::NonFinite { .. }
+            | TrialError::NoTrial { .. } => true,
         };
     }
     if let Some(error) = error.downcast_ref() {

@@ -39,12 +39,16 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     Session { directory, config, task, store, threads, quiet }.run(Start::New)
 }
 
-/// The preset, `--set` on top, and the flags that are settings on top of that.
+/// The preset, `--variant` and `--set` on top, and the flags that are settings on top of that.
 fn configure(args: &TrainArgs, preset: &Config) -> anyhow::Result<Config> {
+    let base = match &args.variant {
+        Some(variant) => &preset.with_variant(variant)?,
+        None => preset,
+    };
     let flags = [("seed", args.seed), ("steps", args.steps)];
     let flags = flags.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
     let settings: Vec<String> = args.settings.iter().cloned().chain(flags).collect();
-    let config = preset.with_settings(&settings)?;
+    let config = base.with_settings(&settings)?;
     if config.task != preset.task {
         let right = match &args.task_file {
             Some(file) => format!("named in {}", file.display()),

@@ -23,6 +23,16 @@ pub enum ConfigError {
         /// All names, separated by commas.
         known: String,
     },
+    /// No variant of this name.
+    #[error("there is no variant `{variant}`{hint}; the variants are {known}")]
+    NoVariant {
+        /// The variant asked for.
+        variant: String,
+        /// " (did you mean `X`?)" or nothing.
+        hint: String,
+        /// All variants, separated by commas.
+        known: String,
+    },
     /// A `--set` that is no assignment.
     #[error("`--set {given}` is not of the form KEY=VALUE, such as `--set policy.horizon=2`")]
     NoAssignment {

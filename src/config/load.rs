@@ -87,6 +87,16 @@ impl Config {
         Self::from_table(table, "")
     }
 
+    /// The configuration with the settings of a compiled-in TOML table on top.
+    pub(super) fn with_overlay(&self, text: &str) -> Result<Self, ConfigError> {
+        let mut table = self.to_table();
+        let overlay: Table = text.parse().expect("a test reads every overlay");
+        for (key, value) in leaves(&overlay) {
+            assign(&mut table, &key, value, "")?;
+        }
+        Self::from_table(table, "")
+    }
+
     /// All that decides which states a run goes through: everything but its length and its checkpoints.
     pub fn identity(&self) -> Table {
         let mut table = self.to_table();

@@ -4,7 +4,8 @@ use rayon::prelude::*;
 
 use super::dynamics::{DynamicsModel, Member, Standardiser};
 use super::gradient_loss::{GradientLoss, GradientPiece};
-use super::holdout::{Holdout, best_members};
+use super::holdout::Holdout;
+pub use super::holdout::best_members;
 use super::likelihood_loss::LikelihoodPiece;
 use crate::config::ModelConfig;
 use crate::nn::{Real, vector};
@@ -109,6 +110,24 @@ impl<T: Real> FitWorkspace<T> {
                 gradient_loss.map_or_else(Vec::new, |g| g.neighbours.sequences().collect());
         }
     }
+
+    /// Puts every member's walk into a new order, as an epoch begins.
+    pub fn shuffle(&mut self, rng: &mut Rng) {
+        for walk in &mut self.walks {
+            rng.shuffle(&mut walk.rows);
+            rng.shuffle(&mut walk.window);
+        }
+    }
+
+    /// Every member's mean-squared error over the rows `holdout` and all outputs.
+    pub fn holdout_errors(
+        &mut self,
+        model: &DynamicsModel<T>,
+        replay: &Replay,
+        holdout: &[u32],
+    ) -> Vec<f64> {
+        self.holdout.errors(model, replay, holdout)
+    }
 }
 
 /// Trains all members on all transitions of `replay` until no holdout error falls any more, then picks the elites.
@@ -141,10 +160,7 @@ pub fn fit<T: Real>(
     };
     let mut stale = 0;
     while stale < config.patience_epochs {
-        for walk in &mut workspace.walks {
-            rng.shuffle(&mut walk.rows);
-            rng.shuffle(&mut walk.window);
-        }
+        workspace.shuffle(rng);
         epoch(model, workspace, replay, gradient_loss, &config.weight_decay, rng, &mut report);
         report.epochs += 1;
         report.holdout_errors = workspace.holdout.errors(model, replay, holdout);
@@ -162,8 +178,8 @@ pub fn fit<T: Real>(
     report
 }
 
-/// One pass of every member over the training split.
-fn epoch<T: Real>(
+/// One pass of every member over the training split; NLL and R go into the report.
+pub fn epoch<T: Real>(
     model: &mut DynamicsModel<T>,
     workspace: &mut FitWorkspace<T>,
     replay: &Replay,

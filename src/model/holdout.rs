@@ -92,7 +92,7 @@ impl<T: Real> Holdout<T> {
 }
 
 /// The `count` members with the lowest errors, best first.
-pub(super) fn best_members(errors: &[f64], count: usize) -> Vec<u32> {
+pub fn best_members(errors: &[f64], count: usize) -> Vec<u32> {
     let mut ranking: Vec<u32> = (0..errors.len() as u32).collect();
     ranking.sort_by(|&a, &b| errors[a as usize].total_cmp(&errors[b as usize]));
     ranking.truncate(count);

@@ -102,6 +102,7 @@ impl Real for f32 {
     }
     /// With x = m·2ᵉ and m in [√½, √2), ln m = 2·artanh s at s = (m − 1)/(m + 1), |s| < 0.172.
     #[inline(always)]
+    #[allow(clippy::eq_op)] // x − x tells whether x is a number.
     fn ln(self) -> Self {
         /// The bits of √½: subtracted, they make the exponent's step fall there.
         const ROOT_HALF: u32 = 0x3F35_04F3;

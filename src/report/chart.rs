@@ -66,9 +66,9 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// Draws panels, up to three a row.
+/// Draws panels, up to three a row; four in two rows.
 pub fn draw(panels: &[Panel]) -> Picture {
-    let columns = panels.len().clamp(1, COLUMNS);
+    let columns = if panels.len() == 4 { 2 } else { panels.len().clamp(1, COLUMNS) };
     let rows = panels.len().div_ceil(columns).max(1);
     let legend = panels.iter().map(legend_height).fold(0.0, f64::max);
     let (width, height) = (PANEL.0, PANEL.1 + legend);

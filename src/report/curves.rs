@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::aggregate::{deviation, mean};
 use super::chart::{self, Panel, Point, Series};
 use super::picture::Picture;
 use super::published::{self, UnknownMethod};
@@ -152,25 +153,27 @@ fn series(group: &[Run]) -> Series {
             run.scores.iter().map(|&(x, y, spread)| Point { x: x as f64, y, spread }).collect();
         return Series { points, ..Series::default() };
     }
+    let scores = |run: &Run| run.scores.iter().map(|&(step, score, _)| (step, score)).collect();
+    mean_curve(&group.iter().map(scores).collect::<Vec<_>>())
+}
+
+/// The mean over runs of (step, value), with the deviation over them, at the steps where all of them have one.
+pub fn mean_curve(runs: &[Vec<(u64, f64)>]) -> Series {
     let mut by_step: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-    for &(step, score, _) in group.iter().flat_map(|run| &run.scores) {
-        by_step.entry(step).or_default().push(score);
+    for &(step, value) in runs.iter().flatten() {
+        by_step.entry(step).or_default().push(value);
     }
     let points = by_step
         .into_iter()
-        .filter(|(_, scores)| scores.len() == group.len())
-        .map(|(step, scores)| {
-            let n = scores.len() as f64;
-            let mean = scores.iter().sum::<f64>() / n;
-            let variance =
-                scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / (n - 1.0);
-            Point { x: step as f64, y: mean, spread: variance.sqrt() }
+        .filter(|(_, values)| values.len() == runs.len())
+        .map(|(step, values)| Point {
+            x: step as f64,
+            y: mean(&values),
+            spread: deviation(&values),
         })
         .collect();
-    let members = group
-        .iter()
-        .map(|run| run.scores.iter().map(|&(x, y, _)| (x as f64, y)).collect())
-        .collect();
+    let members =
+        runs.iter().map(|run| run.iter().map(|&(x, y)| (x as f64, y)).collect()).collect();
     Series { points, members, ..Series::default() }
 }
 

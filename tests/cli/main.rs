@@ -1,6 +1,7 @@
 //! The program as its users meet it: through the command line.
 
 mod errors;
+mod figures;
 mod inspect;
 mod kills;
 mod methods;

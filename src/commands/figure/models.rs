@@ -1,0 +1,203 @@
+//! `ddppo figure 2` and `ddppo figure directions`: models learned from a random policy's data.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use ddppo::analysis::model_trial::{ModelTrial, Outcome};
+use ddppo::config::{Algorithm, Config};
+use ddppo::report::model_trials;
+use ddppo::run::storage::StorageError;
+
+use super::super::UsageError;
+use super::{duration, write};
+use crate::cli::{DirectionsArgs, ModelsArgs, TrialArgs};
+
+/// Fig. 2: for each task and seed, the same model without and with R.
+pub fn with_and_without(args: &ModelsArgs) -> anyhow::Result<ExitCode> {
+    let mut arms = Vec::new();
+    for task in &args.tasks {
+        let config = configure(task, &args.trials, args.directions.map(usize::from))?;
+        require_loss(&config)?;
+        arms.extend([without_loss(&config), config]);
+    }
+    make(&over_seeds(&arms, &args.trials), &args.trials, &args.output, "figure2")
+}
+
+/// Which m costs nothing: the paper's m = n first, then fewer, then no R at all.
+pub fn directions(args: &DirectionsArgs) -> anyhow::Result<ExitCode> {
+    let mut arms = Vec::new();
+    for task in &args.tasks {
+        let all = configure(task, &args.trials, None)?.gradient_loss.neighbours;
+        let mut values: Vec<usize> = if args.directions.is_empty() {
+            [1, 2, 5, all].into_iter().filter(|&m| m <= all).collect()
+        } else {
+            args.directions.iter().map(|&m| usize::from(m)).chain([all]).collect()
+        };
+        values.sort_unstable();
+        values.dedup();
+        for &m in values.iter().rev() {
+            let config = configure(task, &args.trials, Some(m))?;
+            require_loss(&config)?;
+            arms.push(config);
+        }
+        arms.push(without_loss(&arms[arms.len() - 1]));
+    }
+    make(&over_seeds(&arms, &args.trials), &args.trials, &args.output, "directions")
+}
+
+/// The preset with the flags on top.
+fn configure(task: &str, args: &TrialArgs, directions: Option<usize>) -> anyhow::Result<Config> {
+    let preset = Config::preset(Algorithm::Ddppo, task)?;
+    let neighbours = args.neighbours.map_or(preset.gradient_loss.neighbours, usize::from);
+    // A preset's m and elites may be more than the n and members asked for.
+    let directions = directions.unwrap_or(preset.gradient_loss.directions_per_row.min(neighbours));
+    let members = usize::from(args.members);
+    let mut settings = vec![
+        format!("gradient_loss.neighbours={neighbours}"),
+        format!("gradient_loss.directions_per_row={directions}"),
+        format!("model.members={members}"),
+        format!("model.elites={}", preset.model.elites.min(members)),
+    ];
+    settings.extend(args.weight.map(|weight| format!("gradient_loss.weight={weight:?}")));
+    settings.extend(args.settings.iter().cloned());
+    let config = preset.with_settings(&settings)?;
+    if config.task != task || config.seed != preset.seed {
+        let message =
+            "`task` and `seed` are not for --set here: tasks are arguments, and seeds go from 0 on";
+        return Err(UsageError(message.to_owned()).into());
+    }
+    Ok(config)
+}
+
+fn require_loss(config: &Config) -> anyhow::Result<()> {
+    if config.gradient_loss.weight == 0.0 {
+        let message = "`gradient_loss.weight` is 0, but must be above 0: the model without gradient loss is compared with one that has it";
+        return Err(UsageError(message.to_owned()).into());
+    }
+    Ok(())
+}
+
+fn without_loss(config: &Config) -> Config {
+    let mut config = config.clone();
+    config.gradient_loss.weight = 0.0;
+    // Of no effect without R: one value, so that trials are found again whatever m the others have.
+    config.gradient_loss.directions_per_row = 1;
+    config
+}
+
+/// Seed by seed, so that one that was stopped has whole comparisons.
+fn over_seeds(arms: &[Config], args: &TrialArgs) -> Vec<ModelTrial> {
+    let (steps, epochs, states) =
+        (args.steps as usize, u64::from(args.epochs), args.states as usize);
+    (0..u64::from(args.seeds))
+        .flat_map(|seed| arms.iter().map(move |arm| Config { seed, ..arm.clone() }))
+        .map(|config| ModelTrial::new(&config, steps, epochs, states))
+        .collect()
+}
+
+/// Runs the trials that are missing and draws all.
+fn make(
+    trials: &[ModelTrial],
+    args: &TrialArgs,
+    folder: &Path,
+    name: &str,
+) -> anyhow::Result<ExitCode> {
+    let threads = args.threads.map_or(0, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .context("the worker threads cannot be started")?;
+    if args.dry_run {
+        pool.install(|| plan(trials, folder))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let outcomes = pool.install(|| run_missing(trials, folder))?;
+    write(folder, name, &model_trials::picture(&outcomes), &model_trials::csv(&outcomes))?;
+    super::super::print(&model_trials::summary(&outcomes))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn place(folder: &Path, trial: &ModelTrial) -> PathBuf {
+    let loss = &trial.gradient_loss;
+    let arm = if loss.weight == 0.0 {
+        "without".to_owned()
+    } else {
+        format!("m{}", loss.directions_per_row)
+    };
+    folder.join("trials").join(format!("{}-{arm}-seed{}.json", trial.task, trial.seed))
+}
+
+/// The finished trial in the folder, if it is the one that is wanted.
+fn finished(folder: &Path, trial: &ModelTrial) -> anyhow::Result<Option<Outcome>> {
+    let path = place(folder, trial);
+    let found = Outcome::read(&path)?;
+    if found.as_ref().is_some_and(|outcome| outcome.trial != *trial) {
+        let message = format!(
+            "{} holds a trial with other settings: choose another folder with -o, or remove that one",
+            path.display()
+        );
+        return Err(UsageError(message).into());
+    }
+    Ok(found)
+}
+
+/// Says what would be run.
+fn plan(trials: &[ModelTrial], folder: &Path) -> anyhow::Result<()> {
+    let mut total = 0.0;
+    // Seeds of one arm take the same time.
+    let mut estimates: Vec<(ModelTrial, f64)> = Vec::new();
+    for trial in trials {
+        let place = place(folder, trial);
+        if finished(folder, trial)?.is_some() {
+            super::super::print(&format!("finished       {}\n", place.display()))?;
+            continue;
+        }
+        let arm = ModelTrial { seed: 0, ..trial.clone() };
+        let known = estimates.iter().find(|(other, _)| *other == arm).map(|(_, seconds)| *seconds);
+        let seconds = match known {
+            Some(seconds) => seconds,
+            None => {
+                let seconds = trial.estimate(&*ddppo::env::task(&trial.task)?)?;
+                estimates.push((arm, seconds));
+                seconds
+            }
+        };
+        total += seconds;
+        super::super::print(&format!("about {:<8} {}\n", duration(seconds), place.display()))?;
+    }
+    super::super::print(&format!(
+        "about {} in all, by one minibatch and one measurement timed here just now\n",
+        duration(total)
+    ))
+}
+
+fn run_missing(trials: &[ModelTrial], folder: &Path) -> anyhow::Result<Vec<Outcome>> {
+    let directory = folder.join("trials");
+    fs::create_dir_all(&directory).map_err(StorageError::of("create", &directory))?;
+    let mut outcomes = Vec::new();
+    for (i, trial) in trials.iter().enumerate() {
+        let path = place(folder, trial);
+        let outcome = match finished(folder, trial)? {
+            Some(outcome) => outcome,
+            None => {
+                let outcome = trial.run(&*ddppo::env::task(&trial.task)?, &mut |_| {})?;
+                outcome.write(&path)?;
+                let last = outcome.last();
+                eprintln!(
+                    "{}/{}  {}  gradient error {:.3e}  prediction error {:.3e}  {}",
+                    i + 1,
+                    trials.len(),
+                    path.display(),
+                    last.error.mean_gradient(),
+                    last.error.mean_prediction(),
+                    duration(outcome.seconds)
+                );
+                outcome
+            }
+        };
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
+}

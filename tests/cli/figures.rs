@@ -1,0 +1,73 @@
+//! `ddppo figure` and `ddppo theory`.
+
+use std::fs;
+
+use crate::program::Place;
+
+/// Flags of trials that take a moment.
+const SMALL: [&str; 12] = [
+    "--seeds",
+    "2",
+    "--steps",
+    "300",
+    "--epochs",
+    "2",
+    "--states",
+    "10",
+    "--threads",
+    "1",
+    "--set",
+    "model.hidden=8",
+];
+
+#[test]
+fn figure_2_runs_what_is_missing() {
+    let place = Place::new("figure2");
+    let command = |more: &[&'static str]| [&["figure", "2", "-o", "f"][..], &SMALL, more].concat();
+    let plan = place.succeed(&command(&["--dry-run"]));
+    assert_eq!(plan.lines().filter(|line| line.starts_with("about ")).count(), 9, "{plan}");
+    assert!(!place.file("f").exists(), "a plan makes nothing");
+    let summary = place.succeed(&command(&[]));
+    assert!(summary.contains("Pendulum: 2 seeds, 300 steps"), "{summary}");
+    for name in ["figure2.svg", "figure2.png", "figure2.csv"] {
+        assert!(place.file("f").join(name).exists(), "{name}");
+    }
+    // Eight trials of two measurements each, and the head.
+    assert_eq!(fs::read_to_string(place.file("f/figure2.csv")).unwrap().lines().count(), 17);
+    let trial = place.file("f/trials/Pendulum-m2-seed1.json");
+    let first = fs::read(&trial).unwrap();
+    fs::remove_file(place.file("f/trials/Pendulum-m2-seed0.json")).unwrap();
+    let plan = place.succeed(&command(&["--dry-run"]));
+    assert_eq!(plan.lines().filter(|line| line.starts_with("finished ")).count(), 7, "{plan}");
+    place.succeed(&command(&[]));
+    assert_eq!(fs::read(&trial).unwrap(), first, "what is finished is not computed again");
+    let message = place.fail(2, &command(&["--weight", "3"]));
+    assert!(message.contains("holds a trial with other settings"), "{message}");
+    for (more, expected) in [
+        (&["--weight", "0"][..], "`gradient_loss.weight` is 0, but must be above 0"),
+        (&["--tasks", "Pendulm"], "did you mean `Pendulum`?"),
+        (&["--directions", "11"], "from 1 to `gradient_loss.neighbours` (10)"),
+    ] {
+        let message = place.fail(2, &command(more));
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn theory_holds_and_is_drawn() {
+    let place = Place::new("theory");
+    let text = place.succeed(&["theory", "--updates", "64", "-o", "t"]);
+    assert!(text.contains("Theorem 1") && text.contains("Theorem 2"), "{text}");
+    assert!(place.file("t/theorem1.svg").exists() && place.file("t/theorem2.png").exists());
+    let message = place.fail(2, &["theory", "--discount", "1"]);
+    assert!(message.contains("--discount is 1, but must be from 0.1 to 0.995"), "{message}");
+}
+
+#[test]
+fn figures_of_runs_are_planned() {
+    let place = Place::new("figure-runs");
+    let message = place.fail(2, &["figure", "5", "--tasks", "Hoper", "--dry-run"]);
+    assert!(message.contains("did you mean `Hopper`?"), "{message}");
+    let message = place.fail(2, &["train", "--variant", "doubeled"]);
+    assert!(message.contains("did you mean `doubled`?"), "{message}");
+}
