@@ -6,6 +6,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use crate::nn::gemm::{self, Plain, Start, padded};
+use crate::nn::panels;
 use crate::rng::Rng;
 
 const SIZE: usize = 1024;
@@ -41,7 +42,7 @@ impl Peak {
         };
         let (left, right) = (random(), random());
         let mut panels = vec![0.0; SIZE * padded(SIZE)];
-        gemm::pack(&right, SIZE, &mut panels);
+        panels::pack(&right, SIZE, &mut panels);
         Self { left, right, panels, out: vec![0.0; SIZE * SIZE], own: 0.0, library: 0.0 }
     }
 

@@ -289,59 +289,10 @@ dispatched! {
     }
 }
 
-/// Packs a row-major matrix `[rows, columns]` into zero-padded panels, `[padded(columns)/LANES, rows, LANES]`.
-pub(crate) fn pack<T: Real>(matrix: &[T], columns: usize, panels: &mut [T]) {
-    let rows = matrix.len() / columns;
-    for (j, panel) in panels.chunks_exact_mut(rows * LANES).enumerate() {
-        let width = LANES.min(columns - j * LANES);
-        for (source, row) in matrix.chunks_exact(columns).zip(panel.chunks_exact_mut(LANES)) {
-            row[..width].copy_from_slice(&source[j * LANES..j * LANES + width]);
-            row[width..].fill(T::ZERO);
-        }
-    }
-}
-
-/// The row-major matrix `[rows, columns]` of [`pack`]ed panels.
-pub(crate) fn unpack<T: Real>(panels: &[T], columns: usize, matrix: &mut [T]) {
-    let rows = matrix.len() / columns;
-    for (j, panel) in panels.chunks_exact(rows * LANES).enumerate() {
-        let width = LANES.min(columns - j * LANES);
-        for (target, row) in matrix.chunks_exact_mut(columns).zip(panel.chunks_exact(LANES)) {
-            target[j * LANES..j * LANES + width].copy_from_slice(&row[..width]);
-        }
-    }
-}
-
-/// Panels of the transpose: from panels of W `[rows, columns]` to panels of Wᵀ `[columns, rows]`.
-pub(crate) fn transpose_panels<T: Real>(panels: &[T], rows: usize, columns: usize, out: &mut [T]) {
-    for (i, target) in out.chunks_exact_mut(columns * LANES).enumerate() {
-        let height = LANES.min(rows - i * LANES);
-        for (j, source) in panels.chunks_exact(rows * LANES).enumerate() {
-            let width = LANES.min(columns - j * LANES);
-            // A full block first, with constant bounds, so that the compiler can keep it in registers.
-            if height == LANES && width == LANES {
-                let source = &source[i * LANES * LANES..(i + 1) * LANES * LANES];
-                let target = &mut target[j * LANES * LANES..(j + 1) * LANES * LANES];
-                for c in 0..LANES {
-                    for r in 0..LANES {
-                        target[c * LANES + r] = source[r * LANES + c];
-                    }
-                }
-                continue;
-            }
-            for c in 0..width {
-                let row = &mut target[(j * LANES + c) * LANES..][..LANES];
-                for (r, value) in row.iter_mut().enumerate() {
-                    *value = if r < height { source[(i * LANES + r) * LANES + c] } else { T::ZERO };
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::panels::{pack, unpack};
     use crate::rng::Rng;
 
     fn random(n: usize, rng: &mut Rng) -> Vec<f64> {
@@ -409,15 +360,6 @@ mod tests {
                     let exact: f64 =
                         1.0 + (0..rows).map(|i| a[i * depth + p] * c[i * stride + j]).sum::<f64>();
                     assert!((plain[p * columns + j] - exact).abs() < 1e-10, "{p} {j}");
-                }
-            }
-            let mut transposed = vec![f64::NAN; columns * padded(depth)];
-            transpose_panels(&panels, depth, columns, &mut transposed);
-            let mut plain = vec![0.0; columns * depth];
-            unpack(&transposed, depth, &mut plain);
-            for p in 0..depth {
-                for j in 0..columns {
-                    assert_eq!(plain[j * depth + p], b[p * columns + j]);
                 }
             }
         }

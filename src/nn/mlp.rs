@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::activation::{Activation, Gate, Relu, Scale, Silu, SiluCurve, SiluSlope};
 use super::gemm::{self, Epilogue, Plain, Start};
 use super::matrix::Matrix;
+use super::panels;
 use super::real::Real;
 use super::shape::{Layer, Shape};
 use super::tape::{Keep, Tape};
@@ -29,7 +30,7 @@ impl<T: Real> Mlp<T> {
         for layer in &network.shape.layers {
             let weight: Vec<T> =
                 (0..layer.inputs * layer.outputs).map(|_| T::from_f64(draw(layer))).collect();
-            gemm::pack(&weight, layer.outputs, &mut network.parameters[layer.weight.clone()]);
+            panels::pack(&weight, layer.outputs, &mut network.parameters[layer.weight.clone()]);
         }
         network.refresh();
         network
@@ -79,7 +80,7 @@ impl<T: Real> Mlp<T> {
     fn refresh(&mut self) {
         for l in &self.shape.layers {
             let weight = &self.parameters[l.weight.clone()];
-            gemm::transpose_panels(
+            panels::transpose_panels(
                 weight,
                 l.inputs,
                 l.outputs,

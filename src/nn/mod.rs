@@ -7,6 +7,7 @@ pub mod gemm;
 pub mod isa;
 pub mod matrix;
 pub mod mlp;
+pub mod panels;
 mod real;
 pub mod shape;
 pub mod tangent;

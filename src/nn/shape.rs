@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::activation::Activation;
-use super::gemm::{self, padded};
+use super::gemm::padded;
+use super::panels;
 use super::real::Real;
 
 /// One affine map of a network and where its numbers lie.
@@ -77,7 +78,7 @@ impl Shape {
     pub fn export<T: Real>(&self, l: usize, vector: &[T]) -> (Vec<T>, Vec<T>) {
         let layer = &self.layers[l];
         let mut weight = vec![T::ZERO; layer.inputs * layer.outputs];
-        gemm::unpack(&vector[layer.weight.clone()], layer.outputs, &mut weight);
+        panels::unpack(&vector[layer.weight.clone()], layer.outputs, &mut weight);
         (weight, vector[layer.bias.start..layer.bias.start + layer.outputs].to_vec())
     }
 
@@ -85,7 +86,7 @@ impl Shape {
     pub fn import<T: Real>(&self, l: usize, weight: &[T], bias: &[T], vector: &mut [T]) {
         let layer = &self.layers[l];
         assert_eq!((weight.len(), bias.len()), (layer.inputs * layer.outputs, layer.outputs));
-        gemm::pack(weight, layer.outputs, &mut vector[layer.weight.clone()]);
+        panels::pack(weight, layer.outputs, &mut vector[layer.weight.clone()]);
         vector[layer.bias.start..layer.bias.start + layer.outputs].copy_from_slice(bias);
     }
 
