@@ -49,12 +49,30 @@ pub(crate) struct Scale<'a, T> {
     pub stride: usize,
 }
 
-/// A tangent through the nonlinearity: slope·ż into `post`. The slopes are of row ⌊row / directions⌋.
+/// Which row of a minibatch a row of tangents belongs to: ⌊t / directions⌋. A product instead of a division, which would
+/// cost as much as a stretch's arithmetic; exact as long as t·directions < 2³².
+#[derive(Clone, Copy)]
+pub(crate) struct Owner {
+    reciprocal: u64,
+}
+
+impl Owner {
+    pub(crate) fn new(directions: usize) -> Self {
+        Self { reciprocal: (1 << 32) / directions as u64 + 1 }
+    }
+
+    #[inline(always)]
+    fn of(self, tangent: usize) -> usize {
+        ((tangent as u64 * self.reciprocal) >> 32) as usize
+    }
+}
+
+/// A tangent through the nonlinearity: slope·ż into `post`. The slopes are those of its owner.
 pub(crate) struct TangentForward<'a, T> {
     pub slope: &'a [T],
     pub post: &'a mut [T],
     pub stride: usize,
-    pub directions: usize,
+    pub owner: Owner,
 }
 
 /// A tangent's adjoint back through the nonlinearity: value += curve·ż·adjoint, then adjoint → slope·adjoint.
@@ -64,7 +82,7 @@ pub(crate) struct TangentBackward<'a, T> {
     pub pre: &'a [T],
     pub value: &'a mut [T],
     pub stride: usize,
-    pub directions: usize,
+    pub owner: Owner,
 }
 
 /// The stretch of a matrix's row that belongs to a stretch of the product.
@@ -154,7 +172,7 @@ impl<T: Real> Epilogue<T> for Scale<'_, T> {
 impl<T: Real> Epilogue<T> for TangentForward<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
-        let slope = stretch(self.slope, row / self.directions * self.stride + column);
+        let slope = stretch(self.slope, self.owner.of(row) * self.stride + column);
         let post = stretch_mut(self.post, row * self.stride + column);
         for ((o, &z), &s) in post.iter_mut().zip(&*z).zip(slope) {
             *o = s * z;
@@ -165,13 +183,28 @@ impl<T: Real> Epilogue<T> for TangentForward<'_, T> {
 impl<T: Real> Epilogue<T> for TangentBackward<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
-        let at = row / self.directions * self.stride + column;
+        let at = self.owner.of(row) * self.stride + column;
         let (slope, curve) = (stretch(self.slope, at), stretch(self.curve, at));
         let pre = stretch(self.pre, row * self.stride + column);
         let value = stretch_mut(self.value, at);
         for lane in 0..LANES {
             value[lane] = I::fma(curve[lane] * pre[lane], z[lane], value[lane]);
             z[lane] *= slope[lane];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Owner;
+
+    #[test]
+    fn owners_are_quotients() {
+        for directions in [1, 2, 3, 5, 7, 10, 25, 100, 1000] {
+            let owner = Owner::new(directions);
+            for t in (0..3000).chain(1_000_000..1_003_000) {
+                assert_eq!(owner.of(t), t / directions, "{t} of {directions}");
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::activation::{Scale, TangentBackward, TangentForward};
+use super::activation::{Owner, Scale, TangentBackward, TangentForward};
 use super::gemm::{LANES, Plain};
 use super::matrix::Matrix;
 use super::mlp::Mlp;
@@ -60,6 +60,7 @@ impl<T: Real> Mlp<T> {
         let last = self.shape().layers.len() - 1;
         let directions = tangent.directions;
         let all = rows.start * directions..rows.end * directions;
+        let owner = Owner::new(directions);
         let Tangent { input, output, pre, post, .. } = tangent;
         for l in 0..last {
             let (before, after) = post.split_at_mut(l);
@@ -67,7 +68,7 @@ impl<T: Real> Mlp<T> {
             let stride = pre[l].stride();
             let slope = tape.slopes[l].block(rows.clone());
             let post = after[0].block_mut(all.clone());
-            let mut through = TangentForward { slope, post, stride, directions };
+            let mut through = TangentForward { slope, post, stride, owner };
             self.map_tangent(l, all.clone(), before, &mut pre[l], &mut through);
         }
         let before = if last == 0 { &*input } else { &post[last - 1] };
@@ -87,6 +88,7 @@ impl<T: Real> Mlp<T> {
         let last = self.shape().layers.len() - 1;
         let directions = tangent.directions;
         let all = rows.start * directions..rows.end * directions;
+        let owner = Owner::new(directions);
         let Tangent { input, output_adjoint, pre, post, adjoints: [above, below], panel, .. } =
             tangent;
         let Tape {
@@ -121,7 +123,7 @@ impl<T: Real> Mlp<T> {
             let curve = curves[l - 1].block(rows.clone());
             let pre = pre[l - 1].block(all.clone());
             let value = value_below.block_mut(rows.clone());
-            let mut back = TangentBackward { slope, curve, pre, value, stride, directions };
+            let mut back = TangentBackward { slope, curve, pre, value, stride, owner };
             self.map_transposed(l, all.clone(), source, below, &mut back);
             std::mem::swap(above, below);
             std::mem::swap(value_above, value_below);
