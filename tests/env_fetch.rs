@@ -16,8 +16,9 @@ fn clone(test: &str) -> PathBuf {
 }
 
 fn ask(root: &Path, arguments: &[&str], variables: &[(&str, &OsStr)]) -> Output {
-    let mut command = Command::new(root.join("tools/pkg-config"));
-    command.args(arguments).envs(variables.iter().copied()).output().unwrap()
+    // Through the shell: executing a file just written fails while another test's fork still holds it open for writing.
+    let mut command = Command::new("sh");
+    command.arg(root.join("tools/pkg-config")).args(arguments).envs(variables.iter().copied()).output().unwrap()
 }
 
 /// The last line said, which is ours; and the folders left in `.mujoco`.
