@@ -18,7 +18,12 @@ fn clone(test: &str) -> PathBuf {
 fn ask(root: &Path, arguments: &[&str], variables: &[(&str, &OsStr)]) -> Output {
     // Through the shell: executing a file just written fails while another test's fork still holds it open for writing.
     let mut command = Command::new("sh");
-    command.arg(root.join("tools/pkg-config")).args(arguments).envs(variables.iter().copied()).output().unwrap()
+    command
+        .arg(root.join("tools/pkg-config"))
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
 }
 
 /// The last line said, which is ours; and the folders left in `.mujoco`.
