@@ -97,11 +97,12 @@ impl Config {
         Self::from_table(table, "")
     }
 
-    /// All that decides which states a run goes through: everything but its length and its checkpoints.
+    /// All that decides which states a run goes through: everything but its length, its checkpoints and its guards.
     pub fn identity(&self) -> Table {
         let mut table = self.to_table();
         table.remove("steps");
         table.remove("checkpoint");
+        table.remove("guards");
         table
     }
 
@@ -112,6 +113,7 @@ impl Config {
     pub fn parse_identity(text: &str) -> Result<Table, toml::de::Error> {
         let mut table: Table = text.parse()?;
         add_later_keys(&mut table);
+        table.remove("guards");
         Ok(table)
     }
 

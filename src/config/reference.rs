@@ -61,8 +61,16 @@ normalised_density = false
 automatic = true
 ";
 
-/// Adds the settings that a file of an older program lacks. Such a file is one of DDPPO, and has all sections.
+/// A section that came after the first runs of every method.
+const LATER_SECTION: &str = "
+[guards]
+max_loss = inf
+";
+
+/// Adds the settings that a file of an older program lacks.
 pub(super) fn add_later_keys(table: &mut Table) {
+    add_missing(table, &LATER_SECTION.parse().expect("it is written above"));
+    // The others came before the other methods did, into sections that DDPPO had from the start.
     if table.get("algorithm").and_then(Value::as_str) != Some(Algorithm::Ddppo.name()) {
         return;
     }

@@ -56,7 +56,8 @@ impl Config {
         whole("evaluation.every_steps", self.evaluation.every_steps, 1, 1_000_000_000)?;
         size("evaluation.episodes", self.evaluation.episodes, 1, 100_000)?;
         whole("checkpoint.every_steps", self.checkpoint.every_steps, 1, 1_000_000_000)?;
-        size("checkpoint.keep", self.checkpoint.keep, 1, 10_000)
+        size("checkpoint.keep", self.checkpoint.keep, 1, 10_000)?;
+        above("guards.max_loss", self.guards.max_loss, 0.0, f64::INFINITY)
     }
 
     fn validate_training(&self) -> Result<(), ConfigError> {
