@@ -48,7 +48,7 @@ fn add_missing(table: &mut Table, from: &Table) {
     }
 }
 
-/// Settings that came after the first runs, with what those runs did.
+/// Settings that came with the methods beside DDPPO, with what the runs before them did.
 const LATER: &str = "
 [model]
 train_bounds = false
@@ -61,17 +61,30 @@ normalised_density = false
 automatic = true
 ";
 
-/// Adds the settings that a file of an older program lacks. Such a file is one of DDPPO, and has all sections.
+/// Sections that came after all methods, with what runs before them did.
+const LATER_SECTIONS: &str = "
+[analysis]
+every_steps = 0
+states = 200
+";
+
+/// Adds the settings that a file of an older program lacks.
 pub(super) fn add_later_keys(table: &mut Table) {
-    if table.get("algorithm").and_then(Value::as_str) != Some(Algorithm::Ddppo.name()) {
-        return;
-    }
-    let later: Table = LATER.parse().expect("it is written above");
-    for (name, settings) in &later {
-        if let (Some(Value::Table(section)), Value::Table(settings)) =
-            (table.get_mut(name), settings)
-        {
-            add_missing(section, settings);
+    let name = table.get("algorithm").and_then(Value::as_str);
+    let Some(algorithm) = name.and_then(|name| Algorithm::parse(name).ok()) else { return };
+    // A file from before the other methods is one of DDPPO, and has all sections.
+    if algorithm == Algorithm::Ddppo {
+        for (name, settings) in &parse(LATER) {
+            if let (Some(Value::Table(section)), Value::Table(settings)) =
+                (table.get_mut(name), settings)
+            {
+                add_missing(section, settings);
+            }
         }
     }
+    add_missing(table, &without_unused(parse(LATER_SECTIONS), algorithm));
+}
+
+fn parse(text: &str) -> Table {
+    text.parse().expect("it is written above")
 }
