@@ -52,6 +52,8 @@ pub struct Config {
     pub temperature: TemperatureConfig,
     /// When states are saved.
     pub checkpoint: CheckpointConfig,
+    /// What stops a run that has lost its way, beside numbers that are not finite.
+    pub guards: GuardConfig,
 }
 
 /// SPEC section 4.
@@ -246,4 +248,12 @@ pub struct CheckpointConfig {
     pub every_steps: u64,
     /// Newest checkpoints kept, beside the best by evaluation (3).
     pub keep: usize,
+}
+
+/// Guards against divergence, all off unless asked for: a resumed run may have others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardConfig {
+    /// Largest |loss| of the policy and of the critic; an update beyond it stops the run (inf: none does).
+    pub max_loss: f64,
 }

@@ -47,7 +47,8 @@ pub struct Piece<T> {
     log_prob_adjoint: Vec<T>,
     pub(super) wide: Vec<f64>,
     pub(super) rng: Rng,
-    report: PolicyReport,
+    /// What the present update has seen, summed over rows.
+    pub(super) report: PolicyReport,
 }
 
 /// Buffers of a policy update, allocated once.
@@ -101,6 +102,7 @@ impl<T: Real> PolicyWorkspace<T> {
             loss: mean(|r| r.loss) / batch as f64,
             mean_abs_adjoint: mean(|r| r.mean_abs_adjoint) / (batch as f64 * numbers),
             alive: mean(|r| r.alive) / batch as f64,
+            broken: self.pieces.iter().map(|p| p.report.broken).sum(),
         }
     }
 
@@ -144,7 +146,6 @@ impl<T: Real> Piece<T> {
 
     /// Steps 2 and 3 of SPEC section 2: costs, adjoints from K down to 0, and the policy's gradient.
     fn backward(&mut self, objective: &Objective<'_, T>, batch: usize) {
-        self.report = PolicyReport::default();
         self.gradient.fill(T::ZERO);
         let horizon = self.model_noise.len();
         self.start_adjoint(objective, horizon, batch);

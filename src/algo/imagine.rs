@@ -1,7 +1,7 @@
 //! Step 1 of a policy update (SPEC section 2): the draws, and the policy's way through the prediction model.
 
 use super::adjoint::Piece;
-use super::objective::{Imagination, Objective};
+use super::objective::{Imagination, Objective, PolicyReport};
 use crate::config::GradientSource;
 use crate::nn::Real;
 use crate::rng::Rng;
@@ -33,6 +33,7 @@ impl<T: Real> Piece<T> {
 
     /// Step 1 of SPEC section 2: actions, imagined states and masks for j = 0..=K.
     pub(super) fn forward(&mut self, objective: &Objective<'_, T>) {
+        self.report = PolicyReport::default();
         let horizon = self.model_noise.len();
         for j in 0..=horizon {
             objective.policy.sample(&mut self.points[j], self.rows);
@@ -68,7 +69,8 @@ impl<T: Real> Piece<T> {
             let (state, next) = (states.row(i), next_states.row_mut(i));
             model.sample(step.output(i), noise, state, next);
             if next.iter().any(|x| !x.is_finite()) {
-                // A state beyond all numbers ends the episode; what stands in its place is masked, but must be finite.
+                // The caller stops at a living row's. A dead row is masked, but what it holds must be finite.
+                self.report.broken += u64::from(self.alive[j][i] != T::ZERO);
                 next.copy_from_slice(state);
                 self.alive[j + 1][i] = T::ZERO;
                 continue;

@@ -101,7 +101,7 @@ impl Learner {
     /// `training.model_every_steps`.
     ///
     /// # Errors
-    /// When a loss is not finite.
+    /// When a loss or an imagined transition is not finite.
     pub fn renew_world(&mut self, step: u64, learned: &mut Learned) -> Result<(), LearnError> {
         let training = &self.config.training;
         let due = step.is_multiple_of(training.model_every_steps)
@@ -112,7 +112,11 @@ impl Learner {
         learned.seconds.models += started.elapsed().as_secs_f64();
         let started = Instant::now();
         let (policy, task) = (&self.policy, &*self.task);
-        learned.rollout = Some(world.imagine(policy, task, &self.real, &self.config, step));
+        let rollout = world.imagine(policy, task, &self.real, &self.config, step);
+        if rollout.broken > 0 {
+            return Err(LearnError::NonFinite("the prediction model's output"));
+        }
+        learned.rollout = Some(rollout);
         learned.seconds.rollout += started.elapsed().as_secs_f64();
         Ok(())
     }
@@ -121,7 +125,7 @@ impl Learner {
     /// where nothing has been imagined.
     ///
     /// # Errors
-    /// When the loss is not finite.
+    /// When the loss, the entropy or a gradient is not finite, or the loss beyond the guard.
     pub fn improve_critic(&mut self) -> Result<CriticReport, LearnError> {
         let Self { policy, critic, temperature, real, streams, config, world, .. } = self;
         let training = &config.training;
@@ -139,8 +143,9 @@ impl Learner {
             critic.update(workspace, policy, temperature, &mut streams.critic, |row, rng| {
                 source(row).get(rng.below(source(row).len()))
             });
-        if !(report.loss.is_finite() && report.entropy.is_finite()) {
-            return Err(LearnError::NonFinite("the critic's loss"));
+        LearnError::check("the critic's loss", report.loss, config.guards.max_loss)?;
+        if !report.entropy.is_finite() {
+            return Err(LearnError::NonFinite("the policy's entropy"));
         }
         if !report.finite_gradient {
             return Err(LearnError::NonFinite("the critic's gradient"));

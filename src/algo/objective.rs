@@ -52,4 +52,6 @@ pub struct PolicyReport {
     pub mean_abs_adjoint: f64,
     /// Mean share of rows still alive at the last step.
     pub alive: f64,
+    /// Living rows whose next state the prediction model put beyond all numbers, over all steps.
+    pub broken: u64,
 }

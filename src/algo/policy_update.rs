@@ -21,7 +21,7 @@ impl Learner {
     /// One Adam step of the policy on its method's objective; none while the method lacks what it needs for it.
     ///
     /// # Errors
-    /// When the loss or its gradient is not finite.
+    /// When an imagined state, the loss, an adjoint or the gradient is not finite, or the loss beyond the guard.
     pub fn improve_policy(&mut self, starts: Starts) -> Result<Option<PolicyReport>, LearnError> {
         let mut workspace = self.policy_workspace.take();
         let report = self.descend(&mut workspace, starts);
@@ -54,8 +54,12 @@ impl Learner {
         }
         let report = workspace.differentiate(&objective);
         self.streams.policy = stream;
-        if !(report.loss.is_finite() && report.mean_abs_adjoint.is_finite()) {
-            return Err(LearnError::NonFinite("the policy's loss"));
+        if report.broken > 0 {
+            return Err(LearnError::NonFinite("the prediction model's output"));
+        }
+        LearnError::check("the policy's loss", report.loss, self.config.guards.max_loss)?;
+        if !report.mean_abs_adjoint.is_finite() {
+            return Err(LearnError::NonFinite("the policy's adjoint"));
         }
         if !all_finite(workspace.gradient()) {
             return Err(LearnError::NonFinite("the policy's gradient"));

@@ -12,9 +12,9 @@ use ddppo::report::curves::{self, CurveError};
 use ddppo::run::checkpoint::{CheckpointStore, Evaluation, Info, Loaded};
 use ddppo::run::directory::{RunDirectory, checkpoints_path};
 use ddppo::run::manifest::{self, ManifestFile};
-use ddppo::run::metrics::MetricsLog;
+use ddppo::run::metrics::{self, MetricsLog};
 use ddppo::run::storage::Disk;
-use ddppo::train::Trainer;
+use ddppo::train::{TrainError, Trainer};
 
 use super::progress::Progress;
 use super::signals::StopRequest;
@@ -116,6 +116,11 @@ impl Session {
             Err(error) => {
                 // Best effort: the reason of the failure may keep the manifest from being written as well.
                 let _ = manifest.end(step, &format!("{error:#}"));
+                let broke = matches!(error.downcast_ref(), Some(TrainError::Diverged { .. }));
+                let error = match self.last_finite_metrics().filter(|_| broke) {
+                    Some(metrics) => error.context(metrics),
+                    None => error,
+                };
                 let saved = self.store.steps().ok().and_then(|steps| steps.last().copied());
                 Err(match saved {
                     Some(saved) => error.context(format!(
@@ -128,6 +133,19 @@ impl Session {
                 })
             }
         }
+    }
+
+    /// What training saw last that was all finite, in words.
+    fn last_finite_metrics(&self) -> Option<String> {
+        let lines = metrics::read(&self.directory.metrics_path()).ok()?;
+        let line = lines.iter().rfind(|line| line.kind == "train" && line.is_finite())?;
+        let seen = |name: &String| Some(format!("{name} {:.5}", line.get(name)?));
+        let seen: Vec<String> = line.values.keys().filter_map(seen).collect();
+        Some(format!(
+            "the last finite metrics, of step {}: {}",
+            thousands(line.step),
+            seen.join(", ")
+        ))
     }
 
     fn prepare(&self, start: Start) -> anyhow::Result<Work> {

@@ -6,7 +6,8 @@ use super::Config;
 use super::reference::add_later_keys;
 
 impl Config {
-    /// All that decides which states a run goes through: everything but its length, its checkpoints and its analyses.
+    /// All that decides which states a run goes through: everything but its length, its checkpoints, its guards
+    /// and its analyses.
     pub fn identity(&self) -> Table {
         let mut table = self.to_table();
         without_free(&mut table);
@@ -27,7 +28,7 @@ impl Config {
 
 /// Takes out what may change between two sessions of a run.
 fn without_free(table: &mut Table) {
-    for key in ["steps", "checkpoint", "analysis"] {
+    for key in ["steps", "checkpoint", "guards", "analysis"] {
         table.remove(key);
     }
 }

@@ -66,23 +66,27 @@ const LATER_SECTIONS: &str = "
 [analysis]
 every_steps = 0
 states = 200
+[guards]
+max_loss = inf
 ";
 
 /// Adds the settings that a file of an older program lacks.
 pub(super) fn add_later_keys(table: &mut Table) {
     let name = table.get("algorithm").and_then(Value::as_str);
-    let Some(algorithm) = name.and_then(|name| Algorithm::parse(name).ok()) else { return };
-    // A file from before the other methods is one of DDPPO, and has all sections.
-    if algorithm == Algorithm::Ddppo {
-        for (name, settings) in &parse(LATER) {
-            if let (Some(Value::Table(section)), Value::Table(settings)) =
-                (table.get_mut(name), settings)
-            {
-                add_missing(section, settings);
-            }
+    let algorithm = name.and_then(|name| Algorithm::parse(name).ok());
+    let sections = parse(LATER_SECTIONS);
+    add_missing(table, &algorithm.map_or(sections.clone(), |own| without_unused(sections, own)));
+    // The others came before the other methods did, into sections that DDPPO had from the start.
+    if algorithm != Some(Algorithm::Ddppo) {
+        return;
+    }
+    for (name, settings) in &parse(LATER) {
+        if let (Some(Value::Table(section)), Value::Table(settings)) =
+            (table.get_mut(name), settings)
+        {
+            add_missing(section, settings);
         }
     }
-    add_missing(table, &without_unused(parse(LATER_SECTIONS), algorithm));
 }
 
 fn parse(text: &str) -> Table {

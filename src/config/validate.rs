@@ -58,7 +58,8 @@ impl Config {
         whole("analysis.every_steps", self.analysis.every_steps, 0, 1_000_000_000)?;
         size("analysis.states", self.analysis.states, 1, 1_000_000)?;
         whole("checkpoint.every_steps", self.checkpoint.every_steps, 1, 1_000_000_000)?;
-        size("checkpoint.keep", self.checkpoint.keep, 1, 10_000)
+        size("checkpoint.keep", self.checkpoint.keep, 1, 10_000)?;
+        above("guards.max_loss", self.guards.max_loss, 0.0, f64::INFINITY)
     }
 
     fn validate_training(&self) -> Result<(), ConfigError> {

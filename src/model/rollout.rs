@@ -24,6 +24,8 @@ pub struct RolloutReport {
     pub mean_reward: f64,
     /// Share of the imagined transitions that ended their episode.
     pub terminated: f64,
+    /// Imagined transitions with a state or reward that is not finite.
+    pub broken: u64,
 }
 
 /// Buffers of one piece; its imagined transitions wait in `imagined`.
@@ -93,6 +95,9 @@ pub fn rollout<T: Real>(
                 report.transitions += 1;
                 rewards += f64::from(t.reward);
                 ends += f64::from(u8::from(t.terminated));
+                let finite =
+                    t.reward.is_finite() && t.next_observation.iter().all(|x| x.is_finite());
+                report.broken += u64::from(!finite);
                 imagined.push(t);
             }
         }

@@ -151,6 +151,11 @@ impl Line {
     pub fn get(&self, name: &str) -> Option<f64> {
         self.values.get(name).and_then(as_number)
     }
+
+    /// Whether none of its numbers is NaN or infinite.
+    pub fn is_finite(&self) -> bool {
+        self.values.values().filter_map(as_number).all(f64::is_finite)
+    }
 }
 
 /// Reads a whole `metrics.jsonl`. A last line without its end, left by a crash or still being written, is no record yet.

@@ -8,7 +8,6 @@ use super::evaluation::{Episode, evaluate};
 use super::summary::{Phases, Summary, model_record, rollout_record};
 use crate::agent::Actor;
 use crate::algo::Learner;
-use crate::algo::report::LearnError;
 use crate::config::Config;
 use crate::env::{Environment, EnvironmentError, Task};
 use crate::replay::Transition;
@@ -161,10 +160,8 @@ impl Trainer {
         self.step += 1;
         self.phases.environment += started.elapsed().as_secs_f64();
 
-        let learned = self.learner.learn(self.step).map_err(|error| {
-            let LearnError::NonFinite(_) = error;
-            self.diverged(error.to_string())
-        })?;
+        let learned =
+            self.learner.learn(self.step).map_err(|error| self.diverged(error.to_string()))?;
         self.phases.add(&learned);
         self.summary.policy.merge(&learned.policy);
         self.summary.critic.merge(&learned.critic);

@@ -218,3 +218,29 @@ fn the_numbers_behind_a_curve_are_a_table() {
     }
     assert_eq!(lines.next(), None);
 }
+
+/// Guards are off unless asked for, and a run that one stops goes on where it was when they are off again.
+#[test]
+fn a_guard_stops_a_run_and_names_the_last_finite_metrics() {
+    let place = Place::new("guard");
+    place.succeed(&small_run("run", "300", &["--seed", "2"]));
+    place.succeed(&small_run("free", "340", &["--seed", "2"]));
+    let file = place.file("run/config.toml");
+    let config = fs::read_to_string(&file).unwrap();
+    assert!(config.contains("max_loss = inf"), "{config}");
+    fs::write(&file, config.replace("max_loss = inf", "max_loss = 1e-9")).unwrap();
+    let message = place.fail(1, &["resume", "run", "--steps", "340", "--quiet"]);
+    for part in [
+        "step 301",
+        "loss is ",
+        "`guards.max_loss`",
+        "the last finite metrics, of step",
+        "policy_loss",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    fs::write(&file, config).unwrap();
+    place.succeed(&["resume", "run", "--steps", "340", "--quiet"]);
+    assert!(place.state("run") == place.state("free"), "the guard left a trace");
+    assert_eq!(place.metrics("run"), place.metrics("free"));
+}
