@@ -126,6 +126,10 @@ fn read_table(
 ) -> Result<Tensor, Unusable> {
     let mut whole: Option<Tensor> = None;
     for segment in segments {
+        if !is_plain(&segment.file) {
+            let problem = format!("lists the rows {:?}, which is no name of ours", segment.file);
+            return Err(damage(&checkpoint.join(HEADER), problem));
+        }
         let file = directory.join(ROWS).join(&segment.file);
         let bytes = read(&file)?;
         if crc32fast::hash(&bytes) != segment.crc32 {
@@ -153,6 +157,11 @@ fn read_table(
         }
     }
     whole.ok_or_else(|| damage(&checkpoint.join(HEADER), "lists a table without a file"))
+}
+
+/// Whether a name is one that rows are saved under: it leads to no other folder, and can be printed.
+fn is_plain(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 fn damage(path: &Path, problem: impl Into<String>) -> Unusable {
