@@ -1,4 +1,5 @@
 //! The checks of the fuzz targets (`fuzz/`) on random mutations of their seeds: short enough for every run of the suite.
+//! With `DDPPO_WRITE_SEEDS=FOLDER` the seeds are written to `FOLDER/TARGET/` too, where libFuzzer starts from them.
 
 use ddppo::rng::Rng;
 
@@ -35,6 +36,13 @@ fn mutate(seed: &[u8], rng: &mut Rng) -> Vec<u8> {
 
 fn run(name: &str, seeds: Seeds, check: fn(&[u8]), times: usize) {
     assert!(!seeds.is_empty(), "{name}");
+    if let Some(folder) = std::env::var_os("DDPPO_WRITE_SEEDS") {
+        let folder = std::path::Path::new(&folder).join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        for (number, seed) in seeds.iter().enumerate() {
+            std::fs::write(folder.join(format!("seed-{number}")), seed).unwrap();
+        }
+    }
     let mut rng = Rng::new(0, name);
     seeds.iter().for_each(|seed| check(seed));
     for _ in 0..times {

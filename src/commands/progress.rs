@@ -1,10 +1,11 @@
 //! What is seen while a run trains: a bar on a terminal, a line now and then elsewhere.
 
+use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use ddppo::run::Record;
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::thousands;
 
@@ -21,12 +22,48 @@ const SHOWN: [(&str, &str, &str); 3] = [
     ("train", "policy_loss", "policy"),
 ];
 
+/// Cycles from one model training to the next over which the speed is taken.
+const CYCLES: usize = 3;
+
+/// Steps a second, over whole cycles: a model training takes as long as hundreds of steps beside it.
+struct Pace {
+    /// When which step was done, at the start and at the latest `train` records.
+    marks: VecDeque<(Instant, u64)>,
+}
+
+impl Pace {
+    fn new(step: u64) -> Self {
+        Self { marks: VecDeque::from([(Instant::now(), step)]) }
+    }
+
+    /// Notes that a cycle has ended.
+    fn mark(&mut self, step: u64) {
+        self.marks.push_back((Instant::now(), step));
+        if self.marks.len() > CYCLES + 1 {
+            self.marks.pop_front();
+        }
+    }
+
+    /// Steps a second and time left, in words.
+    fn in_words(&self, step: u64, steps: u64) -> String {
+        let (start, first) = self.marks[0];
+        let (end, last) = match self.marks.back() {
+            Some(&mark) if self.marks.len() > 1 => mark,
+            _ => (Instant::now(), step),
+        };
+        let seconds = end.duration_since(start).as_secs_f64().max(1e-9);
+        let speed = (last - first) as f64 / seconds;
+        let left = steps.saturating_sub(step) as f64 / speed.max(1e-9);
+        let left = humantime::format_duration(Duration::from_secs(left as u64));
+        format!("{speed:.1} steps/s  {left} left")
+    }
+}
+
 enum Display {
     Bar(ProgressBar),
-    /// When the last line was written, and at which step.
+    /// When the last line was written.
     Lines {
         last: Instant,
-        step: u64,
     },
     Nothing,
 }
@@ -35,6 +72,7 @@ enum Display {
 pub struct Progress {
     display: Display,
     latest: [Option<f64>; SHOWN.len()],
+    pace: Pace,
     steps: u64,
     warnings: u32,
 }
@@ -46,23 +84,16 @@ impl Progress {
             Display::Nothing
         } else if std::io::stderr().is_terminal() {
             let style = ProgressStyle::with_template(
-                "{bar:30.cyan/blue} {human_pos}/{human_len} steps  {msg}  {speed}  {eta} left",
-            )?
-            .with_key(
-                "speed",
-                |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-                    // A line that cannot be drawn is no reason to stop.
-                    let _ = write!(out, "{:.1} steps/s", state.per_sec());
-                },
-            );
+                "{bar:30.cyan/blue} {human_pos}/{human_len} steps  {msg}",
+            )?;
             let bar = ProgressBar::new(steps).with_style(style).with_position(first_step);
-            bar.reset_eta();
             bar.enable_steady_tick(Duration::from_millis(500));
             Display::Bar(bar)
         } else {
-            Display::Lines { last: Instant::now(), step: first_step }
+            Display::Lines { last: Instant::now() }
         };
-        Ok(Self { display, latest: [None; SHOWN.len()], steps, warnings: 0 })
+        let pace = Pace::new(first_step);
+        Ok(Self { display, latest: [None; SHOWN.len()], pace, steps, warnings: 0 })
     }
 
     /// Shows that `step` is done and what was measured in it.
@@ -76,26 +107,22 @@ impl Progress {
                 }
             }
         }
-        let message = self.message();
+        if records.iter().any(|record| record.kind == "train") {
+            self.pace.mark(step);
+        }
+        let message = format!("{}  {}", self.message(), self.pace.in_words(step, self.steps));
+        let message = message.trim_start();
         match &mut self.display {
             Display::Nothing => {}
             Display::Bar(bar) => {
                 bar.set_position(step);
-                bar.set_message(message);
+                bar.set_message(message.to_owned());
             }
-            Display::Lines { last, step: last_step } => {
+            Display::Lines { last } => {
                 let evaluated = records.iter().any(|record| record.kind == "evaluation");
                 if evaluated || last.elapsed() >= LINE_EVERY {
-                    // Since the last line: the warm-up's speed says nothing of what is left.
-                    let speed = (step - *last_step) as f64 / last.elapsed().as_secs_f64().max(1e-9);
-                    let left = self.steps.saturating_sub(step) as f64 / speed.max(1e-9);
-                    (*last, *last_step) = (Instant::now(), step);
-                    eprintln!(
-                        "step {}/{}  {message}  {speed:.1} steps/s  {} left",
-                        thousands(step),
-                        thousands(self.steps),
-                        humantime::format_duration(Duration::from_secs(left as u64))
-                    );
+                    *last = Instant::now();
+                    eprintln!("step {}/{}  {message}", thousands(step), thousands(self.steps));
                 }
             }
         }
