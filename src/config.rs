@@ -2,6 +2,7 @@
 //! (`presets/<algo>/<task>.toml`); `--set section.key=value` goes on top. Nothing below this file sees raw flags.
 
 mod error;
+mod identity;
 mod keys;
 mod load;
 mod methods;
@@ -34,6 +35,9 @@ pub struct Config {
     pub training: TrainingConfig,
     /// Evaluation in a separate environment.
     pub evaluation: EvaluationConfig,
+    /// How true the models are, measured while they learn: what `ddppo analyze` measures on a saved run. It changes nothing
+    /// else about a run.
+    pub analysis: AnalysisConfig,
     /// Both world models (SPEC section 1).
     pub model: ModelConfig,
     /// The gradient loss R (eq. 9, 10).
@@ -85,6 +89,16 @@ pub struct EvaluationConfig {
     pub every_steps: u64,
     /// Episodes of one evaluation, with the deterministic policy (10).
     pub episodes: usize,
+}
+
+/// The models against the true derivatives of the world.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnalysisConfig {
+    /// Environment steps between two analyses of the models; 0 for none (0).
+    pub every_steps: u64,
+    /// Real states of one analysis (200). The true derivative at each takes 4·(|S| + |A|) steps of a world of its own.
+    pub states: usize,
 }
 
 /// Both ensembles: same shape, same optimiser, own split and standardiser each.

@@ -2,16 +2,17 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
+use ddppo::agent::Actor;
 use ddppo::analysis::gradient_error::{ModelError, RealStates, cosine};
 use ddppo::analysis::mean_head::MeanHead;
-use ddppo::analysis::policy_gradient::policy_gradient_bias;
+use ddppo::analysis::multi_step::{STEPS, multi_step_errors};
+use ddppo::analysis::policy_gradient::{SHARES, policy_gradient_bias};
 use ddppo::analysis::precision;
 use ddppo::config::{Algorithm, Config};
 use ddppo::env::jacobian::{Point, sample_points};
 use ddppo::env::uniform_actions;
 use ddppo::model::DynamicsModel;
 use ddppo::train::Trainer;
-use ddppo::train::evaluation::Actor;
 
 /// A run on the point mass right after its first model training.
 fn trained() -> MutexGuard<'static, Trainer> {
@@ -133,10 +134,74 @@ fn biases_follow_from_the_derivatives() {
     for bias in [bias.prediction_model, bias.gradient_model.unwrap()] {
         assert!(bias.relative > 0.0 && bias.relative < 0.5 && bias.cosine > 0.9, "{bias:?}");
     }
+    let terms = bias.theorem1;
+    assert_eq!(terms.states, 100);
+    for terms in [terms.prediction_model, terms.gradient_model.unwrap()] {
+        let (mean, largest) = (terms.mean, terms.largest);
+        // A step moves the point mass by parts of 1, and its reward's slope is as large as its distance.
+        for (mean, largest, most) in [
+            (mean.prediction, largest.prediction, 0.2),
+            (mean.transition_gradient, largest.transition_gradient, 0.2),
+            (mean.reward_gradient, largest.reward_gradient, 50.0),
+        ] {
+            assert!(mean > 0.0 && mean < largest && largest < most, "{terms:?}");
+        }
+    }
     // Equal seeds give equal figures at any number of threads.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     assert_eq!(
         pool.install(|| policy_gradient_bias(learner, world, &*task, 2, 50, 1).unwrap().unwrap()),
         bias
     );
+}
+
+/// Over one step g is affine in the Jacobian, so ‖g − g*‖² is a polynomial of second degree in the mixture's share.
+#[test]
+fn mixtures_lie_between_the_models() {
+    let task = ddppo::env::task("PointMass").unwrap();
+    let run = trained();
+    let learner = run.learner();
+    let world = learner.world.as_ref().unwrap();
+    let bias = policy_gradient_bias(learner, world, &*task, 1, 50, 1).unwrap().unwrap();
+    assert_eq!(bias.mixtures.iter().map(|mixture| mixture.share).collect::<Vec<_>>(), SHARES);
+    let between = bias.mixtures.iter().map(|mixture| mixture.bias.relative);
+    let ends = [bias.prediction_model.relative, bias.gradient_model.unwrap().relative];
+    let squares: Vec<f64> =
+        [ends[0]].into_iter().chain(between).chain([ends[1]]).map(|r| r * r).collect();
+    let [a, b, c, d, e] = squares[..] else { panic!("five shares") };
+    for third_difference in [d - 3.0 * c + 3.0 * b - a, e - 3.0 * d + 3.0 * c - b] {
+        assert!(third_difference.abs() < 1e-9 * a.max(e), "{squares:?}");
+    }
+    let curvature = a - 2.0 * c + e;
+    assert!(curvature > 1e-6 * a.max(e), "the models differ: {squares:?}");
+}
+
+#[test]
+fn errors_over_one_step_are_those_on_the_same_states() {
+    let task = ddppo::env::task("PointMass").unwrap();
+    let run = trained();
+    let learner = run.learner();
+    let world = learner.world.as_ref().unwrap();
+    let errors = multi_step_errors(learner, world, &*task, 80, 5).unwrap();
+    let one = RealStates::meet(learner, &*task, 80, 5).unwrap().errors(world, &*task);
+    let one = one.regular.unwrap();
+    assert_eq!(one.states, 80);
+    let of_gradient_model = errors[0].gradient_model.clone().unwrap();
+    for (found, expected) in [
+        (&errors[0].prediction_model, one.prediction_model),
+        (&of_gradient_model, one.gradient_model.unwrap()),
+    ] {
+        for (found, expected) in found.by_output.iter().zip(&expected.prediction) {
+            assert!((found - expected).abs() < 1e-12 * expected, "{found} for {expected}");
+        }
+    }
+    // Of the 40 that begin in an episode of 200 steps, that of step 195 has only five.
+    let counts: Vec<(usize, usize)> = errors.iter().map(|e| (e.steps, e.trajectories)).collect();
+    let expected: Vec<(usize, usize)> =
+        (1..=STEPS).map(|steps| (steps, if steps > 5 { 78 } else { 80 })).collect();
+    assert_eq!(counts, expected);
+    assert!(errors[9].prediction_model.mean > errors[0].prediction_model.mean, "{errors:?}");
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let again = pool.install(|| multi_step_errors(learner, world, &*task, 80, 5).unwrap());
+    assert_eq!(again, errors);
 }

@@ -247,6 +247,7 @@ fn measured_metrics() -> BTreeMap<String, BTreeSet<String>> {
         "evaluation.every_steps=100 evaluation.episodes=1 model.members=2 model.elites=1 model.hidden=8",
         "model.layers=1 model.weight_decay=[0,0] model.patience_epochs=1 gradient_loss.neighbours=3",
         "rollout.starts=50 rollout.capacity_per_step=400 policy.hidden=8 critic.hidden=8",
+        "analysis.every_steps=100 analysis.states=5",
     ];
     let settings: Vec<String> =
         settings.iter().flat_map(|line| line.split(' ')).map(str::to_owned).collect();
@@ -269,6 +270,6 @@ fn measured_metrics() -> BTreeMap<String, BTreeSet<String>> {
 fn metrics_are_documented() {
     let documented = documented_metrics(include_str!("../docs/metrics.md"));
     let measured = measured_metrics();
-    assert_eq!(measured.len(), 4, "all kinds of records were made");
+    assert_eq!(measured.len(), 5, "all kinds of records were made");
     assert_eq!(documented, measured, "docs/metrics.md (left) and the metrics of a run (right)");
 }

@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use super::mean_head::MeanHead;
 use super::precision;
+use crate::agent::Actor;
 use crate::algo::{Learner, World};
 use crate::env::jacobian::{Jacobian, Point, jacobians, project, sample_points};
 use crate::env::{EnvironmentError, Task};
 use crate::model::DynamicsModel;
 use crate::rng::Rng;
-use crate::train::evaluation::Actor;
 
 /// Steps between two states that are looked at.
-const EVERY: usize = 5;
+pub(super) const EVERY: usize = 5;
 
 /// A model's errors over some states, in raw units.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -35,20 +35,53 @@ pub fn norm<const N: usize>(x: &[f64; N]) -> f64 {
     x.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
 
-/// The spectral norm, by the power method on aᵀ·a.
+/// The spectral norm.
 pub fn spectral_norm<const R: usize, const C: usize>(a: &Matrix<R, C>) -> f64 {
-    let square = product(&transposed(a), a);
-    // No entry is 0, so that no eigenvector of these matrices is missed.
-    let mut x: [f64; C] = std::array::from_fn(|i| 1.0 + 0.1 * i as f64);
-    for _ in 0..2000 {
-        let y = apply(&square, &x);
-        let length = norm(&y);
-        if length == 0.0 {
-            return 0.0;
-        }
-        x = y.map(|y| y / length);
+    largest_singular_value(a.as_flattened(), C)
+}
+
+/// Cosine between two columns under which they count as orthogonal.
+const ORTHOGONAL: f64 = 1e-15;
+/// Sweeps over all pairs of columns; convergence is quadratic, and ten are plenty.
+const SWEEPS: usize = 40;
+
+/// The spectral norm of a matrix of any size, stored row after row; NaN if an entry is not finite.
+///
+/// Rotates pairs of columns until all are orthogonal (one-sided Jacobi, Hestenes 1958): their lengths are the singular
+/// values then.
+pub fn largest_singular_value(values: &[f64], columns: usize) -> f64 {
+    if !values.iter().all(|x| x.is_finite()) {
+        return f64::NAN;
     }
-    norm(&apply(a, &x))
+    let mut all: Vec<Vec<f64>> = (0..columns)
+        .map(|column| values.iter().skip(column).step_by(columns).copied().collect())
+        .collect();
+    let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+    for _ in 0..SWEEPS {
+        let mut rotated = false;
+        for q in 1..columns {
+            let (before, rest) = all.split_at_mut(q);
+            let y = &mut rest[0];
+            for x in before {
+                let (xx, yy, xy) = (dot(x, x), dot(y, y), dot(x, y));
+                if xy.abs() <= ORTHOGONAL * (xx * yy).sqrt() {
+                    continue;
+                }
+                rotated = true;
+                let zeta = (yy - xx) / (2.0 * xy);
+                let tangent = zeta.signum() / (zeta.abs() + zeta.hypot(1.0));
+                let cosine = 1.0 / tangent.hypot(1.0);
+                let sine = cosine * tangent;
+                for (x, y) in x.iter_mut().zip(y.iter_mut()) {
+                    (*x, *y) = (cosine * *x - sine * *y, sine * *x + cosine * *y);
+                }
+            }
+        }
+        if !rotated {
+            break;
+        }
+    }
+    all.iter().map(|column| dot(column, column).sqrt()).fold(0.0, f64::max)
 }
 
 #[cfg(test)]
@@ -64,5 +97,35 @@ mod tests {
         let one = [[1.0, 2.0, 2.0]];
         assert!((spectral_norm(&one) - 3.0).abs() < 1e-12);
         assert_eq!(product(&one, &transposed(&one)), [[9.0]]);
+    }
+
+    #[test]
+    fn any_size_has_a_largest_singular_value() {
+        // U·diag(3, 2, …)·Vᵀ with U and V products of reflections I − 2·u·uᵀ/‖u‖².
+        let mut rng = crate::rng::Rng::new(0, "matrix test");
+        for (rows, columns) in [(1, 1), (5, 2), (2, 5), (17, 17), (45, 62)] {
+            let mut a = vec![0.0; rows * columns];
+            (0..rows.min(columns)).for_each(|i| a[i * columns + i] = 3.0 / (1.0 + i as f64));
+            let mut reflect = |a: &mut [f64],
+                               length: usize,
+                               along: &dyn Fn(usize, usize) -> usize,
+                               other: usize| {
+                let mut u = vec![0.0; length];
+                rng.fill_normal(&mut u);
+                let square = u.iter().map(|x| x * x).sum::<f64>();
+                for j in 0..other {
+                    let product: f64 = (0..length).map(|i| u[i] * a[along(i, j)]).sum();
+                    (0..length).for_each(|i| a[along(i, j)] -= 2.0 * u[i] * product / square);
+                }
+            };
+            for _ in 0..3 {
+                reflect(&mut a, rows, &|i, j| i * columns + j, columns);
+                reflect(&mut a, columns, &|i, j| j * columns + i, rows);
+            }
+            let found = largest_singular_value(&a, columns);
+            assert!((found - 3.0).abs() < 1e-12, "{rows} by {columns}: {found}");
+        }
+        assert!(largest_singular_value(&[1.0, f64::NAN], 1).is_nan());
+        assert_eq!(largest_singular_value(&[], 3), 0.0);
     }
 }

@@ -4,12 +4,15 @@ pub mod gradient_error;
 pub mod matrix;
 pub mod mean_head;
 pub mod model_trial;
+pub mod multi_step;
 pub mod policy_gradient;
 pub mod precision;
 pub mod probe;
 pub mod theorem1;
+pub mod theorem1_terms;
 pub mod theorem2;
 pub mod theory;
+mod trajectory;
 
 use crate::algo::{Learner, World};
 

@@ -2,22 +2,24 @@
 //! trajectories of K steps, with the models' Jacobians and with the true ones. Start states, noise, critic and
 //! temperature are the same, so that nothing but the derivative differs.
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::gradient_error::cosine;
 use super::mean_head::MeanHead;
 use super::precision;
+use super::theorem1_terms::{ModelTerms, Terms};
+use super::trajectory::{Trajectory, live};
 use crate::agent::{Policy, PolicyTape, TwinCritic};
 use crate::algo::objective::Objective;
 use crate::algo::{Learner, World};
-use crate::env::jacobian::{Point, jacobians, project, sample_points};
+use crate::env::jacobian::project;
 use crate::env::{EnvironmentError, Task};
+use crate::model::DynamicsModel;
 use crate::nn::{Keep, Tape};
-use crate::rng::Rng;
-use crate::train::evaluation::Actor;
 
-/// Steps between two start states.
-const EVERY: usize = 10;
+/// Shares of M^g in the mixtures, beside 0 (M^p) and 1 (M^g).
+pub const SHARES: [f64; 3] = [0.25, 0.5, 0.75];
 
 /// The distance of a gradient g from the true one g*.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -28,8 +30,18 @@ pub struct Bias {
     pub cosine: f64,
 }
 
-/// Both models' policy-gradient bias.
+/// The bias with (1 − c)·J(M^p) + c·J(M^g) as the derivative of each step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Mixture {
+    /// c, the share of M^g.
+    pub share: f64,
+    /// What comes of it.
+    #[serde(flatten)]
+    pub bias: Bias,
+}
+
+/// Both models' policy-gradient bias, and what Theorem 1 holds to be its causes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PolicyGradientBias {
     /// K.
     pub horizon: usize,
@@ -39,16 +51,55 @@ pub struct PolicyGradientBias {
     pub prediction_model: Bias,
     /// M^g; `None` where the prediction model plays its role.
     pub gradient_model: Option<Bias>,
+    /// In between, one for each of [`SHARES`]; none where there is one model.
+    pub mixtures: Vec<Mixture>,
+    /// At the states of these trajectories.
+    pub theorem1: Terms,
 }
 
-/// K real steps from one state, and where they led.
-struct Trajectory {
-    points: Vec<Point>,
-    /// True Jacobians at `points`.
-    truth: Vec<Vec<f64>>,
-    last: Vec<f64>,
-    /// η of steps 0..=K.
-    noise: Vec<Vec<f64>>,
+/// The derivative of each step of each trajectory, `[trajectory][step]`, in the shape of the true ones.
+pub(super) type Jacobians = [Vec<Vec<f64>>];
+
+/// What a model says at each step of each trajectory.
+pub(super) struct Learned {
+    /// (s', r), `[trajectory][step][observation_dim + 1]`.
+    pub predictions: Vec<Vec<Vec<f64>>>,
+    /// [`Jacobians`], projected as the true ones are.
+    pub jacobians: Vec<Vec<Vec<f64>>>,
+}
+
+impl Learned {
+    fn new(model: &DynamicsModel<f32>, task: &dyn Task, trajectories: &[Trajectory]) -> Self {
+        let model = precision::model(model);
+        let of_step = |head: &mut MeanHead<'_>, s: &[f64], a: &[f64]| {
+            let mut jacobian = head.jacobian(s, a);
+            project(task, s, &mut jacobian);
+            (head.predict(s, a), jacobian)
+        };
+        let all: Vec<(Vec<_>, Vec<_>)> = trajectories
+            .par_iter()
+            .map_init(
+                || MeanHead::new(&model),
+                |head, trajectory| {
+                    let points = trajectory.points.iter();
+                    points.map(|point| of_step(head, &point.observation, &point.action)).unzip()
+                },
+            )
+            .collect();
+        let (predictions, jacobians) = all.into_iter().unzip();
+        Self { predictions, jacobians }
+    }
+}
+
+/// (1 − c)·a + c·b.
+fn mixed(a: &Jacobians, b: &Jacobians, c: f64) -> Vec<Vec<Vec<f64>>> {
+    let entries = |a: &[f64], b: &[f64]| -> Vec<f64> {
+        a.iter().zip(b).map(|(a, b)| (1.0 - c) * a + c * b).collect()
+    };
+    let steps = |a: &[Vec<f64>], b: &[Vec<f64>]| -> Vec<Vec<f64>> {
+        a.iter().zip(b).map(|(a, b)| entries(a, b)).collect()
+    };
+    a.iter().zip(b).map(|(a, b)| steps(a, b)).collect()
 }
 
 /// The policy and what values it.
@@ -82,17 +133,8 @@ pub fn policy_gradient_bias(
     }
     let truth: Vec<Vec<Vec<f64>>> = trajectories.iter().map(|t| t.truth.clone()).collect();
     let g_true = judge.gradient(&trajectories, &truth);
-    let bias = |model| {
-        let model = precision::model(model);
-        let mut head = MeanHead::new(&model);
-        let mut learned = |point: &Point| {
-            let mut jacobian = head.jacobian(&point.observation, &point.action);
-            project(task, &point.observation, &mut jacobian);
-            jacobian
-        };
-        let learned: Vec<Vec<Vec<f64>>> =
-            trajectories.iter().map(|t| t.points.iter().map(&mut learned).collect()).collect();
-        let g = judge.gradient(&trajectories, &learned);
+    let bias = |jacobians: &Jacobians| {
+        let g = judge.gradient(&trajectories, jacobians);
         let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|x| x * x).sum::<f64>().sqrt();
         let off = norm(&mut g.iter().zip(&g_true).map(|(a, b)| a - b));
         Bias {
@@ -100,72 +142,33 @@ pub fn policy_gradient_bias(
             cosine: cosine(&g, &g_true).unwrap_or(0.0),
         }
     };
+    let learned = |model| Learned::new(model, task, &trajectories);
+    let by_p = learned(&world.prediction_model);
+    let by_g = world.gradient_model.as_ref().map(learned);
+    let mixtures = by_g.iter().flat_map(|by_g| {
+        SHARES.map(|share| Mixture {
+            share,
+            bias: bias(&mixed(&by_p.jacobians, &by_g.jacobians, share)),
+        })
+    });
     Ok(Some(PolicyGradientBias {
         horizon,
         trajectories: trajectories.len(),
-        prediction_model: bias(&world.prediction_model),
-        gradient_model: world.gradient_model.as_ref().map(bias),
+        prediction_model: bias(&by_p.jacobians),
+        gradient_model: by_g.as_ref().map(|by_g| bias(&by_g.jacobians)),
+        mixtures: mixtures.collect(),
+        theorem1: Terms {
+            states: horizon * trajectories.len(),
+            prediction_model: ModelTerms::new(&by_p, &trajectories),
+            gradient_model: by_g.as_ref().map(|by_g| ModelTerms::new(by_g, &trajectories)),
+        },
     }))
-}
-
-/// Real trajectories without contact events and ends.
-fn live(
-    learner: &Learner,
-    task: &dyn Task,
-    policy: &Policy<f64>,
-    (horizon, starts): (usize, usize),
-    seed: u64,
-) -> Result<Vec<Trajectory>, EnvironmentError> {
-    let mut actor = Actor::new(&learner.policy);
-    let starts = sample_points(task, starts, EVERY, seed, &mut |observation, rng| {
-        actor.explore(&learner.policy, observation, rng).to_vec()
-    })?;
-    let mut world = task.make()?;
-    let mut rng = Rng::new(seed, "policy gradient");
-    let mut tape = PolicyTape::new(policy, 1, Keep::Values);
-    let mut all = Vec::new();
-    'starts: for start in starts {
-        world.set_state(&start.state)?;
-        let mut trajectory = Trajectory {
-            points: Vec::new(),
-            truth: Vec::new(),
-            last: start.observation,
-            noise: (0..=horizon).map(|_| vec![0.0; task.action_dim()]).collect(),
-        };
-        for noise in &mut trajectory.noise {
-            rng.fill_normal(noise);
-        }
-        for j in 0..horizon {
-            tape.network.input.row_mut(0).copy_from_slice(&trajectory.last);
-            tape.noise.copy_from_slice(&trajectory.noise[j]);
-            policy.sample(&mut tape, 1);
-            let (state, action) = (world.state(), tape.actions.clone());
-            let mut next = vec![0.0; task.observation_dim()];
-            if world.step(&action, &mut next)?.terminated {
-                continue 'starts;
-            }
-            let observation = std::mem::replace(&mut trajectory.last, next);
-            trajectory.points.push(Point { state, observation, action });
-        }
-        all.push(trajectory);
-    }
-    let points: Vec<Point> = all.iter().flat_map(|t| t.points.clone()).collect();
-    let mut found = jacobians(task, &points)?.into_iter();
-    let mut regular = Vec::new();
-    for mut trajectory in all {
-        let own: Vec<_> = found.by_ref().take(horizon).collect();
-        if own.iter().all(|jacobian| !jacobian.has_event()) {
-            trajectory.truth = own.into_iter().map(|jacobian| jacobian.values).collect();
-            regular.push(trajectory);
-        }
-    }
-    Ok(regular)
 }
 
 impl Judge<'_> {
     /// The gradient by the policy's parameters of the mean over trajectories of Σ_j γʲ·c_j with c_j = −r_j + α·log π for
     /// j < K and c_K = −min(Q₁, Q₂) + α·log π, with `jacobians[i][j]` as the derivative of step j.
-    fn gradient(&self, trajectories: &[Trajectory], jacobians: &[Vec<Vec<f64>>]) -> Vec<f64> {
+    fn gradient(&self, trajectories: &[Trajectory], jacobians: &Jacobians) -> Vec<f64> {
         let rows = trajectories.len();
         let mut tape = PolicyTape::new(self.policy, rows, Keep::Slopes);
         let mut gradient = vec![0.0; self.policy.network.parameters().len()];
@@ -260,6 +263,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Algorithm, Config};
+    use crate::rng::Rng;
 
     /// The discounted cost along the real trajectories that a policy makes from the same starts with the same noise.
     fn cost(judge: &Judge<'_>, trajectories: &[Trajectory], task: &dyn Task) -> f64 {

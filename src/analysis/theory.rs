@@ -5,6 +5,8 @@
 //! ‖z‖ of the coordinates z = T·s in which it is a rotation times its spectral radius, per axis; all constants and all
 //! errors are taken in these coordinates. ∂a/∂φ = 1 does not depend on the state, as the proof of Theorem 1 assumes.
 
+use serde::Serialize;
+
 use super::matrix::{Matrix, apply, norm, plus, product, spectral_norm, sum, transposed};
 use crate::rng::Rng;
 
@@ -58,7 +60,7 @@ pub struct ModelError {
 }
 
 /// Sizes of a model's errors: ε_f, ε_f^g and ε_r^g of the paper.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct ErrorSizes {
     /// ε_f: ‖f̂ − f‖.
     pub prediction: f64,

@@ -1,6 +1,7 @@
 //! What each subcommand does.
 
 mod analyze;
+mod analyze_table;
 mod bench;
 mod evaluate;
 mod figure;

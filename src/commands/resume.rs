@@ -56,7 +56,7 @@ fn report(loaded: &Loaded) {
     }
 }
 
-/// The run goes on as it began: only its length and its checkpoints may be changed.
+/// The run goes on as it began: only its length, checkpoints, guards and analyses may be changed.
 fn compare(loaded: &Loaded, config: &Config) -> anyhow::Result<()> {
     let saved = Config::parse_identity(&loaded.info.config)
         .with_context(|| format!("{} holds no readable configuration", loaded.path.display()))?;

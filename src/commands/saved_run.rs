@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use anyhow::Context;
+use ddppo::agent::Actor;
 use ddppo::env::Task;
 use ddppo::env::robot::task_of_run;
 use ddppo::rng::Rng;
 use ddppo::run::directory::read_config;
 use ddppo::train::Trainer;
-use ddppo::train::evaluation::Actor;
 
 /// The run in `root` at its newest whole checkpoint, or at the one with the best evaluation.
 pub fn load(root: &Path, best: bool) -> anyhow::Result<Trainer> {

@@ -81,6 +81,10 @@ fn unknown(key: &str, table: &Table, place: &str) -> ConfigError {
             let names: Vec<&str> = section.keys().map(String::as_str).collect();
             format!(": it is a section, with {}", names.join(", "))
         }
+        _ if lookup(&complete(Table::new()), key).is_some() => {
+            let method = table.get("algorithm").and_then(Value::as_str).unwrap_or("the method");
+            format!(": {method} has no use for it")
+        }
         _ => {
             let keys: Vec<String> = leaves(table).into_iter().map(|(key, _)| key).collect();
             // Somebody who forgot the section gets the key that ends so.

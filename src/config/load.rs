@@ -97,28 +97,8 @@ impl Config {
         Self::from_table(table, "")
     }
 
-    /// All that decides which states a run goes through: everything but its length, its checkpoints and its guards.
-    pub fn identity(&self) -> Table {
-        let mut table = self.to_table();
-        table.remove("steps");
-        table.remove("checkpoint");
-        table.remove("guards");
-        table
-    }
-
-    /// [`Config::identity`] of a configuration that an older program may have written.
-    ///
-    /// # Errors
-    /// When the text is no TOML.
-    pub fn parse_identity(text: &str) -> Result<Table, toml::de::Error> {
-        let mut table: Table = text.parse()?;
-        add_later_keys(&mut table);
-        table.remove("guards");
-        Ok(table)
-    }
-
     /// The settings that the method has.
-    fn to_table(&self) -> Table {
+    pub(super) fn to_table(&self) -> Table {
         let whole =
             Table::try_from(self).expect("a validated configuration has no value that TOML lacks");
         without_unused(whole, self.algorithm)
@@ -281,6 +261,8 @@ mod tests {
         for (assignment, expected) in [
             ("model.hidden=100", "there is no setting `model.hidden`"),
             ("policy.horizon=3", "there is no setting `policy.horizon`"),
+            ("analysis.every_steps=9", "no setting `analysis.every_steps`: sac has no use for it"),
+            ("evaluation.evry_steps=9", "(did you mean `evaluation.every_steps`?)"),
         ] {
             let error = sac.with_settings(&[assignment.to_owned()]).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
@@ -294,15 +276,6 @@ mod tests {
             }
             assert_eq!(Config::from_toml(&config.to_toml(), "config.toml").unwrap(), config);
         }
-    }
-
-    /// The committed runs were made before the other methods were here.
-    #[test]
-    fn configurations_of_older_runs_are_read() {
-        let text = include_str!("../../results/inverted_pendulum/seed1/config.toml");
-        let config = Config::from_toml(text, "config.toml").unwrap();
-        assert!(config.temperature.automatic && !config.model.bootstrap);
-        assert_eq!(Config::parse_identity(text).unwrap()["model"], config.identity()["model"]);
     }
 
     #[test]

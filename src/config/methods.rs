@@ -47,7 +47,7 @@ macro_rules! methods {
 methods! {
     Ddppo "ddppo", "Directional-derivative projection policy optimisation, the paper's method.", without [];
     Sac "sac", "Soft actor-critic: no model of the world.", without [
-        "model", "gradient_loss", "rollout", "policy.horizon", "policy.gradient_source", "training.model_every_steps",
+        "analysis", "model", "gradient_loss", "rollout", "policy.horizon", "policy.gradient_source", "training.model_every_steps",
         "training.min_transitions", "training.policy_updates_per_step", "training.real_ratio"
     ];
     Mbpo "mbpo", "Model-based policy optimisation: soft actor-critic on a model's short rollouts.", without [

@@ -48,7 +48,7 @@ fn add_missing(table: &mut Table, from: &Table) {
     }
 }
 
-/// Settings that came after the first runs, with what those runs did.
+/// Settings that came with the methods beside DDPPO, with what the runs before them did.
 const LATER: &str = "
 [model]
 train_bounds = false
@@ -61,25 +61,34 @@ normalised_density = false
 automatic = true
 ";
 
-/// A section that came after the first runs of every method.
-const LATER_SECTION: &str = "
+/// Sections that came after all methods, with what runs before them did.
+const LATER_SECTIONS: &str = "
+[analysis]
+every_steps = 0
+states = 200
 [guards]
 max_loss = inf
 ";
 
 /// Adds the settings that a file of an older program lacks.
 pub(super) fn add_later_keys(table: &mut Table) {
-    add_missing(table, &LATER_SECTION.parse().expect("it is written above"));
+    let name = table.get("algorithm").and_then(Value::as_str);
+    let algorithm = name.and_then(|name| Algorithm::parse(name).ok());
+    let sections = parse(LATER_SECTIONS);
+    add_missing(table, &algorithm.map_or(sections.clone(), |own| without_unused(sections, own)));
     // The others came before the other methods did, into sections that DDPPO had from the start.
-    if table.get("algorithm").and_then(Value::as_str) != Some(Algorithm::Ddppo.name()) {
+    if algorithm != Some(Algorithm::Ddppo) {
         return;
     }
-    let later: Table = LATER.parse().expect("it is written above");
-    for (name, settings) in &later {
+    for (name, settings) in &parse(LATER) {
         if let (Some(Value::Table(section)), Value::Table(settings)) =
             (table.get_mut(name), settings)
         {
             add_missing(section, settings);
         }
     }
+}
+
+fn parse(text: &str) -> Table {
+    text.parse().expect("it is written above")
 }

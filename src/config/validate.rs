@@ -55,6 +55,8 @@ impl Config {
         self.validate_agent()?;
         whole("evaluation.every_steps", self.evaluation.every_steps, 1, 1_000_000_000)?;
         size("evaluation.episodes", self.evaluation.episodes, 1, 100_000)?;
+        whole("analysis.every_steps", self.analysis.every_steps, 0, 1_000_000_000)?;
+        size("analysis.states", self.analysis.states, 1, 1_000_000)?;
         whole("checkpoint.every_steps", self.checkpoint.every_steps, 1, 1_000_000_000)?;
         size("checkpoint.keep", self.checkpoint.keep, 1, 10_000)?;
         above("guards.max_loss", self.guards.max_loss, 0.0, f64::INFINITY)
@@ -233,6 +235,7 @@ mod tests {
             ("training.batch_size=9000000000000", "from 1 to 1000000"),
             ("checkpoint.keep=0", "`checkpoint.keep` is 0"),
             ("evaluation.episodes=0", "`evaluation.episodes` is 0"),
+            ("analysis.states=0", "`analysis.states` is 0, but must be from 1 to 1000000"),
             ("task=\"\"", "`task` is empty"),
         ];
         for (assignment, expected) in table {

@@ -10,6 +10,7 @@
 
 use rayon::prelude::*;
 
+use super::trajectory::trajectories;
 use super::{Environment, EnvironmentError, Task};
 use crate::rng::Rng;
 
@@ -212,27 +213,6 @@ pub fn sample_points(
     seed: u64,
     policy: &mut dyn FnMut(&[f64], &mut Rng) -> Vec<f64>,
 ) -> Result<Vec<Point>, EnvironmentError> {
-    let mut world = task.make()?;
-    let mut rng = Rng::new(seed, "jacobian points");
-    let mut observation = vec![0.0; task.observation_dim()];
-    let mut points = Vec::with_capacity(count);
-    let (mut step, mut taken) = (0, 0);
-    world.reset(&mut rng, &mut observation);
-    while points.len() < count {
-        let action = policy(&observation, &mut rng);
-        if taken % every.max(1) == 0 {
-            points.push(Point {
-                state: world.state(),
-                observation: observation.clone(),
-                action: action.clone(),
-            });
-        }
-        let terminated = world.step(&action, &mut observation)?.terminated;
-        (step, taken) = (step + 1, taken + 1);
-        if terminated || step >= task.time_limit() {
-            world.reset(&mut rng, &mut observation);
-            step = 0;
-        }
-    }
-    Ok(points)
+    let trajectories = trajectories(task, (count, every, 1), seed, policy)?;
+    Ok(trajectories.into_iter().map(|trajectory| trajectory.start).collect())
 }

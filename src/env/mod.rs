@@ -16,6 +16,7 @@ mod reward;
 pub mod robot;
 mod simulation;
 mod trace;
+pub mod trajectory;
 mod world;
 
 pub use builtin::{files, names, task};

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::storage::StorageError;
 
 /// The kinds a line can have.
-pub const KINDS: [&str; 4] = ["train", "model", "rollout", "evaluation"];
+pub const KINDS: [&str; 5] = ["train", "model", "rollout", "evaluation", "analysis"];
 
 /// One line of `metrics.jsonl`. Everything outside `time` is a function of the configuration and its seed.
 #[derive(Clone, Debug, PartialEq)]

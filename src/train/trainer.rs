@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::evaluation::{Actor, Episode, evaluate};
+use super::analysis;
+use super::evaluation::{Episode, evaluate};
 use super::summary::{Phases, Summary, model_record, rollout_record};
+use crate::agent::Actor;
 use crate::algo::Learner;
 use crate::config::Config;
 use crate::env::{Environment, EnvironmentError, Task};
@@ -91,8 +93,9 @@ impl Trainer {
     /// A run at step 0, its world reset.
     ///
     /// # Errors
-    /// When the world cannot be made.
+    /// When the world cannot be made, or its models could not be analysed as the configuration wants it.
     pub fn new(config: Config, task: Arc<dyn Task>) -> Result<Self, TrainError> {
+        analysis::check(&config, &*task)?;
         let stream = |name: &str| Rng::new(config.seed, name);
         let mut live = Live {
             environment: task.make()?,
@@ -178,6 +181,10 @@ impl Trainer {
         }
         if self.step.is_multiple_of(self.config.evaluation.every_steps) {
             records.push(self.evaluation_record()?);
+        }
+        if analysis::is_due(&self.config, self.step) {
+            let Self { learner, task, config, step, .. } = &*self;
+            records.extend(analysis::analysis_record(learner, &**task, config, *step)?);
         }
         Ok(records)
     }

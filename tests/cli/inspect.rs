@@ -168,10 +168,20 @@ fn analyses_are_printed_as_tables_and_as_json() {
         "reward",
         "a[1]",
         "‖g−g*‖/‖g*‖",
+        "0.75·M^p + 0.25·M^g",
+        "ε_r^g",
+        "M^g largest",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
-    assert!(fs::read_to_string(place.file("errors.svg")).unwrap().starts_with("<svg"));
+    let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap();
+    let numbers = |start: &str| -> Vec<String> {
+        line(start).split_whitespace().skip(1).map(str::to_owned).collect()
+    };
+    assert_eq!(numbers("steps"), (1..=10).map(|h| h.to_string()).collect::<Vec<_>>(), "{text}");
+    assert_eq!(numbers("trajectories"), vec!["20"; 10], "{text}");
+    let svg = fs::read_to_string(place.file("errors.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("prediction error over several steps"));
     let json = place.succeed(&["analyze", "run", "--states", "20", "--json"]);
     assert_eq!(place.succeed(&["analyze", "run", "--states", "20", "--json"]), json);
     let json: Value = serde_json::from_str(&json).unwrap();
@@ -179,7 +189,32 @@ fn analyses_are_printed_as_tables_and_as_json() {
     let model = &json["regular"]["gradient_model"];
     assert_eq!(model["gradient"].as_array().unwrap().len(), 5);
     assert!(model["relative_gradient"].as_f64().unwrap() > 0.0);
-    assert_eq!(json["policy_gradient"]["trajectories"], 20);
+    let steps = json["multi_step"].as_array().unwrap();
+    assert_eq!(steps.len(), 10);
+    for (i, step) in steps.iter().enumerate() {
+        assert_eq!((&step["steps"], &step["trajectories"]), (&(i + 1).into(), &20.into()));
+        for model in ["prediction_model", "gradient_model"] {
+            let by_output = step[model]["by_output"].as_array().unwrap();
+            let sum: f64 = by_output.iter().map(|x| x.as_f64().unwrap()).sum();
+            let mean = step[model]["mean"].as_f64().unwrap();
+            assert!(by_output.len() == 5 && mean > 0.0, "{step}");
+            assert!((mean - sum / 5.0).abs() < 1e-12 * mean, "{step}");
+        }
+    }
+    let bias = &json["policy_gradient"];
+    assert_eq!(bias["trajectories"], 20);
+    let mixtures = bias["mixtures"].as_array().unwrap();
+    let shares: Vec<f64> = mixtures.iter().map(|m| m["share"].as_f64().unwrap()).collect();
+    assert_eq!(shares, [0.25, 0.5, 0.75]);
+    assert!(mixtures.iter().all(|m| m["relative"].as_f64().is_some() && m["cosine"].is_f64()));
+    assert_eq!(bias["theorem1"]["states"], 40);
+    for model in ["prediction_model", "gradient_model"] {
+        for size in ["prediction", "transition_gradient", "reward_gradient"] {
+            let [mean, largest] =
+                ["mean", "largest"].map(|of| bias["theorem1"][model][of][size].as_f64().unwrap());
+            assert!(0.0 < mean && mean < largest, "{bias}");
+        }
+    }
     place.succeed(&small_run("early", "40", &[]));
     let message = place.fail(2, &["analyze", "early"]);
     assert!(message.contains("has not trained its models yet"), "{message}");

@@ -52,6 +52,12 @@ fn what_needs_a_model_says_so_where_there_is_none() {
             Algorithm::Sac => {
                 let message = place.fail(2, &analyze(name));
                 assert!(message.contains("sac, which learns no model of the world"), "{message}");
+                let watched = ["train", "--algo", "sac", "--set", "analysis.every_steps=100"];
+                let message = place.fail(2, &watched);
+                assert!(
+                    message.contains("`analysis.every_steps`: sac has no use for it"),
+                    "{message}"
+                );
             }
             Algorithm::Mbpo | Algorithm::Maac => {
                 let text = place.succeed(&analyze(name));

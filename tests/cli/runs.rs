@@ -113,6 +113,39 @@ fn longer_runs_are_the_same_as_if_planned_so() {
     );
 }
 
+/// Analyses may be turned on and off between the sessions of a run, and a killed run writes them again.
+#[test]
+fn analyses_outlive_a_kill_and_make_no_other_run() {
+    let place = Place::new("watched");
+    let watch = ["--set", "analysis.every_steps=40", "--set", "analysis.states=5"];
+    place.succeed(&small_run("plain", STEPS, &[]));
+    place.succeed(&small_run("whole", STEPS, &watch));
+    let is_analysis = |line: &String| line.contains(r#""kind":"analysis""#);
+    let (analyses, rest): (Vec<_>, Vec<_>) =
+        place.metrics("whole").into_iter().partition(is_analysis);
+    // The models are trained at step 100 for the first time.
+    assert_eq!(analyses.len(), 13, "{analyses:?}");
+    assert_eq!(rest, place.metrics("plain"));
+    assert!(place.state("whole") == place.state("plain"));
+
+    let mut child = place.spawn(&small_run("killed", STEPS, &watch));
+    place.wait_for(&mut child, "killed/checkpoints/200");
+    child.kill();
+    place.succeed(&["resume", "killed", "--quiet"]);
+    assert_eq!(place.metrics("killed"), place.metrics("whole"));
+
+    place.succeed(&small_run("later", "300", &[]));
+    let path = place.file("later/config.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let on = "[analysis]\nevery_steps = 40\nstates = 5\n";
+    fs::write(&path, text.replace("[analysis]\nevery_steps = 0\nstates = 200\n", on)).unwrap();
+    place.succeed(&["resume", "later", "--steps", STEPS, "--quiet"]);
+    let later = place.metrics("later");
+    let found: Vec<String> = later.iter().filter(|line| is_analysis(line)).cloned().collect();
+    assert_eq!(found, analyses[5..], "from step 320 on");
+    assert!(place.state("later") == place.state("plain"));
+}
+
 #[test]
 fn a_damaged_checkpoint_is_passed_over() {
     let place = Place::new("passed-over");

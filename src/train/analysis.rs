@@ -1,0 +1,73 @@
+//! Analyses of the models while they learn (`analysis.every_steps`): the errors that `ddppo analyze` measures on a saved run.
+//!
+//! Nothing of the run is touched, and nothing of an analysis is kept: its worlds are its own, and its draws are those of a stream
+//! named after the step. So the run is the same with analyses and without, and a resumed run writes the same ones.
+
+use std::time::Instant;
+
+use crate::algo::Learner;
+use crate::analysis::gradient_error::{GradientErrors, ModelError, RealStates};
+use crate::config::Config;
+use crate::env::{EnvironmentError, Task};
+use crate::rng::Rng;
+use crate::run::metrics::Record;
+
+/// Whether this step's models are to be analysed.
+pub(super) fn is_due(config: &Config, step: u64) -> bool {
+    let every = config.analysis.every_steps;
+    config.algorithm.uses("analysis") && every > 0 && step.is_multiple_of(every)
+}
+
+/// Refuses what an analysis could not do in this task, before a run has spent hours.
+///
+/// # Errors
+/// When the world cannot be made, or lacks the ability to be displaced, and analyses are wanted.
+pub(super) fn check(config: &Config, task: &dyn Task) -> Result<(), EnvironmentError> {
+    if !config.algorithm.uses("analysis") || config.analysis.every_steps == 0 {
+        return Ok(());
+    }
+    let mut world = task.make()?;
+    let mut still = vec![0.0; task.observation_dim()];
+    world.reset(&mut Rng::new(config.seed, "analysis"), &mut still);
+    still.fill(0.0);
+    world.displace(&still)
+}
+
+/// The `analysis` record; `None` until the models have been trained.
+///
+/// # Errors
+/// When a world fails.
+pub(super) fn analysis_record(
+    learner: &Learner,
+    task: &dyn Task,
+    config: &Config,
+    step: u64,
+) -> Result<Option<Record>, EnvironmentError> {
+    let Some(world) = learner.trained_world() else { return Ok(None) };
+    let started = Instant::now();
+    let seed = Rng::new(config.seed, &format!("analysis at {step}")).next_u64();
+    let states = RealStates::meet(learner, task, config.analysis.states, seed)?;
+    let GradientErrors { regular, events } = states.errors(world, task);
+    let mut record = Record::new("analysis", step);
+    let count = |states: Option<usize>| states.unwrap_or(0) as u64;
+    record.put_count("states", count(regular.as_ref().map(|group| group.states)));
+    record.put_count("event_states", count(events.map(|group| group.states)));
+    if let Some(group) = &regular {
+        put(&mut record, "prediction_model", &group.prediction_model);
+        if let Some(error) = &group.gradient_model {
+            put(&mut record, "gradient_model", error);
+        }
+    }
+    record.put_seconds("analysis", started.elapsed().as_secs_f64());
+    Ok(Some(record))
+}
+
+fn put(record: &mut Record, model: &str, error: &ModelError) {
+    record.put(&format!("{model}_prediction_error"), error.mean_prediction());
+    record.put(&format!("{model}_gradient_error"), error.mean_gradient());
+    record.put(&format!("{model}_relative_gradient_error"), error.relative_gradient);
+    // A mean without anything to average over is left out.
+    if error.cosine.iter().any(Option::is_some) {
+        record.put(&format!("{model}_cosine"), error.mean_cosine());
+    }
+}
