@@ -1,17 +1,20 @@
 //! Whole runs of every method, small: determinism at any thread count, exact continuation, broken numbers, and learning to a
 //! real result.
 
+#[path = "support/pole.rs"]
+mod pole;
 #[path = "support/small_runs.rs"]
 mod small_runs;
 
 use std::sync::Arc;
 
 use ddppo::config::{Algorithm, Config, GradientSource};
-use ddppo::env::{Environment, EnvironmentError, Step, Task};
+use ddppo::env::Task;
 use ddppo::rng::Rng;
 use ddppo::run::metrics::Record;
 use ddppo::run::snapshot::{Data, Snapshot};
 use ddppo::train::Trainer;
+use pole::{Balance, Fault, LENGTH};
 use small_runs::{advance, in_pool, small, trainer};
 
 #[test]
@@ -160,6 +163,25 @@ fn numbers_that_break_are_named() {
 }
 
 #[test]
+fn a_world_that_breaks_is_named() {
+    for fault in [Fault::Observation, Fault::Reward] {
+        let config = small(Algorithm::Ddppo, "InvertedPendulum");
+        let mut trainer = Trainer::new(config, Arc::new(Balance { fault: Some(fault) })).unwrap();
+        advance(&mut trainer, 99);
+        let error = loop {
+            match trainer.advance() {
+                Ok(_) => assert!(trainer.step() < 120, "nobody noticed"),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(
+            error.starts_with("step 119: the environment gave an observation or reward"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_fixed_temperature_stays() {
     let mut config = small(Algorithm::Sac, "PointMass");
     config.temperature.automatic = false;
@@ -182,70 +204,12 @@ fn maac_with_mean_derivatives_is_ddppo_with_one_model() {
     assert!(a.snapshot() == b.snapshot());
 }
 
-/// A pole near its unstable upright position, linearised: x″ = 10·x + 10·a, 20 steps a second. An episode ends when the pole
-/// has fallen to |x| > 1, or after 100 steps; a step is worth 1 − x².
-#[derive(Clone)]
-struct Balance;
-
-const LENGTH: usize = 100;
-
-impl Task for Balance {
-    fn name(&self) -> &str {
-        "Balance"
-    }
-    fn observation_dim(&self) -> usize {
-        2
-    }
-    fn action_dim(&self) -> usize {
-        1
-    }
-    fn action_low(&self) -> &[f64] {
-        &[-1.0]
-    }
-    fn action_high(&self) -> &[f64] {
-        &[1.0]
-    }
-    fn time_limit(&self) -> usize {
-        LENGTH
-    }
-    fn terminated(&self, observation: &[f64]) -> bool {
-        !(observation[0].abs() <= 1.0 && observation[1].is_finite())
-    }
-    fn make(&self) -> Result<Box<dyn Environment>, EnvironmentError> {
-        Ok(Box::new(Pole([0.0; 2])))
-    }
-}
-
-/// Angle and speed.
-struct Pole([f64; 2]);
-
-impl Environment for Pole {
-    fn reset(&mut self, rng: &mut Rng, observation: &mut [f64]) {
-        self.0 = [rng.uniform_in(-0.1, 0.1), rng.uniform_in(-0.1, 0.1)];
-        observation.copy_from_slice(&self.0);
-    }
-    fn step(&mut self, action: &[f64], observation: &mut [f64]) -> Result<Step, EnvironmentError> {
-        let [x, v] = self.0;
-        let v = v + 0.05 * (10.0 * x + 10.0 * action[0]);
-        self.0 = [x + 0.05 * v, v];
-        observation.copy_from_slice(&self.0);
-        Ok(Step { reward: 1.0 - x * x, terminated: Balance.terminated(observation) })
-    }
-    fn state(&self) -> Vec<f64> {
-        self.0.to_vec()
-    }
-    fn set_state(&mut self, state: &[f64]) -> Result<(), EnvironmentError> {
-        self.0.copy_from_slice(state);
-        Ok(())
-    }
-}
-
 /// If the trained policy were no better than uniform actions, its 10 episodes and the 2000 random ones would be
 /// exchangeable, and the probability that all 10 beat all 2000 would be 1/C(2010, 10), below 1e-26.
 #[test]
 fn learning_beats_chance() {
     let mut rng = Rng::new(5, "chance");
-    let (mut pole, mut observation) = (Pole([0.0; 2]), [0.0; 2]);
+    let (mut pole, mut observation) = (Balance { fault: None }.make().unwrap(), [0.0; 2]);
     let mut best = f64::NEG_INFINITY;
     for _ in 0..2000 {
         pole.reset(&mut rng, &mut observation);
@@ -273,7 +237,7 @@ fn learning_beats_chance() {
         config.rollout.starts = 10_000;
         config.rollout.capacity_per_step = 40_000;
         config.evaluation.every_steps = 250;
-        let mut trainer = Trainer::new(config, Arc::new(Balance)).unwrap();
+        let mut trainer = Trainer::new(config, Arc::new(Balance { fault: None })).unwrap();
         advance(&mut trainer, 1000);
         let episodes = trainer.evaluate(10, 0).unwrap();
         let worst = episodes.iter().map(|e| e.score).fold(f64::INFINITY, f64::min);
