@@ -59,7 +59,8 @@ impl Config {
         size("analysis.states", self.analysis.states, 1, 1_000_000)?;
         whole("checkpoint.every_steps", self.checkpoint.every_steps, 1, 1_000_000_000)?;
         size("checkpoint.keep", self.checkpoint.keep, 1, 10_000)?;
-        above("guards.max_loss", self.guards.max_loss, 0.0, f64::INFINITY)
+        let largest = self.guards.max_loss;
+        require(largest > 0.0, "guards.max_loss", largest, "above 0, or inf for no guard")
     }
 
     fn validate_training(&self) -> Result<(), ConfigError> {
