@@ -27,7 +27,7 @@ const CYCLES: usize = 3;
 
 /// Steps a second, over whole cycles: a model training takes as long as hundreds of steps beside it.
 struct Pace {
-    /// When which step was done, at the start and at the latest `train` records.
+    /// When which step was done: at the end of the warm-up or the start, and of the latest cycles.
     marks: VecDeque<(Instant, u64)>,
 }
 
@@ -44,13 +44,13 @@ impl Pace {
         }
     }
 
-    /// Steps a second and time left, in words.
+    /// Steps a second and time left, in words; nothing before a cycle has ended.
     fn in_words(&self, step: u64, steps: u64) -> String {
         let (start, first) = self.marks[0];
-        let (end, last) = match self.marks.back() {
-            Some(&mark) if self.marks.len() > 1 => mark,
-            _ => (Instant::now(), step),
-        };
+        let (end, last) = self.marks[self.marks.len() - 1];
+        if last == first {
+            return String::new();
+        }
         let seconds = end.duration_since(start).as_secs_f64().max(1e-9);
         let speed = (last - first) as f64 / seconds;
         let left = steps.saturating_sub(step) as f64 / speed.max(1e-9);
@@ -107,11 +107,15 @@ impl Progress {
                 }
             }
         }
-        if records.iter().any(|record| record.kind == "train") {
-            self.pace.mark(step);
+        if let Some(record) = records.iter().find(|record| record.kind == "train") {
+            match record.get("policy_updates") {
+                // The warm-up's speed says nothing of what is left.
+                Some(0.0) => self.pace = Pace::new(step),
+                _ => self.pace.mark(step),
+            }
         }
         let message = format!("{}  {}", self.message(), self.pace.in_words(step, self.steps));
-        let message = message.trim_start();
+        let message = message.trim();
         match &mut self.display {
             Display::Nothing => {}
             Display::Bar(bar) => {
