@@ -66,8 +66,8 @@ fn backward_to_parameters<const IS_CRITIC: bool>(bencher: Bencher, rows: usize) 
         .bench_local(|| network.backward(&mut tape, 0..rows, Some(&mut gradient), false));
 }
 
-/// The gradient loss on 51 rows with 5 directions each, or 128 with 2: tangents and their way back.
-#[divan::bench(args = [(51, 5), (128, 2)])]
+/// The gradient loss on 25 rows with 5 directions each, or 64 with 2: tangents and their way back.
+#[divan::bench(args = [(25, 5), (64, 2)])]
 fn gradient_loss(bencher: Bencher, (rows, directions): (usize, usize)) {
     let (network, mut tape, products) = problem(MODEL, rows, Keep::Curves);
     let mut tangent = Tangent::new(network.shape(), MEANS, rows, directions);

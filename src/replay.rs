@@ -1,5 +1,7 @@
 //! Transitions, column by column. One type serves the real transitions and the imagined ones.
 
+use crate::nn::isa::{LINE, prefetch};
+
 /// A ring of transitions (s, a, r, s', d); the oldest gives way once `capacity` is reached.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Replay {
@@ -122,6 +124,17 @@ impl Replay {
             next_observation: &self.next_observations[row * s..][..s],
             terminated: self.terminated[row] != 0,
         }
+    }
+
+    /// Asks for the memory of a row that will be read soon.
+    pub fn prefetch(&self, row: usize) {
+        let t = self.get(row);
+        for numbers in [t.observation, t.action, t.next_observation] {
+            numbers.chunks(LINE).for_each(prefetch);
+            // Rows begin anywhere in a line and may end in one more.
+            prefetch(&numbers[numbers.len() - 1..]);
+        }
+        prefetch(&self.rewards[row..]);
     }
 
     /// Forgets everything, keeping the memory.

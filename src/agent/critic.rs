@@ -133,19 +133,18 @@ impl<T: Real> TwinCritic<T> {
         let (first, rest) = workspace.pieces.split_at_mut(1);
         let sum = &mut first[0].gradients;
         let (clip, rate) = (self.gradient_clip, T::from_f64(self.target_rate));
-        self.twins.par_iter_mut().zip(sum.par_iter_mut()).enumerate().for_each(
-            |(q, (twin, sum))| {
-                for piece in rest.iter() {
-                    vector::add_assign(sum, &piece.gradients[q]);
-                }
-                twin.network
-                    .update(|parameters, _| twin.adam.update_clipped(parameters, sum, clip));
-                twin.target.update_forward_only(|target| {
-                    vector::blend(target, twin.network.parameters(), rate)
-                });
-            },
-        );
-        let finite_gradient = sum.iter().all(|gradient| vector::all_finite(gradient));
+        let descend = |(q, (twin, sum)): (usize, (&mut QNetwork<T>, &mut Vec<T>))| {
+            for piece in rest.iter() {
+                vector::add_assign(sum, &piece.gradients[q]);
+            }
+            twin.network.update(|parameters, _| twin.adam.update_clipped(parameters, sum, clip));
+            twin.target.update_forward_only(|target| {
+                vector::blend(target, twin.network.parameters(), rate)
+            });
+            vector::all_finite(sum)
+        };
+        let twins = self.twins.par_iter_mut().zip(sum.par_iter_mut()).enumerate();
+        let finite_gradient = twins.map(descend).reduce(|| true, |one, other| one && other);
         let mean =
             |of: fn(&Piece<T>) -> f64| workspace.pieces.iter().map(of).sum::<f64>() / batch as f64;
         let mean_log_prob = mean(|p| p.log_prob);

@@ -11,7 +11,7 @@ use crate::replay::{Replay, Transition};
 use crate::rng::Rng;
 
 /// Tangent rows processed at a time: keeps a piece's buffers in the cache whatever n is.
-const TANGENT_ROWS: usize = 256;
+const TANGENT_ROWS: usize = 128;
 
 /// R's place in a training: its data and weights.
 #[derive(Clone, Copy)]
@@ -88,7 +88,10 @@ impl<T: Real> GradientPiece<T> {
         let mut sum = 0.0;
         for rows in sequences.chunks(self.chunk) {
             for (i, &sequence) in rows.iter().enumerate() {
-                self.load_row(i, model, replay, neighbours, sequence, rng);
+                self.draw_neighbours(i, replay, neighbours, sequence, rng);
+            }
+            for (i, &sequence) in rows.iter().enumerate() {
+                self.load_row(i, model, replay, sequence);
             }
             sum += self.run(
                 network,
@@ -111,20 +114,18 @@ impl<T: Real> GradientPiece<T> {
         &self.drawn
     }
 
-    /// Row x, and m directions drawn without replacement from its neighbours.
-    fn load_row(
+    /// Draws m of a row's n neighbours, without replacement. They lie anywhere in memory, so they are asked for here and
+    /// read when all rows have drawn.
+    fn draw_neighbours(
         &mut self,
         i: usize,
-        model: &DynamicsModel<T>,
         replay: &Replay,
         neighbours: &Neighbours,
         sequence: u64,
         rng: &mut Rng,
     ) {
-        let (m, labels) = (self.tangent.directions(), model.label_dim());
-        let own = replay.get(replay.row_of(sequence));
-        let inputs = model.shape().inputs();
-        model.standardiser.apply((0..inputs).map(|d| input(&own, d)), self.tape.input.row_mut(i));
+        replay.prefetch(replay.row_of(sequence));
+        let m = self.tangent.directions();
         // Anew for each row: a permutation carried over would be state that no checkpoint holds.
         self.choice.iter_mut().enumerate().for_each(|(k, choice)| *choice = k);
         for k in 0..m {
@@ -133,13 +134,23 @@ impl<T: Real> GradientPiece<T> {
                 self.choice.swap(k, other);
             }
             self.drawn[i * m + k] = neighbours.nth(sequence, self.choice[k]);
-            let other = replay.get(replay.row_of(self.drawn[i * m + k]));
+            replay.prefetch(replay.row_of(self.drawn[i * m + k]));
+        }
+    }
+
+    /// Row x, the directions to its drawn neighbours, and the differences of their labels.
+    fn load_row(&mut self, i: usize, model: &DynamicsModel<T>, replay: &Replay, sequence: u64) {
+        let (m, labels) = (self.tangent.directions(), model.label_dim());
+        let own = replay.get(replay.row_of(sequence));
+        let inputs = model.shape().inputs();
+        model.standardiser.apply((0..inputs).map(|d| input(&own, d)), self.tape.input.row_mut(i));
+        for k in i * m..(i + 1) * m {
+            let other = replay.get(replay.row_of(self.drawn[k]));
             // dx/d(standardised x) divides by the deviation: J of the raw input is taken through it.
-            let v = self.tangent.input.row_mut(i * m + k);
-            for (d, v) in v.iter_mut().enumerate() {
+            for (d, v) in self.tangent.input.row_mut(k).iter_mut().enumerate() {
                 *v = (input::<T>(&other, d) - input(&own, d)) / model.standardiser.deviation[d];
             }
-            let differences = &mut self.differences[(i * m + k) * labels..][..labels];
+            let differences = &mut self.differences[k * labels..][..labels];
             for (d, y) in differences.iter_mut().enumerate() {
                 *y = label::<T>(&other, d) - label(&own, d);
             }

@@ -97,8 +97,8 @@ fn stretch_mut<T>(data: &mut [T], at: usize) -> &mut [T; LANES] {
 }
 
 #[inline(always)]
-fn sigmoid<T: Real>(z: T) -> T {
-    T::ONE / (T::ONE + (-z).exp())
+fn sigmoid<T: Real, I: Isa>(z: T) -> T {
+    T::ONE / (T::ONE + (-z).exp_by::<I>())
 }
 
 impl<T: Real> Epilogue<T> for Relu {
@@ -116,7 +116,7 @@ impl<T: Real> Epilogue<T> for Silu {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, _: usize, _: usize, z: &mut [T; LANES]) {
         for z in z {
-            *z *= sigmoid(*z);
+            *z *= sigmoid::<T, I>(*z);
         }
     }
 }
@@ -126,7 +126,7 @@ impl<T: Real> Epilogue<T> for SiluSlope<'_, T> {
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
         let slope = stretch_mut(self.slope, row * self.stride + column);
         for (z, d) in z.iter_mut().zip(slope) {
-            let s = sigmoid(*z);
+            let s = sigmoid::<T, I>(*z);
             let value = *z * s;
             *d = I::fma(value, T::ONE - s, s);
             *z = value;
@@ -140,7 +140,7 @@ impl<T: Real> Epilogue<T> for SiluCurve<'_, T> {
         let at = row * self.stride + column;
         let (slope, curve) = (stretch_mut(self.slope, at), stretch_mut(self.curve, at));
         for ((z, d), c) in z.iter_mut().zip(slope).zip(curve) {
-            let s = sigmoid(*z);
+            let s = sigmoid::<T, I>(*z);
             let value = *z * s;
             let rest = T::ONE - s;
             *d = I::fma(value, rest, s);

@@ -13,6 +13,9 @@ pub const LANES: usize = 16;
 const HALF: usize = LANES / 2;
 /// Rows of a register tile: 6 × 2 accumulators, 2 for the panel, 1 for the broadcast, of AVX2's 16 registers.
 const TILE_ROWS: usize = 6;
+/// Rows of an outer product summed at a time: a column of tiles of A and a panel of D, a cache line a row each, take half
+/// of a nearest cache of 32 kB.
+const OUTER_ROWS: usize = 128;
 
 /// `n` rounded up to whole panels.
 pub const fn padded(n: usize) -> usize {
@@ -45,6 +48,17 @@ impl<T: Real> Epilogue<T> for Plain {
 
     #[inline(always)]
     fn finish<I: Isa>(&mut self, _: usize, _: usize, _: &mut [T; LANES]) {}
+}
+
+/// `W` numbers from `at` on. As an array, they are moved by registers; a copy of slices would be a call.
+#[inline(always)]
+fn lanes<T, const W: usize>(data: &[T], at: usize) -> &[T; W] {
+    data[at..].first_chunk().expect("matrices hold whole panels")
+}
+
+#[inline(always)]
+fn lanes_mut<T, const W: usize>(data: &mut [T], at: usize) -> &mut [T; W] {
+    data[at..].first_chunk_mut().expect("matrices hold whole panels")
 }
 
 /// A left-hand matrix read in place: element (i, p) is `data[i·row + p·depth]`.
@@ -150,10 +164,10 @@ fn product_tile<T: Real, I: Isa, const R: usize, const W: usize>(
     c: &mut [T],
     c_stride: usize,
 ) {
-    let start = std::array::from_fn(|lane| start[lane]);
+    let start = *lanes::<T, W>(start, 0);
     let sum = tile::<T, I, R, W>(a, origin, panel, ahead, [start; R]);
-    for (i, row) in sum.iter().enumerate() {
-        c[i * c_stride..i * c_stride + W].copy_from_slice(row);
+    for (i, &row) in sum.iter().enumerate() {
+        *lanes_mut::<T, W>(c, i * c_stride) = row;
     }
 }
 
@@ -240,19 +254,16 @@ fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize>(
     panel: &[T],
     out: &mut [T],
 ) {
-    let mut start = [[T::ZERO; W]; R];
-    for (row, o) in start.iter_mut().zip(out.chunks_exact(LANES)) {
-        row.copy_from_slice(&o[..W]);
-    }
+    let start = std::array::from_fn(|i| *lanes::<T, W>(out, i * LANES));
     let sum = tile::<T, I, R, W>(a, origin, panel, &[], start);
-    for (row, o) in sum.iter().zip(out.chunks_exact_mut(LANES)) {
-        o[..W].copy_from_slice(row);
+    for (i, &row) in sum.iter().enumerate() {
+        *lanes_mut::<T, W>(out, i * LANES) = row;
     }
 }
 
 dispatched! {
     /// The first `columns` columns of the panels `out` get Aᵀ·D added: A `[rows, inputs]`, D `[rows, columns]`; and the sums of D's columns to `sums`,
-    /// where it is not empty. `scratch` holds `rows·LANES` numbers: one panel of D, gathered.
+    /// where it is not empty. `scratch` holds `rows·LANES` numbers, for a panel of D, gathered.
     pub(crate) fn add_outer_product<T, I>(
         rows: usize,
         inputs: usize,
@@ -266,24 +277,27 @@ dispatched! {
         sums: &mut [T],
     ) {
         let left = Left { data: a, row: 1, depth: a_stride };
-        let panel = &mut scratch[..rows * LANES];
         let outs = out.chunks_exact_mut(inputs * LANES).take(columns.div_ceil(LANES));
         for (j, out) in outs.enumerate() {
             let column = j * LANES;
             let mut sum = [T::ZERO; LANES];
-            for (row, p) in panel.chunks_exact_mut(LANES).enumerate() {
-                p.copy_from_slice(&d[row * d_stride + column..][..LANES]);
-                for (s, &x) in sum.iter_mut().zip(&*p) {
-                    *s += x;
+            for top in (0..rows).step_by(OUTER_ROWS) {
+                let panel = &mut scratch[..OUTER_ROWS.min(rows - top) * LANES];
+                for (row, p) in panel.chunks_exact_mut(LANES).enumerate() {
+                    let d = lanes::<T, LANES>(d, (top + row) * d_stride + column);
+                    p.copy_from_slice(d);
+                    for (s, &x) in sum.iter_mut().zip(d) {
+                        *s += x;
+                    }
+                }
+                for (first, height) in tiles(inputs) {
+                    let (origin, out) = (top * a_stride + first, &mut out[first * LANES..]);
+                    by_size!(height, columns - column, R, W =>
+                        outer_tile::<T, I, R, W>(left, origin, panel, out));
                 }
             }
             for (s, x) in sums.iter_mut().skip(column).zip(sum) {
                 *s += x;
-            }
-            for (first, height) in tiles(inputs) {
-                let out = &mut out[first * LANES..];
-                by_size!(height, columns - column, R, W =>
-                    outer_tile::<T, I, R, W>(left, first, panel, out));
             }
         }
     }

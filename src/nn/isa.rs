@@ -4,9 +4,12 @@
 use super::real::Real;
 
 /// How a hot loop rounds `a·b + c` on the instruction set it is compiled for.
-pub(crate) trait Isa {
+pub trait Isa {
     fn fma<T: Real>(a: T, b: T, c: T) -> T;
 }
+
+/// Numbers of type `f32` in a cache line.
+pub(crate) const LINE: usize = 16;
 
 /// Asks for a cache line that will be read soon.
 #[inline(always)]
@@ -22,7 +25,7 @@ pub(crate) fn prefetch<T>(line: &[T]) {
 }
 
 /// One instruction, one rounding.
-pub(crate) struct Fused;
+pub struct Fused;
 impl Isa for Fused {
     #[inline(always)]
     fn fma<T: Real>(a: T, b: T, c: T) -> T {
@@ -31,7 +34,7 @@ impl Isa for Fused {
 }
 
 /// Without a fused instruction: `mul_add` would call a slow library routine.
-pub(crate) struct Separate;
+pub struct Separate;
 impl Isa for Separate {
     #[inline(always)]
     fn fma<T: Real>(a: T, b: T, c: T) -> T {

@@ -3,6 +3,8 @@
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
+use super::isa::{Isa, Separate};
+
 /// A float type that networks can run in.
 pub trait Real:
     Copy
@@ -36,9 +38,13 @@ pub trait Real:
     fn to_f32(self) -> f32;
     /// `self·b + c`, rounded once. Slow where the processor has no such instruction; see [`super::isa::Isa::fma`].
     fn mul_add(self, b: Self, c: Self) -> Self;
-    /// e^self, in straight-line code that vectorises. `f32`: relative error below 2.5e-7, inputs outside
-    /// [−87, 88] are clamped there.
-    fn exp(self) -> Self;
+    /// e^self, in straight-line code that vectorises, rounding as `I` does. `f32`: relative error below 2.5e-7, inputs
+    /// outside [−87, 88] are clamped there.
+    fn exp_by<I: Isa>(self) -> Self;
+    /// e^self, the same bits on every machine.
+    fn exp(self) -> Self {
+        self.exp_by::<Separate>()
+    }
     /// Natural logarithm. `f32`: of normal positive numbers, in straight-line code, absolute error below 2e-7·(1 + |ln x|).
     fn ln(self) -> Self;
     /// ln(1 + self).
@@ -56,6 +62,35 @@ pub trait Real:
     fn gated_by(self, value: Self) -> Self;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
+}
+
+/// e^x as 2^k·(1 + r + p·r²), where k = round(x/ln 2), |r| ≤ ½ ln 2 and p is the Taylor polynomial of degree 5.
+struct ReducedExp {
+    /// k in the low bits: moved to the exponent field they multiply by 2^k.
+    k: u32,
+    r: f32,
+    p: f32,
+}
+
+impl ReducedExp {
+    #[inline(always)]
+    fn new<I: Isa>(x: f32) -> Self {
+        /// 1.5·2²³: adding it leaves the nearest integer in the low mantissa bits.
+        const ROUND: f32 = 12_582_912.0;
+        // ln 2 in two parts, the first with few mantissa bits, so that k·ln 2 loses nothing.
+        const LN_2_HIGH: f32 = 0.693_359_4;
+        const LN_2_LOW: f32 = -2.121_944_4e-4;
+        let shifted = I::fma(x, std::f32::consts::LOG2_E, ROUND);
+        let k = shifted - ROUND;
+        let r = I::fma(k, -LN_2_LOW, I::fma(k, -LN_2_HIGH, x));
+        let p = 1.0 / 5040.0;
+        let p = I::fma(p, r, 1.0 / 720.0);
+        let p = I::fma(p, r, 1.0 / 120.0);
+        let p = I::fma(p, r, 1.0 / 24.0);
+        let p = I::fma(p, r, 1.0 / 6.0);
+        let p = I::fma(p, r, 0.5);
+        Self { k: shifted.to_bits(), r, p }
+    }
 }
 
 impl Real for f32 {
@@ -77,28 +112,11 @@ impl Real for f32 {
     fn mul_add(self, b: Self, c: Self) -> Self {
         f32::mul_add(self, b, c)
     }
-    /// e^x = 2^k·e^r with k = round(x/ln 2) and |r| ≤ ½ ln 2; e^r by its Taylor polynomial of degree 7.
     #[inline(always)]
-    fn exp(self) -> Self {
-        /// 1.5·2²³: adding it leaves the nearest integer in the low mantissa bits.
-        const ROUND: f32 = 12_582_912.0;
-        // ln 2 in two parts, the first with few mantissa bits, so that k·ln 2 loses nothing.
-        const LN_2_HIGH: f32 = 0.693_359_4;
-        const LN_2_LOW: f32 = -2.121_944_4e-4;
-        let x = self.clamp(-87.0, 88.0);
-        let shifted = x * std::f32::consts::LOG2_E + ROUND;
-        let k = shifted - ROUND;
-        let r = (x - k * LN_2_HIGH) - k * LN_2_LOW;
-        let p = 1.0 / 5040.0;
-        let p = p * r + 1.0 / 720.0;
-        let p = p * r + 1.0 / 120.0;
-        let p = p * r + 1.0 / 24.0;
-        let p = p * r + 1.0 / 6.0;
-        let p = p * r + 0.5;
-        let p = p * r + 1.0;
-        let p = p * r + 1.0;
-        // The low bits of `shifted` hold k; moved to the exponent field they multiply by 2^k.
-        f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
+    fn exp_by<I: Isa>(self) -> Self {
+        let ReducedExp { k, r, p } = ReducedExp::new::<I>(self.clamp(-87.0, 88.0));
+        let e = I::fma(I::fma(p, r, 1.0), r, 1.0);
+        f32::from_bits(e.to_bits().wrapping_add(k << 23))
     }
     /// With x = m·2ᵉ and m in [√½, √2), ln m = 2·artanh s at s = (m − 1)/(m + 1), |s| < 0.172.
     #[inline(always)]
@@ -123,20 +141,10 @@ impl Real for f32 {
     /// e/(e + 2) with e = e^{2x} − 1 = 2^k·(e^r − 1) + (2^k − 1), which loses nothing near 0.
     #[inline(always)]
     fn tanh(self) -> Self {
-        const ROUND: f32 = 12_582_912.0;
         // Beyond 10, tanh rounds to 1.
-        let x = 2.0 * self.clamp(-10.0, 10.0);
-        let shifted = x * std::f32::consts::LOG2_E + ROUND;
-        let k = shifted - ROUND;
-        let r = (x - k * 0.693_359_4) - k * -2.121_944_4e-4;
-        let p = 1.0 / 5040.0;
-        let p = p * r + 1.0 / 720.0;
-        let p = p * r + 1.0 / 120.0;
-        let p = p * r + 1.0 / 24.0;
-        let p = p * r + 1.0 / 6.0;
-        let p = p * r + 0.5;
+        let ReducedExp { k, r, p } = ReducedExp::new::<Separate>(2.0 * self.clamp(-10.0, 10.0));
         let p = p * r * r + r;
-        let power = f32::from_bits(1.0_f32.to_bits().wrapping_add(shifted.to_bits() << 23));
+        let power = f32::from_bits(1.0_f32.to_bits().wrapping_add(k << 23));
         let e = power * p + (power - 1.0);
         e / (e + 2.0)
     }
@@ -181,7 +189,7 @@ impl Real for f64 {
     fn mul_add(self, b: Self, c: Self) -> Self {
         f64::mul_add(self, b, c)
     }
-    fn exp(self) -> Self {
+    fn exp_by<I: Isa>(self) -> Self {
         f64::exp(self)
     }
     fn ln(self) -> Self {
@@ -217,6 +225,7 @@ impl Real for f64 {
 #[cfg(test)]
 mod tests {
     use super::Real;
+    use crate::nn::isa::Fused;
 
     #[test]
     fn exp_f32_stays_within_its_error_bound() {
@@ -224,7 +233,9 @@ mod tests {
         for i in -87_000..88_000 {
             let x = (i as f32 * 1e-3).max(-87.0);
             let exact = f64::from(x).exp();
-            worst = worst.max((f64::from(Real::exp(x)) - exact).abs() / exact);
+            for y in [Real::exp(x), x.exp_by::<Fused>()] {
+                worst = worst.max((f64::from(y) - exact).abs() / exact);
+            }
         }
         assert!(worst < 2.5e-7, "relative error {worst:e}");
         assert!(Real::exp(-1000.0_f32) < 1e-37 && Real::exp(1000.0_f32).is_finite());
