@@ -237,10 +237,7 @@ impl<T: Real> DynamicsModel<T> {
     /// (r, Δs).
     pub fn sample(&self, output: &[T], noise: &[T], state: &[T], next: &mut [T]) -> T {
         let (mean, raw) = output.split_at(self.label_dim());
-        let draw = |d: usize| mean[d] + self.bounds.deviation(d, raw[d]) * noise[d];
-        for (d, (n, &s)) in next.iter_mut().zip(state).enumerate() {
-            *n = s + draw(1 + d);
-        }
-        draw(0)
+        self.bounds.sample(1, [state, &mean[1..], &raw[1..], &noise[1..]], next);
+        mean[0] + self.bounds.deviation(0, raw[0]) * noise[0]
     }
 }

@@ -4,35 +4,52 @@
 //! e^{min}·(1 + q): neither the loss's gradient nor a sample needs a logarithm.
 
 use crate::nn::Real;
+use crate::nn::isa::dispatched;
 
 /// Bounds of the log-variance of each output (SPEC section 1: −10 and 0.5, constants in DDPPO, trained in MBPO).
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogVarianceBounds<T> {
     /// The lower bounds, then the upper ones, `[2·dim]`.
     numbers: Vec<f64>,
-    /// What the folds are made of, `[dim]`.
-    folds: Vec<Fold<T>>,
+    folds: Folds<T>,
 }
 
-/// One output's bounds, in the form in which they are used.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Fold<T> {
-    max: T,
+/// The bounds in the form in which they are used, `[dim]` each.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Folds<T> {
+    max: Vec<T>,
     /// e^{max − min}.
-    range: T,
+    range: Vec<T>,
     /// e^{min}.
-    least_variance: T,
+    least_variance: Vec<T>,
     /// e^{−min}.
-    most_precision: T,
+    most_precision: Vec<T>,
 }
 
-impl<T: Real> Fold<T> {
-    fn new(min: f64, max: f64) -> Self {
-        Self {
-            max: T::from_f64(max),
-            range: T::from_f64((max - min).exp()),
-            least_variance: T::from_f64(min.exp()),
-            most_precision: T::from_f64((-min).exp()),
+impl<T: Real> Folds<T> {
+    /// Replaces all by those of the bounds `[2·dim]`.
+    fn set(&mut self, numbers: &[f64]) {
+        let (low, high) = numbers.split_at(numbers.len() / 2);
+        let renew = |column: &mut Vec<T>, of: fn(f64, f64) -> f64| {
+            column.clear();
+            column.extend(low.iter().zip(high).map(|(&min, &max)| T::from_f64(of(min, max))));
+        };
+        renew(&mut self.max, |_, max| max);
+        renew(&mut self.range, |min, max| (max - min).exp());
+        renew(&mut self.least_variance, |min, _| min.exp());
+        renew(&mut self.most_precision, |min, _| (-min).exp());
+    }
+}
+
+dispatched! {
+    /// As [`LogVarianceBounds::sample`], with the same roundings as [`LogVarianceBounds::deviation`].
+    fn sample<T, I>(folds: [&[T]; 3], terms: [&[T]; 4], out: &mut [T]) {
+        let [max, range, least_variance] = folds.map(|column| &column[..out.len()]);
+        let [start, mean, raw, noise] = terms.map(|term| &term[..out.len()]);
+        for (d, out) in out.iter_mut().enumerate() {
+            let a = T::ONE / (T::ONE + (max[d] - raw[d]).exp());
+            let deviation = (least_variance[d] * (T::ONE + range[d] * a)).sqrt();
+            *out = start[d] + (mean[d] + deviation * noise[d]);
         }
     }
 }
@@ -55,8 +72,9 @@ impl<T: Real> LogVarianceBounds<T> {
 
     /// The lower bounds, then the upper ones, `[2·dim]`.
     pub fn from_numbers(numbers: Vec<f64>) -> Self {
-        let (low, high) = numbers.split_at(numbers.len() / 2);
-        Self { folds: low.iter().zip(high).map(|(&l, &h)| Fold::new(l, h)).collect(), numbers }
+        let mut folds = Folds::default();
+        folds.set(&numbers);
+        Self { numbers, folds }
     }
 
     /// The lower bounds, then the upper ones, `[2·dim]`.
@@ -67,18 +85,14 @@ impl<T: Real> LogVarianceBounds<T> {
     /// Lets `change` write the numbers.
     pub fn update(&mut self, change: impl FnOnce(&mut [f64])) {
         change(&mut self.numbers);
-        let (low, high) = self.numbers.split_at(self.folds.len());
-        for (fold, (&low, &high)) in self.folds.iter_mut().zip(low.iter().zip(high)) {
-            *fold = Fold::new(low, high);
-        }
+        self.folds.set(&self.numbers);
     }
 
     #[inline(always)]
     fn variance(&self, d: usize, raw: T) -> Variance<T> {
-        let fold = &self.folds[d];
-        let e = (fold.max - raw).exp();
+        let e = (self.folds.max[d] - raw).exp();
         let a = T::ONE / (T::ONE + e);
-        let q = fold.range * a;
+        let q = self.folds.range[d] * a;
         let excess = T::ONE + q;
         Variance { excess, slope: e * a * q / excess, by_max: a * q / excess }
     }
@@ -86,7 +100,16 @@ impl<T: Real> LogVarianceBounds<T> {
     /// Standard deviation of output `d` whose raw log-variance is given.
     #[inline]
     pub fn deviation(&self, d: usize, raw: T) -> T {
-        (self.folds[d].least_variance * self.variance(d, raw).excess).sqrt()
+        (self.folds.least_variance[d] * self.variance(d, raw).excess).sqrt()
+    }
+
+    /// start + μ + σ·ε of the outputs from number `first` on, as many as `out` has: all are `[out.len()]`.
+    #[inline]
+    pub fn sample(&self, first: usize, terms: [&[T]; 4], out: &mut [T]) {
+        let outputs = first..first + out.len();
+        let Folds { max, range, least_variance, .. } = &self.folds;
+        let folds = [max, range, least_variance].map(|column| &column[outputs.clone()]);
+        sample(folds, terms, out);
     }
 
     /// d σ/d raw = ½·σ·d lv/d raw of output `d`.
@@ -108,7 +131,7 @@ impl<T: Real> LogVarianceBounds<T> {
         for d in 0..dim {
             let variance = self.variance(d, raw[d]);
             let error = mean[d] - label[d];
-            let precision = self.folds[d].most_precision / variance.excess;
+            let precision = self.folds.most_precision[d] / variance.excess;
             let weighted = error * precision;
             squares += error * weighted;
             mean_adjoint[d] = scale * (weighted + weighted);
@@ -131,7 +154,7 @@ impl<T: Real> LogVarianceBounds<T> {
         for d in 0..dim {
             let variance = self.variance(d, raw[d]);
             let error = mean[d] - label[d];
-            let weighted = error * self.folds[d].most_precision / variance.excess;
+            let weighted = error * self.folds.most_precision[d] / variance.excess;
             let by_log_variance = scale * (T::ONE - error * weighted).to_f64();
             by_min[d] += by_log_variance / variance.excess.to_f64();
             by_max[d] += by_log_variance * variance.by_max.to_f64();
@@ -197,6 +220,19 @@ mod tests {
         for (k, gradient) in gradient.iter().enumerate() {
             let expected = 0.25 + 0.5 * difference(&numbers, k, |n| definition(n, &OUTPUT, &LABEL));
             assert!((expected - gradient).abs() < 1e-6 * (1.0 + expected.abs()), "{k}");
+        }
+    }
+
+    #[test]
+    fn samples_are_mean_and_deviation() {
+        let bounds = LogVarianceBounds::new(-10.0, 0.5, 40);
+        let column = |k: usize| (0..39).map(|d| ((d * k) % 17) as f64 - 8.0).collect::<Vec<_>>();
+        let [start, mean, raw, noise] = [1, 2, 3, 5].map(column);
+        let mut out = vec![0.0; 39];
+        bounds.sample(1, [&start, &mean, &raw, &noise], &mut out);
+        for (d, &sample) in out.iter().enumerate() {
+            let expected = start[d] + (mean[d] + bounds.deviation(1 + d, raw[d]) * noise[d]);
+            assert_eq!(sample, expected, "{d}");
         }
     }
 

@@ -4,15 +4,12 @@
 //! one padded with zeros. Weights live in that form for good, so a product packs nothing; the left-hand matrix is read
 //! in place. Every sum runs over the depth in order, whatever the instruction set's width and the thread count.
 
-use super::isa::{Isa, dispatched, prefetch};
+use super::isa::{Isa, dispatched};
 use super::real::Real;
+use super::tile::{HALF, Left, by_size, lanes, lanes_mut, tile, tiles};
 
 /// Columns of a panel: two AVX2 registers of `f32`.
 pub const LANES: usize = 16;
-/// Half a panel, for matrices whose last panel is at most half full.
-const HALF: usize = LANES / 2;
-/// Rows of a register tile: 6 × 2 accumulators, 2 for the panel, 1 for the broadcast, of AVX2's 16 registers.
-const TILE_ROWS: usize = 6;
 /// Rows of an outer product summed at a time: a column of tiles of A and a panel of D, a cache line a row each, take half
 /// of a nearest cache of 32 kB.
 const OUTER_ROWS: usize = 128;
@@ -50,109 +47,6 @@ impl<T: Real> Epilogue<T> for Plain {
     fn finish<I: Isa>(&mut self, _: usize, _: usize, _: &mut [T; LANES]) {}
 }
 
-/// `W` numbers from `at` on. As an array, they are moved by registers; a copy of slices would be a call.
-#[inline(always)]
-fn lanes<T, const W: usize>(data: &[T], at: usize) -> &[T; W] {
-    data[at..].first_chunk().expect("matrices hold whole panels")
-}
-
-#[inline(always)]
-fn lanes_mut<T, const W: usize>(data: &mut [T], at: usize) -> &mut [T; W] {
-    data[at..].first_chunk_mut().expect("matrices hold whole panels")
-}
-
-/// A left-hand matrix read in place: element (i, p) is `data[i·row + p·depth]`.
-#[derive(Clone, Copy)]
-struct Left<'a, T> {
-    data: &'a [T],
-    row: usize,
-    depth: usize,
-}
-
-/// One register tile: `R` rows by the first `W` columns of a panel, summed over the panel's depth, with `a` starting
-/// at `origin`. Lines of `ahead` are asked for on the way: the panel that comes next, or nothing.
-#[inline(always)]
-fn tile<T: Real, I: Isa, const R: usize, const W: usize>(
-    a: Left<'_, T>,
-    origin: usize,
-    panel: &[T],
-    ahead: &[T],
-    start: [[T; W]; R],
-) -> [[T; W]; R] {
-    let depth = panel.len() / LANES;
-    assert!(depth > 0 && origin + (R - 1) * a.row + (depth - 1) * a.depth < a.data.len());
-    let mut sum = start;
-    let mut at = origin;
-    // One loop or the other, not one with a condition: it is the innermost of all.
-    if ahead.is_empty() {
-        for b in panel.chunks_exact(LANES) {
-            rank_one::<T, I, R, W>(a, at, b, &mut sum);
-            at += a.depth;
-        }
-    } else {
-        for (b, line) in panel.chunks_exact(LANES).zip(ahead.chunks_exact(LANES)) {
-            prefetch(line);
-            rank_one::<T, I, R, W>(a, at, b, &mut sum);
-            at += a.depth;
-        }
-    }
-    sum
-}
-
-/// One step of [`tile`]: a column of A, starting at `at`, times a row of the panel.
-#[inline(always)]
-fn rank_one<T: Real, I: Isa, const R: usize, const W: usize>(
-    a: Left<'_, T>,
-    at: usize,
-    b: &[T],
-    sum: &mut [[T; W]; R],
-) {
-    for (i, row) in sum.iter_mut().enumerate() {
-        // SAFETY: `tile` has checked the largest index, of its last row at the last depth.
-        let x = unsafe { *a.data.get_unchecked(at + i * a.row) };
-        for (s, &y) in row.iter_mut().zip(&b[..W]) {
-            *s = I::fma(x, y, *s);
-        }
-    }
-}
-
-/// Splits `n` rows into tiles of as equal a height as possible, at most [`TILE_ROWS`]: a tile of one row would run
-/// at the latency, not at the throughput, of the multiply-add. Yields (first row, height).
-#[inline(always)]
-fn tiles(n: usize) -> impl Iterator<Item = (usize, usize)> {
-    let tiles = n.div_ceil(TILE_ROWS).max(1);
-    (0..tiles).map(move |t| {
-        let first = t * n / tiles;
-        (first, (t + 1) * n / tiles - first)
-    })
-}
-
-/// Calls with the height, and with the width that `columns` columns from the panel on need, as constants.
-macro_rules! by_size {
-    ($height:expr, $columns:expr, $R:ident, $W:ident => $call:expr) => {
-        match ($height, $columns <= HALF) {
-            (0, _) => {}
-            (1, false) => by_size!(@ 1, LANES, $R, $W, $call),
-            (2, false) => by_size!(@ 2, LANES, $R, $W, $call),
-            (3, false) => by_size!(@ 3, LANES, $R, $W, $call),
-            (4, false) => by_size!(@ 4, LANES, $R, $W, $call),
-            (5, false) => by_size!(@ 5, LANES, $R, $W, $call),
-            (_, false) => by_size!(@ 6, LANES, $R, $W, $call),
-            (1, true) => by_size!(@ 1, HALF, $R, $W, $call),
-            (2, true) => by_size!(@ 2, HALF, $R, $W, $call),
-            (3, true) => by_size!(@ 3, HALF, $R, $W, $call),
-            (4, true) => by_size!(@ 4, HALF, $R, $W, $call),
-            (5, true) => by_size!(@ 5, HALF, $R, $W, $call),
-            (_, true) => by_size!(@ 6, HALF, $R, $W, $call),
-        }
-    };
-    (@ $r:expr, $w:expr, $R:ident, $W:ident, $call:expr) => {{
-        const $R: usize = $r;
-        const $W: usize = $w;
-        $call
-    }};
-}
-
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 fn product_tile<T: Real, I: Isa, const R: usize, const W: usize>(
@@ -185,7 +79,7 @@ dispatched! {
         c_stride: usize,
     ) {
         let left = Left { data: a, row: a_stride, depth: 1 };
-        for (first, height) in tiles(rows) {
+        for (first, height) in tiles(rows, columns) {
             // The last tile fetches the panel that the next one needs.
             let ahead = if first + height == rows { next } else { &[] };
             let c = &mut c[first * c_stride..];
@@ -290,7 +184,7 @@ dispatched! {
                         *s += x;
                     }
                 }
-                for (first, height) in tiles(inputs) {
+                for (first, height) in tiles(inputs, columns - column) {
                     let (origin, out) = (top * a_stride + first, &mut out[first * LANES..]);
                     by_size!(height, columns - column, R, W =>
                         outer_tile::<T, I, R, W>(left, origin, panel, out));

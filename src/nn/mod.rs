@@ -12,6 +12,7 @@ mod real;
 pub mod shape;
 pub mod tangent;
 pub mod tape;
+mod tile;
 pub mod vector;
 
 pub use activation::Activation;

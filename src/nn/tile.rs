@@ -1,0 +1,113 @@
+//! The register tile, of which all matrix products are made: some rows by one panel, accumulators in registers from the
+//! first to the last step of the sum.
+
+use super::gemm::LANES;
+use super::isa::{Isa, prefetch};
+use super::real::Real;
+
+/// Half a panel, for matrices whose last panel is at most half full.
+pub(super) const HALF: usize = LANES / 2;
+/// Rows of a register tile: 6 × 2 accumulators, 2 for the panel, 1 for the broadcast, of AVX2's 16 registers.
+const TILE_ROWS: usize = 6;
+/// The same with half a panel: 12 × 1 accumulators.
+const HALF_TILE_ROWS: usize = 12;
+
+/// A left-hand matrix read in place: element (i, p) is `data[i·row + p·depth]`.
+#[derive(Clone, Copy)]
+pub(super) struct Left<'a, T> {
+    pub data: &'a [T],
+    pub row: usize,
+    pub depth: usize,
+}
+
+/// `W` numbers from `at` on. As an array, they are moved by registers; a copy of slices would be a call.
+#[inline(always)]
+pub(super) fn lanes<T, const W: usize>(data: &[T], at: usize) -> &[T; W] {
+    data[at..].first_chunk().expect("matrices hold whole panels")
+}
+
+#[inline(always)]
+pub(super) fn lanes_mut<T, const W: usize>(data: &mut [T], at: usize) -> &mut [T; W] {
+    data[at..].first_chunk_mut().expect("matrices hold whole panels")
+}
+
+/// One register tile: `R` rows by the first `W` columns of a panel, summed over the panel's depth, with `a` starting
+/// at `origin`. Lines of `ahead` are asked for on the way: the panel that comes next, or nothing.
+#[inline(always)]
+pub(super) fn tile<T: Real, I: Isa, const R: usize, const W: usize>(
+    a: Left<'_, T>,
+    origin: usize,
+    panel: &[T],
+    ahead: &[T],
+    start: [[T; W]; R],
+) -> [[T; W]; R] {
+    let depth = panel.len() / LANES;
+    assert!(depth > 0 && origin + (R - 1) * a.row + (depth - 1) * a.depth < a.data.len());
+    let mut sum = start;
+    let mut at = origin;
+    // One loop or the other, not one with a condition: it is the innermost of all.
+    if ahead.is_empty() {
+        for b in panel.chunks_exact(LANES) {
+            rank_one::<T, I, R, W>(a, at, b, &mut sum);
+            at += a.depth;
+        }
+    } else {
+        for (b, line) in panel.chunks_exact(LANES).zip(ahead.chunks_exact(LANES)) {
+            prefetch(line);
+            rank_one::<T, I, R, W>(a, at, b, &mut sum);
+            at += a.depth;
+        }
+    }
+    sum
+}
+
+/// One step of [`tile`]: a column of A, starting at `at`, times a row of the panel.
+#[inline(always)]
+fn rank_one<T: Real, I: Isa, const R: usize, const W: usize>(
+    a: Left<'_, T>,
+    at: usize,
+    b: &[T],
+    sum: &mut [[T; W]; R],
+) {
+    for (i, row) in sum.iter_mut().enumerate() {
+        // SAFETY: `tile` has checked the largest index, of its last row at the last depth.
+        let x = unsafe { *a.data.get_unchecked(at + i * a.row) };
+        for (s, &y) in row.iter_mut().zip(&b[..W]) {
+            *s = I::fma(x, y, *s);
+        }
+    }
+}
+
+/// Splits `n` rows into tiles of as equal a height as possible, for a panel of which `columns` columns are wanted: a tile
+/// of few accumulators would run at the latency, not at the throughput, of the multiply-add. Yields (first row, height).
+#[inline(always)]
+pub(super) fn tiles(n: usize, columns: usize) -> impl Iterator<Item = (usize, usize)> {
+    let highest = if columns <= HALF { HALF_TILE_ROWS } else { TILE_ROWS };
+    let tiles = n.div_ceil(highest).max(1);
+    (0..tiles).map(move |t| {
+        let first = t * n / tiles;
+        (first, (t + 1) * n / tiles - first)
+    })
+}
+
+/// Calls with the height, and with the width that `columns` columns from the panel on need, as constants.
+macro_rules! by_size {
+    ($height:expr, $columns:expr, $R:ident, $W:ident => $call:expr) => {
+        if $columns <= HALF {
+            by_size!(@ $height, HALF, $R, $W, $call, 1 2 3 4 5 6 7 8 9 10 11 12)
+        } else {
+            by_size!(@ $height, LANES, $R, $W, $call, 1 2 3 4 5 6)
+        }
+    };
+    (@ $height:expr, $width:expr, $R:ident, $W:ident, $call:expr, $($rows:literal)*) => {
+        match $height {
+            $($rows => {
+                const $R: usize = $rows;
+                const $W: usize = $width;
+                $call
+            })*
+            _ => {}
+        }
+    };
+}
+pub(super) use by_size;
