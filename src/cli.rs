@@ -6,7 +6,7 @@ mod inspect;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use ddppo::report::published;
 
 pub use figure::{
@@ -185,7 +185,9 @@ What they mean, and what was measured, is in docs/performance.md.
 Examples:
   ddppo bench
   ddppo bench --task Hopper --threads 1 --pieces policy_update,critic_update --json
-  ddppo bench --threads 2 --against-pytorch       installs PyTorch (4 GB) at the first time")]
+  ddppo bench --threads 2 --against pytorch       installs PyTorch (4 GB) at the first time
+  ddppo bench --threads 2 --against jax           installs JAX (0.6 GB) at the first time")]
+#[command(group = ArgGroup::new("race").args(["against", "against_pytorch"]))]
 pub struct BenchArgs {
     /// Task whose sizes are used
     #[arg(long, value_name = "TASK", default_value = "HalfCheetah")]
@@ -202,11 +204,26 @@ pub struct BenchArgs {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
-    /// Time the first four pieces in alternation with PyTorch
+    /// Time the first four pieces in alternation with another framework
+    #[arg(long, value_name = "FRAMEWORK")]
+    pub against: Option<Against>,
+    /// The same as --against pytorch
     #[arg(long)]
     pub against_pytorch: bool,
     /// Rounds of that alternation
-    #[arg(long, value_name = "N", default_value_t = 10, requires = "against_pytorch")]
+    #[arg(long, value_name = "N", default_value_t = 10, requires = "race")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub rounds: u16,
+}
+
+/// A framework to race against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Against {
+    /// PyTorch as it is, with fused Adam
+    #[value(name = "pytorch")]
+    PyTorch,
+    /// PyTorch through torch.compile; needs g++
+    TorchCompile,
+    /// JAX under jit
+    Jax,
 }

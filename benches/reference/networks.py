@@ -1,4 +1,4 @@
-"""The networks of SPEC sections 1-3 in eager PyTorch, as someone who knows PyTorch would write them for speed.
+"""The networks of SPEC sections 1-3 in PyTorch, as someone who knows PyTorch would write them for speed.
 
 A network is a list of (weight, bias). One network: weight [in, out], bias [out]. An ensemble of M (or the twin critic,
 M = 2): weight [M, in, out], bias [M, 1, out], so that a layer is one batched product.
@@ -10,9 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-LOG_STD_BOUNDS = (-20.0, 2.0)
-LOG_VARIANCE_BOUNDS = (-10.0, 0.5)
-TANH_EPSILON = 1e-6
+from sizes import LOG_STD_BOUNDS, LOG_VARIANCE_BOUNDS, TANH_EPSILON
 
 
 def linear(x, weight, bias):
@@ -74,21 +72,37 @@ class Model:
         return Model(layers, self.mean, self.std)
 
 
-def grouped(model, x, elites):
-    """Raw outputs [B, out] for raw x [B, S + A], row b answered by member elites[b].
+@dataclass
+class Route:
+    """Which rows go into which member's slab, padded to `capacity` places a member."""
 
-    Rows are sorted into one slab a member, padded to the fullest: one batched product a layer.
-    """
-    members, rows = model.layers[0][0].shape[0], x.shape[0]
+    place: torch.Tensor
+    """[B]: row b's place among the members × capacity."""
+    row: torch.Tensor
+    """[members, capacity]: the row of a place; where there is none, row 0, whose answer is dropped."""
+
+
+def fullest(elites, members):
+    """Rows of the fullest slab when each line of `elites` [lines, B] is routed by itself."""
+    lines = torch.arange(elites.shape[0]).unsqueeze(1)
+    return int(torch.bincount((lines * members + elites).flatten()).max())
+
+
+def route(elites, members, capacity=None):
+    """Sorts rows by the member that answers them; `capacity` is by default the fullest slab's."""
     counts = torch.bincount(elites, minlength=members)
-    capacity = int(counts.max())
+    capacity = capacity or int(counts.max())
     order = elites.argsort()
     ordered = elites[order]
-    slot = torch.empty_like(order)
-    slot[order] = ordered * capacity + torch.arange(rows) - (counts.cumsum(0) - counts)[ordered]
-    slabs = x.new_zeros(members * capacity, x.shape[1]).index_copy(0, slot, model.standardised(x))
-    outputs = mlp(model.layers, slabs.view(members, capacity, -1), F.silu)
-    return outputs.reshape(members * capacity, -1).index_select(0, slot)
+    places = ordered * capacity + torch.arange(len(order)) - (counts.cumsum(0) - counts)[ordered]
+    row = order.new_zeros(members * capacity).index_copy(0, places, order)
+    return Route(torch.empty_like(order).index_copy(0, order, places), row.view(members, capacity))
+
+
+def grouped(model, x, route):
+    """Raw outputs [B, out] for raw x [B, S + A], each row answered by its own member: one batched product a layer."""
+    slabs = model.standardised(x).index_select(0, route.row.flatten()).view(*route.row.shape, -1)
+    return mlp(model.layers, slabs, F.silu).flatten(0, 1).index_select(0, route.place)
 
 
 def sampled_step(outputs, state, noise):

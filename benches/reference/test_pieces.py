@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The twin computes what SPEC says: its gradients against those of tests/python/make_probe.py, made without autodiff.
+"""The PyTorch twin computes what SPEC says (expected.py), and answers as README.md says.
 
     .python/torch/bin/python -m unittest discover -s benches/reference -v
 """
@@ -9,131 +9,135 @@ import io
 import json
 import sys
 import unittest
-from pathlib import Path
 from unittest import mock
 
 import torch
 import torch.nn.functional as F
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "python"))
-
-import make_probe
+import expected
 import networks
 import pieces
+import sizes
 import updates
 
 
 def tensor(array):
     array = torch.as_tensor(array)
-    return array.double() if array.is_floating_point() else array.long()
+    return array.double().clone() if array.is_floating_point() else array.long()
+
+
+def tensors(layers):
+    return [(tensor(weight), tensor(bias)) for weight, bias in layers]
+
+
+PROBE = {name: tensor(array) for name, array in expected.PROBE.items()}
+
+
+def model(name):
+    layers, mean, std = expected.model(name)
+    return networks.Model(tensors(layers), tensor(mean), tensor(std))
 
 
 class AgainstProbe(unittest.TestCase):
     """f64, tiny networks, the probe's draws."""
 
-    @classmethod
-    def setUpClass(cls):
-        tensors, header = make_probe.make_probe(seed=3)
-        cls.probe = {name: tensor(array) for name, array in tensors.items()}
-        cls.discount, cls.alpha = float(header["discount"]), float(header["alpha"])
+    def assert_close(self, ours, wanted):
+        self.assertGreater(float(wanted.norm()), 0.0)
+        self.assertLess(float((ours - wanted).norm() / wanted.norm()), 1e-8)
 
-    def layers(self, prefix):
-        count = sum(name.startswith(f"{prefix}/") and name.endswith("/weight") for name in self.probe)
-        return [
-            tuple(self.probe[f"{prefix}/{l}/{kind}"].clone() for kind in ("weight", "bias")) for l in range(count)
-        ]
-
-    def stacked(self, *prefixes):
-        """Several networks as one ensemble: weight [M, in, out], bias [M, 1, out]."""
-        networks_ = [self.layers(prefix) for prefix in prefixes]
-        return [
-            (torch.stack([w for w, _ in same]), torch.stack([b for _, b in same]).unsqueeze(1))
-            for same in zip(*networks_)
-        ]
-
-    def model(self, name):
-        layers = self.stacked(*(f"{name}/{k}" for k in range(make_probe.MEMBERS)))
-        return networks.Model(layers, self.probe[f"{name}/input_mean"], self.probe[f"{name}/input_std"])
-
-    def assert_close(self, ours, expected):
-        self.assertGreater(float(expected.norm()), 0.0)
-        self.assertLess(float((ours - expected).norm() / expected.norm()), 1e-8)
+    def policy(self):
+        layers = updates.trainable(tensors(expected.layers("policy")))
+        return networks.Policy(layers, PROBE["action_scale"], PROBE["action_bias"])
 
     def test_policy_gradient(self):
-        members = torch.arange(make_probe.MEMBERS)
-        prediction = self.model("prediction_model").elites_of(members)
-        derivative = self.model("gradient_model").elites_of(members, mean_only=True)
-        policy = networks.Policy(
-            updates.trainable(self.layers("policy")), self.probe["action_scale"], self.probe["action_bias"]
-        )
-        names = ("action_noise", "model_noise", "prediction_elites", "gradient_elites")
-        draws = updates.Draws(*(self.probe[f"policy_update/{name}"] for name in names))
-        alive = self.probe["policy_update/alive"]
+        members = torch.arange(expected.MEMBERS)
+        prediction = model("prediction_model").elites_of(members)
+        derivative = model("gradient_model").elites_of(members, mean_only=True)
+        policy = self.policy()
+        noises = [PROBE[f"policy_update/{name}"] for name in ("action_noise", "model_noise")]
+        elites = [PROBE[f"policy_update/{name}"] for name in ("prediction_elites", "gradient_elites")]
+        draws = updates.Draws(*noises, *([networks.route(e, expected.MEMBERS) for e in lines] for lines in elites))
+        alive = PROBE["policy_update/alive"]
         self.assertEqual(sorted({float(m) for m in alive.flatten()}), [0.0, 1.0])
         objective = updates.policy_objective(
             policy,
-            self.stacked("critic1", "critic2"),
+            tensors(expected.stacked("critic1", "critic2")),
             prediction,
             derivative,
-            self.alpha,
-            self.discount,
-            self.probe["policy_update/start_states"],
+            float(expected.HEADER["alpha"]),
+            float(expected.HEADER["discount"]),
+            PROBE["policy_update/start_states"],
             draws,
             lambda j, _: 1.0 - alive[j + 1],
         )
         objective.backward()
         for l, (weight, bias) in enumerate(policy.layers):
-            self.assert_close(weight.grad, self.probe[f"policy_update/gradient/{l}/weight"])
-            self.assert_close(bias.grad, self.probe[f"policy_update/gradient/{l}/bias"])
+            self.assert_close(weight.grad, PROBE[f"policy_update/gradient/{l}/weight"])
+            self.assert_close(bias.grad, PROBE[f"policy_update/gradient/{l}/bias"])
+
+    def test_critic_gradient(self):
+        critics = updates.trainable(tensors(expected.stacked("critic1", "critic2")))
+        log_alpha = torch.tensor(-0.7, dtype=torch.float64, requires_grad=True)
+        batch = (tensor(array) for array in expected.critic_batch())
+        updates.critic_loss(critics, networks.detached(critics), self.policy(), log_alpha, *batch).backward()
+        gradients, by_log_alpha = expected.critic_gradients(-0.7)
+        for k, gradient in enumerate(gradients):
+            for ours, theirs in zip(critics, gradient):
+                for one, wanted in zip(ours, theirs):
+                    self.assert_close(one.grad[k].reshape(wanted.shape), tensor(wanted))
+        self.assert_close(log_alpha.grad, tensor(by_log_alpha))
 
     def test_gradient_model_loss(self):
         names = ("inputs", "targets", "window_inputs", "directions", "differences")
-        data = [self.probe[f"gradient_step/{name}"] for name in names]
+        data = [PROBE[f"gradient_step/{name}"] for name in names]
         for weight in (0.0, 3.0):
-            model = self.model("gradient_model")
-            updates.trainable(model.layers)
-            loss, r = updates.gradient_model_loss(model, weight, *data)
+            ours = model("gradient_model")
+            updates.trainable(ours.layers)
+            loss, r = updates.gradient_model_loss(ours, weight, *data)
             loss.backward()
-            self.assert_close(r.detach(), self.probe["gradient_step/r"])
-            self.assert_close((loss - weight * r).detach(), self.probe["gradient_step/nll"].sum())
-            for l, layer in enumerate(model.layers):
-                for kind, ours in zip(("weight", "bias"), layer):
-                    for k in range(make_probe.MEMBERS):
-                        expected = self.probe[f"gradient_step/nll_gradient/{k}/{l}/{kind}"]
-                        expected = expected + weight * self.probe[f"gradient_step/r_gradient/{k}/{l}/{kind}"]
-                        self.assert_close(ours.grad[k].reshape(expected.shape), expected)
+            self.assert_close(r.detach(), PROBE["gradient_step/r"])
+            self.assert_close((loss - weight * r).detach(), PROBE["gradient_step/nll"].sum())
+            for l, layer in enumerate(ours.layers):
+                for kind, one in zip(("weight", "bias"), layer):
+                    for k in range(expected.MEMBERS):
+                        wanted = tensor(expected.gradient_step(weight, k, l, kind))
+                        self.assert_close(one.grad[k].reshape(wanted.shape), wanted)
 
     def test_forward_product_is_the_jacobians(self):
-        model = self.model("gradient_model")
-        x, v = self.probe["gradient_step/window_inputs"], self.probe["gradient_step/directions"]
-        ours = networks.mean_product(model.layers, x, v)
-        half = ours.shape[-1]
-        for k in range(make_probe.MEMBERS):
-            member = [(weight[k], bias[k, 0]) for weight, bias in model.layers]
+        ours = model("gradient_model")
+        x, v = PROBE["gradient_step/window_inputs"], PROBE["gradient_step/directions"]
+        product = networks.mean_product(ours.layers, x, v)
+        half = product.shape[-1]
+        for k in range(expected.MEMBERS):
+            member = [(weight[k], bias[k, 0]) for weight, bias in ours.layers]
             for row in range(x.shape[1]):
                 jacobian = torch.autograd.functional.jacobian(
                     lambda z, member=member: networks.mlp(member, z, F.silu)[0, :half], x[k, row : row + 1]
                 )
-                self.assert_close(ours[k, row], v[k, row] @ jacobian[:, 0].T)
+                self.assert_close(product[k, row], v[k, row] @ jacobian[:, 0].T)
 
     def test_grouping_answers_each_row_by_its_own_member(self):
-        model = self.model("prediction_model")
+        ours = model("prediction_model")
         torch.manual_seed(0)
-        x = torch.randn(40, model.mean.shape[0], dtype=torch.float64)
+        x = torch.randn(40, ours.mean.shape[0], dtype=torch.float64)
         # Members 1 and 2 alone: an empty group among them.
         elites = torch.randint(1, 3, (40,))
         rows = [
-            networks.mlp([(w[e], b[e, 0]) for w, b in model.layers], model.standardised(row[None]), F.silu)
+            networks.mlp([(w[e], b[e, 0]) for w, b in ours.layers], ours.standardised(row[None]), F.silu)
             for e, row in zip(elites, x)
         ]
-        self.assert_close(networks.grouped(model, x, elites), torch.cat(rows))
+        fullest = networks.fullest(torch.stack([torch.arange(40) % 3, elites]), 3)
+        self.assertEqual(fullest, int(elites.bincount().max()))
+        for capacity in (None, fullest + 3):
+            route = networks.route(elites, 3, capacity)
+            self.assert_close(networks.grouped(ours, x, route), torch.cat(rows))
 
 
 class Timing(unittest.TestCase):
     def test_each_update_moves_its_parameters(self):
-        sizes = updates.Sizes(3, 2, 2, 4, 1.0, batch=8, policy_hidden=(5, 6), model_hidden=(7, 7, 7, 7))
-        critic, policy = updates.CriticUpdate(sizes), updates.PolicyUpdate(sizes)
-        step = updates.GradientModelStep(sizes, 3)
+        small = sizes.Sizes(3, 2, 2, 4, 1.0, batch=8, policy_hidden=(5, 6), model_hidden=(7, 7, 7, 7))
+        critic, policy = updates.CriticUpdate(small), updates.PolicyUpdate(small)
+        step = updates.GradientModelStep(small, 3)
         for update, layers in [(critic, critic.critics), (policy, policy.policy.layers), (step, step.model.layers)]:
             before = [tensor.detach().clone() for tensor in networks.parameters(layers)]
             update.run()
@@ -143,14 +147,16 @@ class Timing(unittest.TestCase):
         self.assertNotEqual(critic.log_alpha.item(), 0.0)
 
     def test_operations_are_counted(self):
-        sizes = updates.TASKS["HalfCheetah"]
+        cheetah = sizes.TASKS["HalfCheetah"]
         # 23·200 + 3·200² + 200·36 multiply-adds a row.
-        self.assertEqual(updates.ModelForward(sizes).flops(), 2 * 10_000 * 131_800)
+        self.assertEqual(sizes.flops("model_forward_10k", cheetah, 5), 2 * 10_000 * 131_800)
         # A critic row forward is 23·256 + 256² + 256, a policy row 17·256 + 256² + 256·12.
         critic = 2 * (4 * 71_680 - 23 * 256)
-        self.assertEqual(updates.CriticUpdate(sizes).flops(), 2 * 256 * (2 * 72_960 + critic))
-        one, five = (updates.GradientModelStep(sizes, m).flops() for m in (1, 5))
+        self.assertEqual(sizes.flops("critic_update", cheetah, 5), 2 * 256 * (2 * 72_960 + critic))
+        self.assertEqual(sizes.flops("policy_update", cheetah, 5), 1_189_113_856)
+        one, five = (sizes.flops("gradient_model_step", cheetah, m) for m in (1, 5))
         self.assertEqual(five - one, 4 * 2 * 7 * 256 * (3 * (23 * 200 + 3 * 200**2 + 200 * 18) - 23 * 200))
+        self.assertEqual(five, 9_533_440_000)
 
     def test_requests_are_answered_line_by_line(self):
         flags = ["pieces.py", "--task", "InvertedPendulum", "--repeat", "3", "--warmup", "1", "--stdin"]
@@ -168,11 +174,18 @@ class Timing(unittest.TestCase):
             self.assertGreater(line["ms_p10"], 0.0)
             self.assertLessEqual(line["ms_p10"], line["ms_median"])
 
-    def test_an_unknown_piece_is_named(self):
+    def refusal(self, *arguments):
         with contextlib.redirect_stderr(io.StringIO()) as err, self.assertRaises(SystemExit) as stop:
-            pieces.parse(["--pieces", "critic_updat"])
+            pieces.parse(list(arguments))
         self.assertEqual(stop.exception.code, 2)
-        self.assertIn("critic_updat", err.getvalue())
+        return err.getvalue()
+
+    def test_an_unknown_piece_is_named(self):
+        self.assertIn("critic_updat", self.refusal("--pieces", "critic_updat"))
+
+    def test_a_missing_compiler_is_named(self):
+        with mock.patch.dict("os.environ", CXX="no-such-compiler"):
+            self.assertIn("there is no no-such-compiler", self.refusal("--compile"))
 
 
 if __name__ == "__main__":

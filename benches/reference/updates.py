@@ -1,9 +1,10 @@
-"""The four timed pieces (SPEC sections 1-3). Each class holds what one piece needs; `run` does it once.
+"""The four timed pieces (SPEC sections 1-3) in PyTorch. Each class holds what one piece needs; `run` does it once.
 
 Random draws (action and model noise, elites) are part of a piece; drawing minibatches from the buffers is not.
-`flops` counts the multiplications and additions of the matrix products that the mathematics needs, two a
-multiply-add, and nothing else: no padding, no input gradients of a first layer, no log-variance head where only the
-mean is used, no primal head in R.
+
+With `compiled`, torch.compile gets each piece's forward pass down to the loss, and with it the backward pass. The draws,
+Adam and Polyak stay eager: each is one fused loop already. Its mode "max-autotune-no-cudagraphs" was no faster for
+model_forward_10k and gradient_model_step.
 """
 
 from dataclasses import dataclass
@@ -16,70 +17,34 @@ from networks import (
     Policy,
     bounded_log_variance,
     detached,
+    fullest,
     grouped,
     mean_product,
     mlp,
     parameters,
     random_layers,
+    route,
     sampled_step,
     twin_minimum,
 )
-
-DISCOUNT = 0.99
-TARGET_RATE = 0.005
-# Temperature at which the policy update is timed.
-ALPHA = 0.2
-MEMBERS, ELITES = 7, 5
-WEIGHT_DECAY = (2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4)
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """S, A, K (the paper's H), n and w of a task (SPEC sections 4 and 5), and what all tasks share."""
-
-    states: int
-    actions: int
-    horizon: int
-    neighbours: int
-    weight: float
-    batch: int = 256
-    policy_hidden: tuple = (256, 256)
-    model_hidden: tuple = (200, 200, 200, 200)
-
-    @property
-    def policy(self):
-        return (self.states, *self.policy_hidden, 2 * self.actions)
-
-    @property
-    def critic(self):
-        return (self.states + self.actions, *self.policy_hidden, 1)
-
-    @property
-    def model(self):
-        return (self.states + self.actions, *self.model_hidden, 2 * (1 + self.states))
-
-    @property
-    def mean_model(self):
-        return (*self.model[:-1], 1 + self.states)
+from sizes import (
+    ALPHA,
+    CRITIC_CLIP,
+    DISCOUNT,
+    ELITES,
+    FORWARD_ROWS,
+    MEMBERS,
+    MODEL_RATE,
+    POLICY_CLIP,
+    RATE,
+    TARGET_RATE,
+    WEIGHT_DECAY,
+)
 
 
-TASKS = {
-    "InvertedPendulum": Sizes(4, 1, 3, 10, 10.0),
-    "Hopper": Sizes(11, 3, 2, 25, 50.0),
-    "Walker2d": Sizes(17, 6, 3, 25, 0.1),
-    "HalfCheetah": Sizes(17, 6, 3, 5, 1.0),
-    "AntTruncatedObs": Sizes(27, 8, 3, 5, 0.1),
-    "HumanoidTruncatedObs": Sizes(45, 17, 3, 5, 0.1),
-}
-
-
-def product_flops(sizes, rows):
-    """One pass of `rows` rows through all linear maps; the same for each map's weight and input gradients."""
-    return 2 * rows * sum(i * o for i, o in zip(sizes, sizes[1:]))
-
-
-def first_flops(sizes, rows):
-    return 2 * rows * sizes[0] * sizes[1]
+def through(function, compiled):
+    """One graph without breaks: whatever cannot be compiled is an error, not slow."""
+    return torch.compile(function, fullgraph=True) if compiled else function
 
 
 def adam(tensors, rate, fused, **options):
@@ -106,58 +71,52 @@ def random_model(sizes):
     return Model(random_layers(sizes.model, MEMBERS), torch.zeros(width), torch.ones(width))
 
 
-class CriticUpdate:
-    """Twin critic, its targets, and the temperature (eq. 12, 13)."""
+def critic_loss(critics, targets, policy, log_alpha, noise, state, action, reward, next_state, done):
+    """MSE_1 + MSE_2 (eq. 12) and the temperature's loss (eq. 13): they share no parameter, so one backward pass does."""
+    with torch.no_grad():
+        next_action, next_log_prob = policy.act(next_state, noise[0])
+        value = twin_minimum(targets, next_state, next_action)
+        value = value - log_alpha.exp() * next_log_prob
+        target = reward + DISCOUNT * (1.0 - done) * value
+        _, log_prob = policy.act(state, noise[1])
+    values = mlp(critics, torch.cat([state, action], dim=-1), F.relu).squeeze(-1)
+    error = (values - target).square().mean(-1).sum()
+    return error - log_alpha * (log_prob - action.shape[-1]).mean()
 
-    def __init__(self, sizes, fused=True):
+
+class CriticUpdate:
+    """Twin critic, its targets, and the temperature."""
+
+    def __init__(self, sizes, fused=True, compiled=False):
         b, s, a = sizes.batch, sizes.states, sizes.actions
-        self.sizes, self.policy = sizes, random_policy(sizes)
+        self.policy = random_policy(sizes)
         self.policy.layers = detached(self.policy.layers)
         self.critics = trainable(random_layers(sizes.critic, 2))
         self.targets = [(weight.clone(), bias.clone()) for weight, bias in detached(self.critics)]
         self.log_alpha = torch.zeros((), requires_grad=True)
-        self.optimiser = adam(parameters(self.critics), 3e-4, fused)
-        self.temperature_optimiser = adam([self.log_alpha], 3e-4, fused)
-        self.state, self.action, self.reward = torch.randn(b, s), torch.rand(b, a) * 2 - 1, torch.randn(b)
-        self.next_state, self.done = torch.randn(b, s), torch.zeros(b)
+        self.optimiser = adam([*parameters(self.critics), self.log_alpha], RATE, fused)
+        # s, a, r, s', d.
+        self.batch = (torch.randn(b, s), torch.rand(b, a) * 2 - 1, torch.randn(b), torch.randn(b, s), torch.zeros(b))
+        self.loss = through(critic_loss, compiled)
 
     def run(self):
-        noise = torch.randn(2, *self.action.shape)
-        with torch.no_grad():
-            next_action, next_log_prob = self.policy.act(self.next_state, noise[0])
-            value = twin_minimum(self.targets, self.next_state, next_action)
-            value -= self.log_alpha.exp() * next_log_prob
-            target = self.reward + DISCOUNT * (1.0 - self.done) * value
-            _, log_prob = self.policy.act(self.state, noise[1])
-        values = mlp(self.critics, torch.cat([self.state, self.action], dim=-1), F.relu).squeeze(-1)
-        # MSE_1 + MSE_2.
-        loss = 2.0 * F.mse_loss(values, target.expand_as(values))
+        noise = torch.randn(2, *self.batch[1].shape)
         self.optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_value_(parameters(self.critics), 100.0)
+        self.loss(self.critics, self.targets, self.policy, self.log_alpha, noise, *self.batch).backward()
+        torch.nn.utils.clip_grad_value_(parameters(self.critics), CRITIC_CLIP)
         self.optimiser.step()
-
-        temperature_loss = -self.log_alpha * (log_prob - self.sizes.actions).mean()
-        self.temperature_optimiser.zero_grad()
-        temperature_loss.backward()
-        self.temperature_optimiser.step()
         with torch.no_grad():
             torch._foreach_lerp_(parameters(self.targets), parameters(self.critics), TARGET_RATE)
-
-    def flops(self):
-        rows, critic = self.sizes.batch, self.sizes.critic
-        policy = 2 * product_flops(self.sizes.policy, rows)
-        return policy + 2 * (4 * product_flops(critic, rows) - first_flops(critic, rows))
 
 
 @dataclass
 class Draws:
-    """Everything random in one policy update: [K + 1, B, A], [K, B, 1 + S], [K, B], [K, B]."""
+    """Everything random in one policy update: [K + 1, B, A], [K, B, 1 + S], and K routes through either model."""
 
     action_noise: torch.Tensor
     model_noise: torch.Tensor
-    prediction_elites: torch.Tensor
-    gradient_elites: torch.Tensor
+    prediction: list
+    derivative: list
 
 
 def policy_objective(policy, critics, prediction, derivative, alpha, discount, start, draws, ended):
@@ -171,9 +130,9 @@ def policy_objective(policy, critics, prediction, derivative, alpha, discount, s
         action, log_prob = policy.act(state, draws.action_noise[j])
         inputs = torch.cat([state, action], dim=-1)
         with torch.no_grad():
-            outputs = grouped(prediction, inputs, draws.prediction_elites[j])
+            outputs = grouped(prediction, inputs, draws.prediction[j])
             _, following = sampled_step(outputs, state, draws.model_noise[j])
-        mean = grouped(derivative, inputs, draws.gradient_elites[j])
+        mean = grouped(derivative, inputs, draws.derivative[j])
         total = total + discount**j * (alive * (alpha * log_prob - mean[:, 0])).mean()
         moving = state + mean[:, 1:]
         state = following + (moving - moving.detach())
@@ -186,34 +145,41 @@ def policy_objective(policy, critics, prediction, derivative, alpha, discount, s
 class PolicyUpdate:
     """Eq. 11 with two models: forward by one, backward by the other."""
 
-    def __init__(self, sizes, fused=True):
-        self.sizes, self.policy = sizes, random_policy(sizes)
+    def __init__(self, sizes, fused=True, compiled=False):
+        self.sizes, self.policy, self.compiled = sizes, random_policy(sizes), compiled
         self.critics = random_layers(sizes.critic, 2)
         self.prediction = random_model(sizes).elites_of(torch.arange(ELITES))
         self.derivative = random_model(sizes).elites_of(torch.arange(ELITES), mean_only=True)
-        self.optimiser = adam(parameters(self.policy.layers), 3e-4, fused)
+        self.optimiser = adam(parameters(self.policy.layers), RATE, fused)
         self.start = torch.randn(sizes.batch, sizes.states)
+        self.objective = through(policy_objective, compiled)
 
     def run(self):
         b, s, a, k = self.sizes.batch, self.sizes.states, self.sizes.actions, self.sizes.horizon
-        draws = Draws(
-            torch.randn(k + 1, b, a),
-            torch.randn(k, b, 1 + s),
-            torch.randint(ELITES, (k, b)),
-            torch.randint(ELITES, (k, b)),
-        )
+        noise, elites = (torch.randn(k + 1, b, a), torch.randn(k, b, 1 + s)), torch.randint(ELITES, (2 * k, b))
+        routes = self.routes(elites)
+        draws = Draws(*noise, routes[:k], routes[k:])
         networks = (self.policy, self.critics, self.prediction, self.derivative)
-        loss = policy_objective(*networks, ALPHA, DISCOUNT, self.start, draws, not_finite)
+        loss = self.objective(*networks, ALPHA, DISCOUNT, self.start, draws, not_finite)
         self.optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_value_(parameters(self.policy.layers), 5.0)
+        torch.nn.utils.clip_grad_value_(parameters(self.policy.layers), POLICY_CLIP)
         self.optimiser.step()
 
-    def flops(self):
-        sizes, rows, k = self.sizes, self.sizes.batch, self.sizes.horizon
-        policy = 3 * (k + 1) * product_flops(sizes.policy, rows) - first_flops(sizes.policy, rows)
-        models = k * (product_flops(sizes.model, rows) + 2 * product_flops(sizes.mean_model, rows))
-        return policy + models + 2 * 2 * product_flops(sizes.critic, rows)
+    def routes(self, elites):
+        """A route for each line of `elites`.
+
+        Compiled, all of an update are padded to its fullest slab, and that capacity is one dynamic size of the graph: with
+        each route's own, every new pattern of equal capacities would be compiled anew. A fixed capacity of 80 rows, which
+        nearly always suffices, was slower: more padding.
+        """
+        if not self.compiled:
+            return [route(line, ELITES) for line in elites]
+        capacity = fullest(elites, ELITES)
+        routes = [route(line, ELITES, capacity) for line in elites]
+        for each in routes:
+            torch._dynamo.mark_dynamic(each.row, 1)
+        return routes
 
 
 def gradient_model_loss(model, weight, inputs, targets, window, directions, differences):
@@ -233,55 +199,43 @@ def gradient_model_loss(model, weight, inputs, targets, window, directions, diff
 class GradientModelStep:
     """One step of the gradient model's training: all seven members."""
 
-    def __init__(self, sizes, directions, fused=True):
+    def __init__(self, sizes, directions, fused=True, compiled=False):
         m, b, s, width = MEMBERS, sizes.batch, sizes.states, sizes.states + sizes.actions
-        self.sizes, self.directions, self.model = sizes, directions, random_model(sizes)
+        self.weight, self.model = sizes.weight, random_model(sizes)
         trainable(self.model.layers)
         groups = [
             group
             for (weight, bias), decay in zip(self.model.layers, WEIGHT_DECAY)
             for group in (dict(params=[weight], weight_decay=decay), dict(params=[bias]))
         ]
-        self.optimiser = adam(groups, 1e-3, fused)
-        self.inputs, self.targets = torch.randn(m, b, width), torch.randn(m, b, 1 + s)
-        self.window, self.v = torch.randn(m, b, width), 0.1 * torch.randn(m, b, directions, width)
-        self.dy = 0.1 * torch.randn(m, b, directions, 1 + s)
+        self.optimiser = adam(groups, MODEL_RATE, fused)
+        likelihood = (torch.randn(m, b, width), torch.randn(m, b, 1 + s))
+        v, dy = (0.1 * torch.randn(m, b, directions, size) for size in (width, 1 + s))
+        self.batch = (*likelihood, torch.randn(m, b, width), v, dy)
+        self.loss = through(gradient_model_loss, compiled)
 
     def run(self):
-        loss, _ = gradient_model_loss(
-            self.model, self.sizes.weight, self.inputs, self.targets, self.window, self.v, self.dy
-        )
         self.optimiser.zero_grad()
-        loss.backward()
+        self.loss(self.model, self.weight, *self.batch)[0].backward()
         self.optimiser.step()
 
-    def flops(self):
-        sizes, rows = self.sizes, MEMBERS * self.sizes.batch
 
-        def trained(shape, count):
-            return 3 * product_flops(shape, count) - first_flops(shape, count)
-
-        likelihood = trained(sizes.model, rows)
-        return likelihood + trained(sizes.model[:-1], rows) + trained(sizes.mean_model, rows * self.directions)
+def model_step(model, state, action, noise):
+    """(r, s') of a sampled step, where nothing is differentiated."""
+    x = model.standardised(torch.cat([state, action], dim=-1))
+    return sampled_step(mlp(model.layers, x, lambda z: F.silu(z, inplace=True)), state, noise)
 
 
 class ModelForward:
     """A sampled step of 10 000 rows through one member, as in the model rollouts."""
 
-    ROWS = 10_000
-
-    def __init__(self, sizes):
-        self.sizes = sizes
+    def __init__(self, sizes, compiled=False):
         model = random_model(sizes)
         self.model = Model([(weight[0], bias[0, 0]) for weight, bias in model.layers], model.mean, model.std)
-        self.state = torch.randn(self.ROWS, sizes.states)
-        self.action = torch.rand(self.ROWS, sizes.actions) * 2 - 1
+        self.state = torch.randn(FORWARD_ROWS, sizes.states)
+        self.action = torch.rand(FORWARD_ROWS, sizes.actions) * 2 - 1
+        self.step = through(model_step, compiled)
 
     @torch.inference_mode()
     def run(self):
-        x = self.model.standardised(torch.cat([self.state, self.action], dim=-1))
-        outputs = mlp(self.model.layers, x, lambda z: F.silu(z, inplace=True))
-        return sampled_step(outputs, self.state, torch.randn(self.ROWS, 1 + self.sizes.states))
-
-    def flops(self):
-        return product_flops(self.sizes.model, self.ROWS)
+        return self.step(self.model, self.state, self.action, torch.randn(FORWARD_ROWS, 1 + self.state.shape[-1]))

@@ -1,6 +1,6 @@
 //! Operations of the pieces: those of the matrix products that the mathematics needs, two a multiply-add; no padding, no
 //! input gradient of a first layer, no log-variance head where only the mean is used, no primal head in R. The same
-//! count as in `benches/reference/updates.py`, so that rates can be compared.
+//! count as in `benches/reference/sizes.py`, so that rates can be compared.
 
 use super::Piece;
 use crate::config::Config;
@@ -74,10 +74,10 @@ mod tests {
     use crate::config::Algorithm;
 
     #[test]
-    fn counts_are_those_of_the_pytorch_twin() {
+    fn counts_are_those_of_the_twins() {
         let mut config = Config::preset(Algorithm::Ddppo, "HalfCheetah").unwrap();
         let task = crate::env::task("HalfCheetah").unwrap();
-        // (piece, m, GFLOP by benches/reference/updates.py to all digits)
+        // (piece, m, GFLOP by benches/reference/sizes.py to all digits)
         let expected = [
             (Piece::CriticUpdate, 5, 0.362_283_008),
             (Piece::PolicyUpdate, 5, 1.189_113_856),

@@ -1,12 +1,13 @@
 //! Timing the parts of a run on random data, through the very code that a run executes (issue 4).
 //!
 //! A [`Bench`] holds one task's sizes; [`Bench::measure`] times one [`Piece`] against this machine's own speed at matrix
-//! products ([`peak::Peak`]). [`pytorch`] times the same pieces in PyTorch, for comparison.
+//! products ([`peak::Peak`]). [`twin`] times the same pieces in PyTorch or JAX, for comparison.
 
+mod environment;
 mod flops;
 pub mod peak;
 mod pieces;
-pub mod pytorch;
+pub mod twin;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,7 +46,7 @@ pub enum Piece {
 }
 
 impl Piece {
-    /// All pieces, those that [`pytorch`] has first.
+    /// All pieces, those that a [`twin`] has first.
     pub const ALL: [Self; 9] = [
         Self::CriticUpdate,
         Self::PolicyUpdate,
@@ -57,8 +58,8 @@ impl Piece {
         Self::Evaluation,
         Self::Checkpoint,
     ];
-    /// The pieces that [`pytorch`] has too.
-    pub const IN_PYTORCH: usize = 4;
+    /// The pieces that a [`twin`] has too.
+    pub const IN_TWIN: usize = 4;
 
     /// Name on the command line and in the output.
     pub fn name(self) -> &'static str {
@@ -116,9 +117,11 @@ pub enum BenchError {
         /// n.
         neighbours: usize,
     },
-    /// PyTorch knows the sizes of the MuJoCo tasks only.
-    #[error("--against-pytorch knows {known}, not {task}")]
-    NotInPyTorch {
+    /// The twins know the sizes of the MuJoCo tasks only.
+    #[error("--against {kind} knows {known}, not {task}")]
+    NoTwin {
+        /// Name of the twin's kind.
+        kind: &'static str,
         /// Task name.
         task: String,
         /// All tasks that it knows.
@@ -136,9 +139,9 @@ pub enum BenchError {
     /// A checkpoint could not be written.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// PyTorch could not be installed or asked.
+    /// A twin could not be installed or asked.
     #[error("{0}")]
-    PyTorch(String),
+    Twin(String),
     /// A file operation failed.
     #[error("{path}: {reason}")]
     File {
@@ -152,10 +155,7 @@ pub enum BenchError {
 impl BenchError {
     /// Whether another command line would have helped.
     pub fn is_mistake(&self) -> bool {
-        matches!(
-            self,
-            Self::UnknownPiece { .. } | Self::Directions { .. } | Self::NotInPyTorch { .. }
-        )
+        matches!(self, Self::UnknownPiece { .. } | Self::Directions { .. } | Self::NoTwin { .. })
     }
 }
 

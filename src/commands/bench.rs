@@ -5,24 +5,24 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use ddppo::bench::pytorch::{Answer, PyTorch, Settings};
+use ddppo::bench::twin::{Answer, Kind, Settings, Twin};
 use ddppo::bench::{Bench, Effort, Measurement, Piece, quantile};
 use ddppo::config::{Algorithm, Config};
 use serde_json::json;
 
-use crate::cli::BenchArgs;
+use crate::cli::{Against, BenchArgs};
 
 /// Measured runs of a piece alone, and the time after which fewer have to do.
 const ALONE: Effort = Effort { runs: 50, limit: Duration::from_secs(3) };
-/// Measured runs of a piece in one round against PyTorch.
+/// Measured runs of a piece in one round against a twin.
 const IN_ROUND: Effort = Effort { runs: 10, limit: Duration::from_secs(10) };
 
 /// Times the parts of a run.
 pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let task = ddppo::env::task(&args.task)?;
     let config = Config::preset(Algorithm::Ddppo, &args.task)?;
-    let choices =
-        if args.against_pytorch { &Piece::ALL[..Piece::IN_PYTORCH] } else { &Piece::ALL[..] };
+    let twin = twin(args);
+    let choices = if twin.is_some() { &Piece::ALL[..Piece::IN_TWIN] } else { &Piece::ALL[..] };
     let pieces = if args.pieces.is_empty() {
         choices.to_vec()
     } else {
@@ -36,10 +36,21 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         .context("the worker threads cannot be started")?;
     let bench = Bench::new(config, task, args.directions.map(usize::from))?;
     let mut session = Session { args, threads, bench };
-    pool.install(|| {
-        if args.against_pytorch { session.race(&pieces) } else { session.alone(&pieces) }
+    pool.install(|| match twin {
+        Some(kind) => session.race(kind, &pieces),
+        None => session.alone(&pieces),
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The opponent, if there is to be one.
+fn twin(args: &BenchArgs) -> Option<Kind> {
+    let shorthand = args.against_pytorch.then_some(Against::PyTorch);
+    args.against.or(shorthand).map(|against| match against {
+        Against::PyTorch => Kind::PyTorch,
+        Against::TorchCompile => Kind::TorchCompile,
+        Against::Jax => Kind::Jax,
+    })
 }
 
 struct Session<'a> {
@@ -99,29 +110,33 @@ impl Session<'_> {
         ))
     }
 
-    /// Rounds of PyTorch's measurement, then ours; a ratio a round.
-    fn race(&mut self, pieces: &[Piece]) -> anyhow::Result<()> {
+    /// Rounds of the twin's measurement, then ours; a ratio a round.
+    fn race(&mut self, kind: Kind, pieces: &[Piece]) -> anyhow::Result<()> {
         let settings = Settings {
+            kind,
             task: &self.args.task,
             threads: self.threads,
             directions: self.bench.directions(),
             runs: IN_ROUND.runs,
         };
-        let mut pytorch = PyTorch::start(settings, |what| eprintln!("{what}"))?;
+        let mut twin = Twin::start(settings, |what| eprintln!("{what}"))?;
         if !self.args.json {
             self.print_title()?;
             super::print(&format!(
-                "{:<22}{:>12}{:>12}{:>24}\n",
-                "piece", "ms", "PyTorch ms", "times as fast (p10–p90)"
+                "{:<22}{:>12}{:>18}{:>24}\n",
+                "piece",
+                "ms",
+                format!("{} ms", kind.title()),
+                "times as fast (p10–p90)"
             ))?;
         }
         for &piece in pieces {
             // The first request builds a piece; both sides have then warmed up.
-            pytorch.measure(piece)?;
+            twin.measure(piece)?;
             self.bench.measure(piece, IN_ROUND)?;
             let rounds = usize::from(self.args.rounds);
             let pairs = (0..rounds).map(|_| {
-                let Answer { ms_median: theirs, .. } = pytorch.measure(piece)?;
+                let Answer { ms_median: theirs, .. } = twin.measure(piece)?;
                 Ok((self.bench.measure(piece, IN_ROUND)?.ms_median, theirs))
             });
             let pairs = pairs.collect::<anyhow::Result<Vec<(f64, f64)>>>()?;
@@ -131,21 +146,26 @@ impl Session<'_> {
             let [ours, theirs] = [&ours, &theirs].map(|ms| quantile(ms, 0.5));
             let [low, middle, high] = [0.1, 0.5, 0.9].map(|q| quantile(&ratios, q));
             super::print(&if self.args.json {
-                let line = json!({
+                let mut line = json!({
                     "piece": piece.name(),
                     "task": self.args.task,
                     "threads": self.threads,
+                    "against": kind.name(),
                     "rounds": rounds,
                     "ms_median": ours,
-                    "pytorch_ms_median": theirs,
+                    "their_ms_median": theirs,
                     "ratio_median": middle,
                     "ratio_p10": low,
                     "ratio_p90": high,
                 });
+                if kind == Kind::PyTorch {
+                    // Its key from before there were other twins.
+                    line["pytorch_ms_median"] = theirs.into();
+                }
                 format!("{line}\n")
             } else {
                 let spread = format!("{middle:.2} ({low:.2}–{high:.2})");
-                format!("{:<22}{ours:>12.3}{theirs:>12.3}{spread:>24}\n", piece.name())
+                format!("{:<22}{ours:>12.3}{theirs:>18.3}{spread:>24}\n", piece.name())
             })?;
         }
         Ok(())

@@ -60,6 +60,20 @@ fn mistakes_are_named() {
             &["plot", "broken", "--published=MPBO"],
             "there are no published returns of `MPBO` (did you mean `MBPO`?); there are those of ",
         ),
+        (
+            &["bench", "--against", "jax", "--pieces", "evaluation"],
+            "there is no piece `evaluation`; the pieces are critic_update, policy_update, \
+             gradient_model_step, model_forward_10k",
+        ),
+        (
+            &["bench", "--against", "torch-compile", "--task", "PointMass"],
+            "--against torch-compile knows InvertedPendulum, Hopper, Walker2d, HalfCheetah, \
+             AntTruncatedObs, HumanoidTruncatedObs, not PointMass",
+        ),
+        (
+            &["bench", "--against-pytorch", "--task", "PointMass"],
+            "--against pytorch knows InvertedPendulum, ",
+        ),
     ];
     for (arguments, expected) in table {
         let message = place.fail(2, arguments);
@@ -83,6 +97,9 @@ fn mistakes_that_the_parser_finds_have_the_same_exit_code() {
         &["evaluate"],
         &["evaluate", "run", "--episodes", "0"],
         &["plot"],
+        &["bench", "--against", "tensorflow"],
+        &["bench", "--against", "jax", "--against-pytorch"],
+        &["bench", "--rounds", "3"],
     ];
     for arguments in table {
         let output = place.run(arguments);

@@ -1,0 +1,100 @@
+"""The command line of the twins, and what their lines say (README.md beside this file); no framework is imported here.
+
+A twin has `build(piece, sizes, options)`, which gives an object whose `run()` does the piece once and returns when it is
+done, `multiply(size)`, which gives a function that multiplies two f32 matrices of this size, and `measured()`, a context
+for the measured runs.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+
+from sizes import PIECES, TASKS, flops
+
+PEAK_SIZE = 1024
+
+
+def seconds_each(run, repeat, warmup=0):
+    """Seconds of each of `repeat` runs after `warmup` unmeasured ones."""
+    for _ in range(warmup):
+        run()
+    times = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+class Bench:
+    """Pieces built on their first request, and the peak they are measured against: the best seen so far."""
+
+    def __init__(self, twin, options):
+        self.twin, self.options, self.pieces, self.peak = twin, options, {}, 0.0
+        self.multiply = twin.multiply(PEAK_SIZE)
+
+    def line(self, name):
+        options = self.options
+        if name not in self.pieces:
+            self.pieces[name] = self.twin.build(name, TASKS[options.task], options)
+            seconds_each(self.pieces[name].run, options.warmup)
+        # Best of 5 products at the current thread count.
+        self.peak = max(self.peak, 2.0 * PEAK_SIZE**3 / min(seconds_each(self.multiply, 5, 1)))
+        with self.twin.measured():
+            times = seconds_each(self.pieces[name].run, options.repeat)
+        median = statistics.median(times)
+        rate = flops(name, TASKS[options.task], options.directions) / median
+        return {
+            "piece": name,
+            "task": options.task,
+            "threads": options.threads,
+            "ms_median": 1e3 * median,
+            "ms_p10": 1e3 * sorted(times)[len(times) // 10],
+            "gflops": rate / 1e9,
+            "fraction_of_peak": rate / self.peak,
+        }
+
+
+def positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return value
+
+
+def parser(framework):
+    """The options that all twins have."""
+    options = argparse.ArgumentParser(description=f"Time four pieces of DDPPO in {framework} on the CPU.")
+    options.add_argument("--task", choices=TASKS, default="HalfCheetah", help="whose sizes (default HalfCheetah)")
+    options.add_argument("--threads", type=positive, default=1, help="CPU threads (default 1)")
+    options.add_argument("--pieces", default=",".join(PIECES), help=f"comma-separated (default {','.join(PIECES)})")
+    options.add_argument("--directions", type=positive, help="directions a row in R (default: the task's n)")
+    options.add_argument("--repeat", type=positive, default=30, help="measured runs a line (default 30)")
+    options.add_argument("--warmup", type=positive, default=5, help="unmeasured runs before a piece's first (default 5)")
+    options.add_argument("--stdin", action="store_true", help="answer piece names read from standard input")
+    return options
+
+
+def parse(options, arguments=None):
+    """The options, checked."""
+    parsed = options.parse_args(arguments)
+    parsed.pieces = parsed.pieces.split(",")
+    for name in parsed.pieces:
+        if name not in PIECES:
+            options.error(f"--pieces: no piece '{name}'; there are {', '.join(PIECES)}")
+    parsed.directions = parsed.directions or TASKS[parsed.task].neighbours
+    return parsed
+
+
+def answer(twin, options):
+    """One JSON object a line and piece, those of --pieces or, with --stdin, those asked for; gives the exit code."""
+    bench = Bench(twin, options)
+    requests = (line.strip() for line in sys.stdin) if options.stdin else options.pieces
+    for name in requests:
+        if name not in PIECES:
+            print(f"no piece '{name}'; there are {', '.join(PIECES)}", file=sys.stderr)
+            return 2
+        print(json.dumps(bench.line(name)), flush=True)
+    return 0
