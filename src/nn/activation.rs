@@ -124,13 +124,11 @@ impl<T: Real> Epilogue<T> for Silu {
 impl<T: Real> Epilogue<T> for SiluSlope<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
-        let slope = stretch_mut(self.slope, row * self.stride + column);
-        for (z, d) in z.iter_mut().zip(slope) {
-            let s = sigmoid::<T, I>(*z);
-            let value = *z * s;
-            *d = I::fma(value, T::ONE - s, s);
-            *z = value;
-        }
+        let sigma = z.map(sigmoid::<T, I>);
+        let value: [T; LANES] = std::array::from_fn(|lane| z[lane] * sigma[lane]);
+        *stretch_mut(self.slope, row * self.stride + column) =
+            std::array::from_fn(|lane| I::fma(value[lane], T::ONE - sigma[lane], sigma[lane]));
+        *z = value;
     }
 }
 
@@ -138,15 +136,16 @@ impl<T: Real> Epilogue<T> for SiluCurve<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
         let at = row * self.stride + column;
-        let (slope, curve) = (stretch_mut(self.slope, at), stretch_mut(self.curve, at));
-        for ((z, d), c) in z.iter_mut().zip(slope).zip(curve) {
-            let s = sigmoid::<T, I>(*z);
-            let value = *z * s;
-            let rest = T::ONE - s;
-            *d = I::fma(value, rest, s);
-            *c = s * rest * I::fma(*z, rest - s, T::ONE + T::ONE);
-            *z = value;
-        }
+        let sigma = z.map(sigmoid::<T, I>);
+        let rest = sigma.map(|s| T::ONE - s);
+        let value: [T; LANES] = std::array::from_fn(|lane| z[lane] * sigma[lane]);
+        *stretch_mut(self.slope, at) =
+            std::array::from_fn(|lane| I::fma(value[lane], rest[lane], sigma[lane]));
+        *stretch_mut(self.curve, at) = std::array::from_fn(|lane| {
+            let bend = I::fma(z[lane], rest[lane] - sigma[lane], T::ONE + T::ONE);
+            sigma[lane] * rest[lane] * bend
+        });
+        *z = value;
     }
 }
 
@@ -172,11 +171,10 @@ impl<T: Real> Epilogue<T> for Scale<'_, T> {
 impl<T: Real> Epilogue<T> for TangentForward<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
-        let slope = stretch(self.slope, self.owner.of(row) * self.stride + column);
+        let slope = *stretch(self.slope, self.owner.of(row) * self.stride + column);
+        let tangent = *z;
         let post = stretch_mut(self.post, row * self.stride + column);
-        for ((o, &z), &s) in post.iter_mut().zip(&*z).zip(slope) {
-            *o = s * z;
-        }
+        *post = std::array::from_fn(|lane| slope[lane] * tangent[lane]);
     }
 }
 
@@ -184,13 +182,14 @@ impl<T: Real> Epilogue<T> for TangentBackward<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
         let at = self.owner.of(row) * self.stride + column;
-        let (slope, curve) = (stretch(self.slope, at), stretch(self.curve, at));
-        let pre = stretch(self.pre, row * self.stride + column);
+        let (slope, curve) = (*stretch(self.slope, at), *stretch(self.curve, at));
+        let pre = *stretch(self.pre, row * self.stride + column);
         let value = stretch_mut(self.value, at);
-        for lane in 0..LANES {
-            value[lane] = I::fma(curve[lane] * pre[lane], z[lane], value[lane]);
-            z[lane] *= slope[lane];
-        }
+        let (before, adjoint) = (*value, *z);
+        *value = std::array::from_fn(|lane| {
+            I::fma(curve[lane] * pre[lane], adjoint[lane], before[lane])
+        });
+        *z = std::array::from_fn(|lane| adjoint[lane] * slope[lane]);
     }
 }
 
