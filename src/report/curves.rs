@@ -83,20 +83,33 @@ pub fn learning_curves(roots: &[PathBuf], published: &[String]) -> Result<Pictur
     Ok(chart::draw(&panels))
 }
 
-/// The numbers behind [`learning_curves`] as CSV: a line an evaluation.
+/// The numbers behind [`learning_curves`] as CSV: a line an evaluation. `settings` is what differs from the first of these
+/// runs of the same task and method, as `key=value` with spaces between.
 ///
 /// # Errors
 /// When a folder holds no run, or a run no evaluation.
 pub fn learning_table(roots: &[PathBuf]) -> Result<String, CurveError> {
-    let mut table = "task,algorithm,seed,step,return_mean,return_std\n".to_owned();
-    for root in roots {
-        let Run { config, scores } = read(root)?;
-        let run = format!("{},{},{}", config.task, config.algorithm.name(), config.seed);
+    let runs = roots.iter().map(|root| read(root)).collect::<Result<Vec<_>, _>>()?;
+    Ok(table(&runs))
+}
+
+fn table(runs: &[Run]) -> String {
+    let mut table = "task,algorithm,settings,seed,step,return_mean,return_std\n".to_owned();
+    for Run { config, scores } in runs {
+        let alike =
+            |other: &&Config| (&other.task, other.algorithm) == (&config.task, config.algorithm);
+        let first = kind(runs.iter().map(|run| &run.config).find(alike).unwrap_or(config));
+        let settings: Vec<String> = differences(&first, &kind(config))
+            .iter()
+            .map(|(key, _, value)| format!("{key}={}", value.trim_matches('"')))
+            .collect();
+        let method = config.algorithm.name();
+        let run = format!("{},{method},{},{}", config.task, settings.join(" "), config.seed);
         for (step, mean, deviation) in scores {
             table += &format!("{run},{step},{mean:?},{deviation:?}\n");
         }
     }
-    Ok(table)
+    table
 }
 
 fn panel(task: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
@@ -213,6 +226,21 @@ mod tests {
         assert_eq!(label(&ablation, &first), "DDPPO, weight 0.0, 2 seeds");
         let other = run(&["policy.gradient_source=prediction_model", "steps=5"], &[]);
         assert_eq!(label(&[other], &first), "DDPPO, gradient source prediction_model, seed 0");
+    }
+
+    #[test]
+    fn the_table_tells_variants_apart() {
+        let runs = [
+            run(&[], &[(1, 3.0)]),
+            run(&["gradient_loss.weight=0", "model.hidden=100", "seed=1"], &[(1, 4.0), (2, 5.5)]),
+        ];
+        assert_eq!(
+            table(&runs),
+            "task,algorithm,settings,seed,step,return_mean,return_std\n\
+             Hopper,ddppo,,0,1,3.0,1.0\n\
+             Hopper,ddppo,gradient_loss.weight=0.0 model.hidden=100,1,1,4.0,1.0\n\
+             Hopper,ddppo,gradient_loss.weight=0.0 model.hidden=100,1,2,5.5,1.0\n"
+        );
     }
 
     #[test]

@@ -204,12 +204,12 @@ fn the_numbers_behind_a_curve_are_a_table() {
     place.succeed(&["plot", "run", "-o", "curve.csv"]);
     let table = fs::read_to_string(place.file("curve.csv")).unwrap();
     let mut lines = table.lines();
-    assert_eq!(lines.next(), Some("task,algorithm,seed,step,return_mean,return_std"));
+    assert_eq!(lines.next(), Some("task,algorithm,settings,seed,step,return_mean,return_std"));
     let evaluations = fs::read_to_string(place.file("run/metrics.jsonl")).unwrap();
     let evaluations = evaluations.lines().filter(|line| line.contains(r#""kind":"evaluation""#));
     assert!(evaluations.clone().count() > 0);
     for (line, evaluation) in lines.by_ref().zip(evaluations) {
-        let numbers: Vec<&str> = line.split(',').skip(3).collect();
+        let numbers: Vec<&str> = line.split(',').skip(4).collect();
         assert!(evaluation.starts_with(&format!(r#"{{"step":{},"#, numbers[0])), "{line}");
         assert!(
             evaluation.contains(&format!(r#""return_mean":{},"#, numbers[1])),
