@@ -7,12 +7,20 @@ use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use ddppo::config::Algorithm;
 use ddppo::report::published;
 
 pub use figure::{
     DirectionsArgs, Figure, FigureArgs, ModelsArgs, RunFigureArgs, TheoryArgs, TrialArgs,
 };
 pub use inspect::{AnalyzeArgs, Precision, ProbeArgs, RecordArgs, TraceArgs};
+
+/// "Method: a, b or c".
+fn methods() -> String {
+    let names: Vec<&str> = Algorithm::ALL.iter().map(|method| method.name()).collect();
+    let (last, others) = names.split_last().expect("there are methods");
+    format!("Method: {} or {last}", others.join(", "))
+}
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -79,8 +87,7 @@ pub struct TrainArgs {
     /// Task, see `ddppo tasks`
     #[arg(default_value = "InvertedPendulum")]
     pub task: String,
-    /// Method: ddppo, sac, mbpo or maac
-    #[arg(long, value_name = "METHOD", default_value = "ddppo")]
+    #[arg(long, value_name = "METHOD", default_value = "ddppo", help = methods())]
     pub algo: String,
     /// Model of a robot of your own, see docs/own-robot.md
     #[arg(long, value_name = "FILE.xml", requires = "task_file", conflicts_with = "task")]

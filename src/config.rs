@@ -11,9 +11,11 @@ mod reference;
 mod validate;
 mod variants;
 
+pub use crate::algo::Algorithm;
 pub use error::ConfigError;
 pub use keys::differences;
-pub use methods::Algorithm;
+pub(crate) use methods::methods;
+pub(crate) use presets::presets;
 pub use presets::tasks_with_presets;
 pub use variants::variants;
 

@@ -2,15 +2,11 @@
 //! `learner.rs` and `world.rs`. How to add one: `docs/adding-an-algorithm.md`.
 
 pub mod adjoint;
-pub mod ddppo;
 mod imagine;
 pub mod learner;
-pub mod maac;
-pub mod mbpo;
 pub mod objective;
 pub mod policy_update;
 pub mod report;
-pub mod sac;
 pub mod saved;
 pub mod world;
 
@@ -20,7 +16,7 @@ pub use world::{Models, World};
 
 use self::objective::Objective;
 use self::report::{LearnError, Learned};
-use crate::config::{Algorithm, Config};
+use crate::config::{Config, methods};
 
 /// What makes a method. It has no state: everything that a run changes is in the [`Learner`].
 pub trait Method: Sync {
@@ -37,12 +33,18 @@ pub trait Method: Sync {
     fn learn(&self, learner: &mut Learner, step: u64) -> Result<Learned, LearnError>;
 }
 
-/// The method of this name.
-pub fn method(algorithm: Algorithm) -> &'static dyn Method {
-    match algorithm {
-        Algorithm::Ddppo => &ddppo::Ddppo,
-        Algorithm::Sac => &sac::Sac,
-        Algorithm::Mbpo => &mbpo::Mbpo,
-        Algorithm::Maac => &maac::Maac,
-    }
+// The methods, a line each; what a line says is at the macro, in `config/methods.rs`.
+methods! {
+    ddppo::Ddppo, "Directional-derivative projection policy optimisation, the paper's method.", without [];
+    sac::Sac, "Soft actor-critic: no model of the world.", without [
+        "analysis", "model", "gradient_loss", "rollout", "policy.horizon", "policy.gradient_source", "training.model_every_steps",
+        "training.min_transitions", "training.policy_updates_per_step", "training.real_ratio"
+    ];
+    mbpo::Mbpo, "Model-based policy optimisation: soft actor-critic on a model's short rollouts.", without [
+        "gradient_loss", "model.single_model", "policy.horizon", "policy.gradient_source",
+        "training.policy_updates_per_step"
+    ];
+    maac::Maac, "Model-augmented actor-critic: back-propagation through one model's sampled steps.", without [
+        "gradient_loss", "model.single_model"
+    ];
 }

@@ -1,63 +1,56 @@
-//! The list of methods: name, what it is, and the settings that its runs do not have.
-
-use serde::{Deserialize, Serialize};
+//! What a configuration knows of a method: name, what it is, and the settings that its runs do not have. The list itself is in
+//! `algo/mod.rs`.
 
 use super::ConfigError;
-use super::presets::presets;
+use crate::algo::Algorithm;
 use crate::suggest;
 
-/// Makes [`Algorithm`] of one line a method: variant, name (that of its file under `algo/` and of its folder under
-/// `presets/`), what it is, and the sections and keys that it has no use for.
+/// Makes of one line a method: its module, its variant of [`Algorithm`] and its place in `method`. The line says the file under
+/// `algo/`, after which the folder under `presets/` is named too; the type that is the method; what it is; and the sections
+/// and keys that it has no use for.
 macro_rules! methods {
-    ($($variant:ident $name:literal, $summary:literal, without [$($unused:literal),*];)*) => {
-        /// A method.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    ($($name:ident::$method:ident, $summary:literal, without [$($unused:literal),*];)*) => {
+        $(pub mod $name;)*
+
+        /// A method, as configurations name it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         #[serde(rename_all = "lowercase")]
         pub enum Algorithm {
-            $(#[doc = $summary] $variant,)*
+            $(#[doc = $summary] $method,)*
         }
 
         impl Algorithm {
             /// All methods.
-            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+            pub const ALL: &[Self] = &[$(Self::$method,)*];
 
             /// The method's name, as in configurations.
             pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
+                match self { $(Self::$method => stringify!($name),)* }
             }
 
             /// What it is, in a sentence.
             pub fn summary(self) -> &'static str {
-                match self { $(Self::$variant => $summary,)* }
+                match self { $(Self::$method => $summary,)* }
             }
 
             /// Sections and keys that runs of the method do not have.
             pub fn unused(self) -> &'static [&'static str] {
-                match self { $(Self::$variant => &[$($unused),*],)* }
+                match self { $(Self::$method => &[$($unused),*],)* }
             }
 
             /// Task name and text of each preset; that for robots of the user's own comes last.
-            pub(super) fn presets(self) -> &'static [(&'static str, &'static str)] {
-                match self { $(Self::$variant => presets!($name),)* }
+            pub(crate) fn presets(self) -> &'static [(&'static str, &'static str)] {
+                match self { $(Self::$method => $crate::config::presets!($name),)* }
             }
+        }
+
+        /// The method of this name.
+        pub fn method(algorithm: Algorithm) -> &'static dyn Method {
+            match algorithm { $(Algorithm::$method => &$name::$method,)* }
         }
     };
 }
-
-methods! {
-    Ddppo "ddppo", "Directional-derivative projection policy optimisation, the paper's method.", without [];
-    Sac "sac", "Soft actor-critic: no model of the world.", without [
-        "analysis", "model", "gradient_loss", "rollout", "policy.horizon", "policy.gradient_source", "training.model_every_steps",
-        "training.min_transitions", "training.policy_updates_per_step", "training.real_ratio"
-    ];
-    Mbpo "mbpo", "Model-based policy optimisation: soft actor-critic on a model's short rollouts.", without [
-        "gradient_loss", "model.single_model", "policy.horizon", "policy.gradient_source",
-        "training.policy_updates_per_step"
-    ];
-    Maac "maac", "Model-augmented actor-critic: back-propagation through one model's sampled steps.", without [
-        "gradient_loss", "model.single_model"
-    ];
-}
+pub(crate) use methods;
 
 impl Algorithm {
     /// The method of this name.

@@ -5,8 +5,8 @@ use crate::suggest;
 
 /// The presets in a folder under `presets/`: (task, text), that for robots of the user's own last.
 macro_rules! presets {
-    ($folder:literal) => {
-        presets!($folder,
+    ($folder:ident) => {
+        $crate::config::presets!($folder,
             "InvertedPendulum" "inverted_pendulum",
             "Hopper" "hopper",
             "Walker2d" "walker2d",
@@ -18,14 +18,14 @@ macro_rules! presets {
             "robot" "robot"
         )
     };
-    ($folder:literal, $($task:literal $file:literal),*) => {
+    ($folder:ident, $($task:literal $file:literal),*) => {
         &[$((
             $task,
-            include_str!(concat!("../../presets/", $folder, "/", $file, ".toml")),
+            include_str!(concat!("../../presets/", stringify!($folder), "/", $file, ".toml")),
         )),*]
     };
 }
-pub(super) use presets;
+pub(crate) use presets;
 
 /// Stands for any robot in the lists of presets.
 const ROBOT: &str = "robot";
