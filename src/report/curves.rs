@@ -147,11 +147,20 @@ fn first_of_method(group: &[Run], groups: &[Vec<Run>]) -> toml::Table {
 /// "DDPPO, seed 3" or "DDPPO, 5 seeds", and what differs from the first curve of the method.
 fn label(group: &[Run], first: &toml::Table) -> String {
     let config = &group[0].config;
-    let mut label = config.algorithm.name().to_uppercase();
-    for (key, _, value) in differences(first, &kind(config)) {
-        let short = key.rsplit('.').next().unwrap_or(&key).replace('_', " ");
-        label += &format!(", {short} {}", value.trim_matches('"'));
+    let mut parts = vec![config.algorithm.name().to_uppercase()];
+    let differing = differences(first, &kind(config));
+    for (key, _, value) in &differing {
+        let short = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
+        // "policy learning rate" only where another learning rate has another value.
+        let unclear =
+            differing.iter().any(|(other, _, v)| short(other) == short(key) && v != value);
+        let name = if unclear { key.replace('.', " ") } else { short(key) };
+        let part = format!("{} {}", name.replace('_', " "), value.trim_matches('"'));
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
     }
+    let label = parts.join(", ");
     match group.len() {
         1 => label + &format!(", seed {}", config.seed),
         n => label + &format!(", {n} seeds"),
@@ -224,6 +233,13 @@ mod tests {
             run(&["gradient_loss.weight=0", "seed=1"], &[]),
         ];
         assert_eq!(label(&ablation, &first), "DDPPO, weight 0.0, 2 seeds");
+        let rates = ["policy.learning_rate=1e-3", "critic.learning_rate=1e-3"];
+        assert_eq!(label(&[run(&rates, &[])], &first), "DDPPO, learning rate 0.001, seed 0");
+        let rates = ["policy.learning_rate=1e-3", "critic.learning_rate=1e-4"];
+        assert_eq!(
+            label(&[run(&rates, &[])], &first),
+            "DDPPO, critic learning rate 0.0001, policy learning rate 0.001, seed 0"
+        );
         let other = run(&["policy.gradient_source=prediction_model", "steps=5"], &[]);
         assert_eq!(label(&[other], &first), "DDPPO, gradient source prediction_model, seed 0");
     }
