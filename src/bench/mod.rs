@@ -127,6 +127,14 @@ pub enum BenchError {
         /// All tasks that it knows.
         known: String,
     },
+    /// torch.compile writes C++.
+    #[error(
+        "--against torch-compile needs a C++ compiler, and there is no `{compiler}`: install it, or name yours in CXX"
+    )]
+    NoCompiler {
+        /// What was looked for.
+        compiler: String,
+    },
     /// The world refused.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
@@ -155,7 +163,13 @@ pub enum BenchError {
 impl BenchError {
     /// Whether another command line would have helped.
     pub fn is_mistake(&self) -> bool {
-        matches!(self, Self::UnknownPiece { .. } | Self::Directions { .. } | Self::NoTwin { .. })
+        matches!(
+            self,
+            Self::UnknownPiece { .. }
+                | Self::Directions { .. }
+                | Self::NoTwin { .. }
+                | Self::NoCompiler { .. }
+        )
     }
 }
 

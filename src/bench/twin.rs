@@ -97,6 +97,13 @@ pub struct Settings<'a> {
     pub runs: usize,
 }
 
+/// Sees to it that there is the C++ compiler that torch.compile would look for, before anything is installed.
+fn find_compiler() -> Result<(), BenchError> {
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "g++".to_owned());
+    let found = Command::new(&compiler).arg("--version").output().is_ok();
+    found.then_some(()).ok_or(BenchError::NoCompiler { compiler })
+}
+
 /// A twin's process; it ends with this value.
 pub struct Twin {
     kind: Kind,
@@ -115,6 +122,9 @@ impl Twin {
         if !TASKS.contains(&task) {
             let (task, known) = (task.to_owned(), TASKS.join(", "));
             return Err(BenchError::NoTwin { kind: kind.name(), task, known });
+        }
+        if kind == Kind::TorchCompile {
+            find_compiler()?;
         }
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let (file, flags) = kind.script();

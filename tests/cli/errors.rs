@@ -83,6 +83,18 @@ fn mistakes_are_named() {
 }
 
 #[test]
+fn a_missing_compiler_is_named_before_anything_is_installed() {
+    let place = Place::new("compiler");
+    let arguments = ["bench", "--against", "torch-compile", "--pieces", "critic_update"];
+    let output = place.command(&arguments).env("CXX", "no-such-compiler").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "error: --against torch-compile needs a C++ compiler, and there is no `no-such-compiler`: install it, or name yours in CXX\n"
+    );
+}
+
+#[test]
 fn mistakes_that_the_parser_finds_have_the_same_exit_code() {
     let place = Place::new("parser");
     let table: &[&[&str]] = &[
