@@ -84,7 +84,7 @@ pub fn learning_curves(roots: &[PathBuf], published: &[String]) -> Result<Pictur
 }
 
 /// The numbers behind [`learning_curves`] as CSV: a line an evaluation. `settings` is what differs from the first of these
-/// runs of the same task and method, as `key=value` with spaces between.
+/// runs of the same task and method, as `key=value` with spaces between; in lists `;` stands for the comma.
 ///
 /// # Errors
 /// When a folder holds no run, or a run no evaluation.
@@ -101,7 +101,7 @@ fn table(runs: &[Run]) -> String {
         let first = kind(runs.iter().map(|run| &run.config).find(alike).unwrap_or(config));
         let settings: Vec<String> = differences(&first, &kind(config))
             .iter()
-            .map(|(key, _, value)| format!("{key}={}", value.trim_matches('"')))
+            .map(|(key, _, value)| format!("{key}={}", value.trim_matches('"').replace(", ", ";")))
             .collect();
         let method = config.algorithm.name();
         let run = format!("{},{method},{},{}", config.task, settings.join(" "), config.seed);
@@ -249,13 +249,15 @@ mod tests {
         let runs = [
             run(&[], &[(1, 3.0)]),
             run(&["gradient_loss.weight=0", "model.hidden=100", "seed=1"], &[(1, 4.0), (2, 5.5)]),
+            run(&["model.weight_decay=[0, 0, 0, 0, 1]"], &[(1, 6.0)]),
         ];
         assert_eq!(
             table(&runs),
             "task,algorithm,settings,seed,step,return_mean,return_std\n\
              Hopper,ddppo,,0,1,3.0,1.0\n\
              Hopper,ddppo,gradient_loss.weight=0.0 model.hidden=100,1,1,4.0,1.0\n\
-             Hopper,ddppo,gradient_loss.weight=0.0 model.hidden=100,1,2,5.5,1.0\n"
+             Hopper,ddppo,gradient_loss.weight=0.0 model.hidden=100,1,2,5.5,1.0\n\
+             Hopper,ddppo,model.weight_decay=[0.0;0.0;0.0;0.0;1.0],0,1,6.0,1.0\n"
         );
     }
 
