@@ -4,6 +4,10 @@
 //!
 //! SiLU is f(z) = z·σ(z), with f' = σ·(1 + z·(1 − σ)) and f'' = σ·(1 − σ)·(2 + z·(1 − 2σ)). All are zero-preserving on
 //! the padding as far as products need (values and adjoints stay zero there).
+//!
+//! Plain loops over lanes, on copies: a closure given to `map` or `from_fn` may be compiled as a function of its own, which has
+//! no vector instructions and calls the C library's `fmaf`; and after a store through one reference the compiler may not load through another.
+#![allow(clippy::needless_range_loop)]
 
 use super::gemm::{Epilogue, LANES};
 use super::isa::Isa;
@@ -124,10 +128,13 @@ impl<T: Real> Epilogue<T> for Silu {
 impl<T: Real> Epilogue<T> for SiluSlope<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
-        let sigma = z.map(sigmoid::<T, I>);
-        let value: [T; LANES] = std::array::from_fn(|lane| z[lane] * sigma[lane]);
-        *stretch_mut(self.slope, row * self.stride + column) =
-            std::array::from_fn(|lane| I::fma(value[lane], T::ONE - sigma[lane], sigma[lane]));
+        let (mut value, mut slope) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+        for lane in 0..LANES {
+            let sigma = sigmoid::<T, I>(z[lane]);
+            value[lane] = z[lane] * sigma;
+            slope[lane] = I::fma(value[lane], T::ONE - sigma, sigma);
+        }
+        *stretch_mut(self.slope, row * self.stride + column) = slope;
         *z = value;
     }
 }
@@ -136,15 +143,17 @@ impl<T: Real> Epilogue<T> for SiluCurve<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
         let at = row * self.stride + column;
-        let sigma = z.map(sigmoid::<T, I>);
-        let rest = sigma.map(|s| T::ONE - s);
-        let value: [T; LANES] = std::array::from_fn(|lane| z[lane] * sigma[lane]);
-        *stretch_mut(self.slope, at) =
-            std::array::from_fn(|lane| I::fma(value[lane], rest[lane], sigma[lane]));
-        *stretch_mut(self.curve, at) = std::array::from_fn(|lane| {
-            let bend = I::fma(z[lane], rest[lane] - sigma[lane], T::ONE + T::ONE);
-            sigma[lane] * rest[lane] * bend
-        });
+        let mut value = [T::ZERO; LANES];
+        let (mut slope, mut curve) = (value, value);
+        for lane in 0..LANES {
+            let sigma = sigmoid::<T, I>(z[lane]);
+            let rest = T::ONE - sigma;
+            value[lane] = z[lane] * sigma;
+            slope[lane] = I::fma(value[lane], rest, sigma);
+            curve[lane] = sigma * rest * I::fma(z[lane], rest - sigma, T::ONE + T::ONE);
+        }
+        *stretch_mut(self.slope, at) = slope;
+        *stretch_mut(self.curve, at) = curve;
         *z = value;
     }
 }
@@ -171,10 +180,11 @@ impl<T: Real> Epilogue<T> for Scale<'_, T> {
 impl<T: Real> Epilogue<T> for TangentForward<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
-        let slope = *stretch(self.slope, self.owner.of(row) * self.stride + column);
-        let tangent = *z;
-        let post = stretch_mut(self.post, row * self.stride + column);
-        *post = std::array::from_fn(|lane| slope[lane] * tangent[lane]);
+        let mut post = *stretch(self.slope, self.owner.of(row) * self.stride + column);
+        for (slope, &tangent) in post.iter_mut().zip(&*z) {
+            *slope *= tangent;
+        }
+        *stretch_mut(self.post, row * self.stride + column) = post;
     }
 }
 
@@ -182,14 +192,15 @@ impl<T: Real> Epilogue<T> for TangentBackward<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
         let at = self.owner.of(row) * self.stride + column;
-        let (slope, curve) = (*stretch(self.slope, at), *stretch(self.curve, at));
-        let pre = *stretch(self.pre, row * self.stride + column);
-        let value = stretch_mut(self.value, at);
-        let (before, adjoint) = (*value, *z);
-        *value = std::array::from_fn(|lane| {
-            I::fma(curve[lane] * pre[lane], adjoint[lane], before[lane])
-        });
-        *z = std::array::from_fn(|lane| adjoint[lane] * slope[lane]);
+        let (slope, curve) = (stretch(self.slope, at), stretch(self.curve, at));
+        let pre = stretch(self.pre, row * self.stride + column);
+        let (mut value, mut adjoint) = (*stretch(self.value, at), *z);
+        for lane in 0..LANES {
+            value[lane] = I::fma(curve[lane] * pre[lane], adjoint[lane], value[lane]);
+            adjoint[lane] *= slope[lane];
+        }
+        *stretch_mut(self.value, at) = value;
+        *z = adjoint;
     }
 }
 

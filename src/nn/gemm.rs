@@ -141,17 +141,22 @@ pub(crate) fn product<T: Real, E: Epilogue<T>>(
     }
 }
 
+/// Adds to the first `W` columns of the first `R` rows of a panel.
 #[inline(always)]
 fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize>(
     a: Left<'_, T>,
     origin: usize,
     panel: &[T],
-    out: &mut [T],
+    out: &mut [[T; LANES]],
 ) {
-    let start = std::array::from_fn(|i| *lanes::<T, W>(out, i * LANES));
+    let out: &mut [[T; LANES]; R] = out.first_chunk_mut().expect("a panel holds all rows");
+    let mut start = [[T::ZERO; W]; R];
+    for (row, out) in start.iter_mut().zip(&*out) {
+        *row = *lanes::<T, W>(out, 0);
+    }
     let sum = tile::<T, I, R, W>(a, origin, panel, &[], start);
-    for (i, &row) in sum.iter().enumerate() {
-        *lanes_mut::<T, W>(out, i * LANES) = row;
+    for (row, out) in sum.iter().zip(out) {
+        *lanes_mut::<T, W>(out, 0) = *row;
     }
 }
 
@@ -173,7 +178,7 @@ dispatched! {
         let left = Left { data: a, row: 1, depth: a_stride };
         let outs = out.chunks_exact_mut(inputs * LANES).take(columns.div_ceil(LANES));
         for (j, out) in outs.enumerate() {
-            let column = j * LANES;
+            let (column, out) = (j * LANES, out.as_chunks_mut::<LANES>().0);
             let mut sum = [T::ZERO; LANES];
             for top in (0..rows).step_by(OUTER_ROWS) {
                 let panel = &mut scratch[..OUTER_ROWS.min(rows - top) * LANES];
@@ -185,7 +190,7 @@ dispatched! {
                     }
                 }
                 for (first, height) in tiles(inputs, columns - column) {
-                    let (origin, out) = (top * a_stride + first, &mut out[first * LANES..]);
+                    let (origin, out) = (top * a_stride + first, &mut out[first..]);
                     by_size!(height, columns - column, R, W =>
                         outer_tile::<T, I, R, W>(left, origin, panel, out));
                 }

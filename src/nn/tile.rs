@@ -61,7 +61,9 @@ pub(super) fn tile<T: Real, I: Isa, const R: usize, const W: usize>(
     sum
 }
 
-/// One step of [`tile`]: a column of A, starting at `at`, times a row of the panel.
+/// One step of [`tile`]: a column of A, starting at `at`, times a row of the panel. Its rows are written out, not looped over: where
+/// a column of A is contiguous, a loop of eight rows and more was vectorised down the column, which gathers and scatters
+/// the sums, at a fifth of the speed.
 #[inline(always)]
 fn rank_one<T: Real, I: Isa, const R: usize, const W: usize>(
     a: Left<'_, T>,
@@ -69,13 +71,19 @@ fn rank_one<T: Real, I: Isa, const R: usize, const W: usize>(
     b: &[T],
     sum: &mut [[T; W]; R],
 ) {
-    for (i, row) in sum.iter_mut().enumerate() {
-        // SAFETY: `tile` has checked the largest index, of its last row at the last depth.
-        let x = unsafe { *a.data.get_unchecked(at + i * a.row) };
-        for (s, &y) in row.iter_mut().zip(&b[..W]) {
-            *s = I::fma(x, y, *s);
-        }
+    const { assert!(R <= HALF_TILE_ROWS) };
+    macro_rules! rows {
+        ($($i:literal)*) => {$(
+            if $i < R {
+                // SAFETY: `tile` has checked the largest index, of its last row at the last depth.
+                let x = unsafe { *a.data.get_unchecked(at + $i * a.row) };
+                for (s, &y) in sum[$i].iter_mut().zip(&b[..W]) {
+                    *s = I::fma(x, y, *s);
+                }
+            }
+        )*};
     }
+    rows!(0 1 2 3 4 5 6 7 8 9 10 11);
 }
 
 /// Splits `n` rows into tiles of as equal a height as possible, for a panel of which `columns` columns are wanted: a tile
