@@ -12,6 +12,7 @@
 use super::gemm::{Epilogue, LANES};
 use super::isa::Isa;
 use super::real::Real;
+use super::stretches::{View, ViewMut};
 
 /// The nonlinearity of all hidden layers of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,15 +31,13 @@ pub(crate) struct Silu;
 
 /// z → f(z), and f'(z) into `slope`.
 pub(crate) struct SiluSlope<'a, T> {
-    pub slope: &'a mut [T],
-    pub stride: usize,
+    pub slope: ViewMut<'a, T>,
 }
 
 /// z → f(z), with f'(z) into `slope` and f''(z) into `curve`.
 pub(crate) struct SiluCurve<'a, T> {
-    pub slope: &'a mut [T],
-    pub curve: &'a mut [T],
-    pub stride: usize,
+    pub slope: ViewMut<'a, T>,
+    pub curve: ViewMut<'a, T>,
 }
 
 /// adjoint → adjoint where the ReLU's value is positive, else 0.
@@ -49,8 +48,7 @@ pub(crate) struct Gate<'a, T> {
 
 /// adjoint → adjoint·slope.
 pub(crate) struct Scale<'a, T> {
-    pub slope: &'a [T],
-    pub stride: usize,
+    pub slope: View<'a, T>,
 }
 
 /// Which row of a minibatch a row of tangents belongs to: ⌊t / directions⌋. A product instead of a division, which would
@@ -71,19 +69,18 @@ impl Owner {
     }
 }
 
-/// A tangent through the nonlinearity: slope·ż into `post`. The slopes are those of its owner.
+/// A tangent ż through the nonlinearity: ż is kept in `pre`, then ż → slope·ż. The slopes are those of its owner.
 pub(crate) struct TangentForward<'a, T> {
-    pub slope: &'a [T],
-    pub post: &'a mut [T],
-    pub stride: usize,
+    pub slope: View<'a, T>,
+    pub pre: ViewMut<'a, T>,
     pub owner: Owner,
 }
 
 /// A tangent's adjoint back through the nonlinearity: value += curve·ż·adjoint, then adjoint → slope·adjoint.
 pub(crate) struct TangentBackward<'a, T> {
-    pub slope: &'a [T],
-    pub curve: &'a [T],
-    pub pre: &'a [T],
+    pub slope: View<'a, T>,
+    pub curve: View<'a, T>,
+    pub pre: View<'a, T>,
     pub value: &'a mut [T],
     pub stride: usize,
     pub owner: Owner,
@@ -134,7 +131,7 @@ impl<T: Real> Epilogue<T> for SiluSlope<'_, T> {
             value[lane] = z[lane] * sigma;
             slope[lane] = I::fma(value[lane], T::ONE - sigma, sigma);
         }
-        *stretch_mut(self.slope, row * self.stride + column) = slope;
+        *self.slope.at(row, column) = slope;
         *z = value;
     }
 }
@@ -142,7 +139,6 @@ impl<T: Real> Epilogue<T> for SiluSlope<'_, T> {
 impl<T: Real> Epilogue<T> for SiluCurve<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
-        let at = row * self.stride + column;
         let mut value = [T::ZERO; LANES];
         let (mut slope, mut curve) = (value, value);
         for lane in 0..LANES {
@@ -152,8 +148,8 @@ impl<T: Real> Epilogue<T> for SiluCurve<'_, T> {
             slope[lane] = I::fma(value[lane], rest, sigma);
             curve[lane] = sigma * rest * I::fma(z[lane], rest - sigma, T::ONE + T::ONE);
         }
-        *stretch_mut(self.slope, at) = slope;
-        *stretch_mut(self.curve, at) = curve;
+        *self.slope.at(row, column) = slope;
+        *self.curve.at(row, column) = curve;
         *z = value;
     }
 }
@@ -171,7 +167,7 @@ impl<T: Real> Epilogue<T> for Gate<'_, T> {
 impl<T: Real> Epilogue<T> for Scale<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
-        for (a, &s) in z.iter_mut().zip(stretch(self.slope, row * self.stride + column)) {
+        for (a, &s) in z.iter_mut().zip(self.slope.at(row, column)) {
             *a *= s;
         }
     }
@@ -180,20 +176,20 @@ impl<T: Real> Epilogue<T> for Scale<'_, T> {
 impl<T: Real> Epilogue<T> for TangentForward<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
-        let mut post = *stretch(self.slope, self.owner.of(row) * self.stride + column);
-        for (slope, &tangent) in post.iter_mut().zip(&*z) {
-            *slope *= tangent;
+        *self.pre.at(row, column) = *z;
+        for (z, &slope) in z.iter_mut().zip(self.slope.at(self.owner.of(row), column)) {
+            *z *= slope;
         }
-        *stretch_mut(self.post, row * self.stride + column) = post;
     }
 }
 
 impl<T: Real> Epilogue<T> for TangentBackward<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
-        let at = self.owner.of(row) * self.stride + column;
-        let (slope, curve) = (stretch(self.slope, at), stretch(self.curve, at));
-        let pre = stretch(self.pre, row * self.stride + column);
+        let own = self.owner.of(row);
+        let (slope, curve) = (self.slope.at(own, column), self.curve.at(own, column));
+        let pre = self.pre.at(row, column);
+        let at = own * self.stride + column;
         let (mut value, mut adjoint) = (*stretch(self.value, at), *z);
         for lane in 0..LANES {
             value[lane] = I::fma(curve[lane] * pre[lane], adjoint[lane], value[lane]);

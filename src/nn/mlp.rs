@@ -97,21 +97,19 @@ impl<T: Real> Mlp<T> {
             let (before, after) = values.split_at_mut(l);
             let before = if l == 0 { &*input } else { &before[l - 1] };
             let after = &mut after[0];
-            let stride = after.stride();
             match (self.shape.activation, *keep) {
                 (Activation::Relu, _) => self.map(l, rows.clone(), before, after, &mut Relu),
                 (Activation::Silu, Keep::Values) => {
                     self.map(l, rows.clone(), before, after, &mut Silu);
                 }
                 (Activation::Silu, Keep::Slopes) => {
-                    let slope = slopes[l].block_mut(rows.clone());
-                    self.map(l, rows.clone(), before, after, &mut SiluSlope { slope, stride });
+                    let slope = slopes[l].view_mut(rows.clone());
+                    self.map(l, rows.clone(), before, after, &mut SiluSlope { slope });
                 }
                 (Activation::Silu, Keep::Curves) => {
-                    let slope = slopes[l].block_mut(rows.clone());
-                    let curve = curves[l].block_mut(rows.clone());
-                    let mut silu = SiluCurve { slope, curve, stride };
-                    self.map(l, rows.clone(), before, after, &mut silu);
+                    let slope = slopes[l].view_mut(rows.clone());
+                    let curve = curves[l].view_mut(rows.clone());
+                    self.map(l, rows.clone(), before, after, &mut SiluCurve { slope, curve });
                 }
             }
         }
@@ -151,15 +149,13 @@ impl<T: Real> Mlp<T> {
                 }
                 return;
             }
-            let stride = below.stride();
             match slopes.get(l - 1) {
                 Some(slope) => {
-                    let slope = slope.block(rows.clone());
-                    let mut scale = Scale { slope, stride };
+                    let mut scale = Scale { slope: slope.view(rows.clone()) };
                     self.map_transposed(l, rows.clone(), source, below, &mut scale);
                 }
                 None => {
-                    let value = values[l - 1].block(rows.clone());
+                    let (value, stride) = (values[l - 1].block(rows.clone()), below.stride());
                     let mut gate = Gate { value, stride };
                     self.map_transposed(l, rows.clone(), source, below, &mut gate);
                 }

@@ -10,6 +10,7 @@ pub mod mlp;
 pub mod panels;
 mod real;
 pub mod shape;
+mod stretches;
 pub mod tangent;
 pub mod tape;
 mod tile;

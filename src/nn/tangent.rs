@@ -9,6 +9,7 @@ use super::matrix::Matrix;
 use super::mlp::Mlp;
 use super::real::Real;
 use super::shape::Shape;
+use super::stretches::Stretches;
 use super::tape::Tape;
 
 /// Buffers for tangents of up to `rows` rows with `directions` directions a row. Direction k of row i is row
@@ -23,7 +24,7 @@ pub struct Tangent<T> {
     pub output_adjoint: Matrix<T>,
     directions: usize,
     /// Tangents before and after each nonlinearity.
-    pre: Vec<Matrix<T>>,
+    pre: Vec<Stretches<T>>,
     post: Vec<Matrix<T>>,
     adjoints: [Matrix<T>; 2],
     panel: Vec<T>,
@@ -34,14 +35,13 @@ impl<T: Real> Tangent<T> {
     pub fn new(shape: &Shape, outputs: usize, rows: usize, directions: usize) -> Self {
         let n = rows * directions;
         let hidden = &shape.layers[..shape.layers.len() - 1];
-        let buffers = || hidden.iter().map(|l| Matrix::zeros(n, l.outputs)).collect();
         Self {
             input: Matrix::zeros(n, shape.inputs()),
             output: Matrix::zeros(n, outputs),
             output_adjoint: Matrix::zeros(n, outputs),
             directions,
-            pre: buffers(),
-            post: buffers(),
+            pre: hidden.iter().map(|l| Stretches::zeros(n, l.outputs)).collect(),
+            post: hidden.iter().map(|l| Matrix::zeros(n, l.outputs)).collect(),
             adjoints: [Matrix::zeros(n, shape.hidden()), Matrix::zeros(n, shape.hidden())],
             panel: vec![T::ZERO; n * LANES],
         }
@@ -65,11 +65,10 @@ impl<T: Real> Mlp<T> {
         for l in 0..last {
             let (before, after) = post.split_at_mut(l);
             let before = if l == 0 { &*input } else { &before[l - 1] };
-            let stride = pre[l].stride();
-            let slope = tape.slopes[l].block(rows.clone());
-            let post = after[0].block_mut(all.clone());
-            let mut through = TangentForward { slope, post, stride, owner };
-            self.map_tangent(l, all.clone(), before, &mut pre[l], &mut through);
+            let slope = tape.slopes[l].view(rows.clone());
+            let pre = pre[l].view_mut(all.clone());
+            let mut through = TangentForward { slope, pre, owner };
+            self.map_tangent(l, all.clone(), before, &mut after[0], &mut through);
         }
         let before = if last == 0 { &*input } else { &post[last - 1] };
         self.map_tangent(last, all, before, output, &mut Plain);
@@ -113,15 +112,15 @@ impl<T: Real> Mlp<T> {
                 return;
             }
             let stride = below.stride();
-            let slope = slopes[l - 1].block(rows.clone());
+            let slope = slopes[l - 1].view(rows.clone());
             if l < last {
-                let mut scale = Scale { slope, stride };
+                let mut scale = Scale { slope };
                 self.map_transposed(l, rows.clone(), value_above, value_below, &mut scale);
             } else {
                 value_below.block_mut(rows.clone()).fill(T::ZERO);
             }
-            let curve = curves[l - 1].block(rows.clone());
-            let pre = pre[l - 1].block(all.clone());
+            let curve = curves[l - 1].view(rows.clone());
+            let pre = pre[l - 1].view(all.clone());
             let value = value_below.block_mut(rows.clone());
             let mut back = TangentBackward { slope, curve, pre, value, stride, owner };
             self.map_transposed(l, all.clone(), source, below, &mut back);

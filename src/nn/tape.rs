@@ -5,6 +5,7 @@ use super::gemm::LANES;
 use super::matrix::Matrix;
 use super::real::Real;
 use super::shape::Shape;
+use super::stretches::Stretches;
 
 /// How much of a forward pass is kept for a way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
@@ -29,8 +30,8 @@ pub struct Tape<T> {
     /// Derivative of the loss by the input, `[rows, inputs]`.
     pub input_adjoint: Matrix<T>,
     pub(super) values: Vec<Matrix<T>>,
-    pub(super) slopes: Vec<Matrix<T>>,
-    pub(super) curves: Vec<Matrix<T>>,
+    pub(super) slopes: Vec<Stretches<T>>,
+    pub(super) curves: Vec<Stretches<T>>,
     pub(super) adjoints: [Matrix<T>; 2],
     pub(super) panel: Vec<T>,
     pub(super) keep: Keep,
@@ -45,8 +46,8 @@ impl<T: Real> Tape<T> {
     /// The same for the first `outputs` outputs alone: the passes leave out what only the others need.
     pub fn of_first_outputs(shape: &Shape, outputs: usize, rows: usize, keep: Keep) -> Self {
         let hidden = &shape.layers[..shape.layers.len() - 1];
-        let buffers = |wanted: bool| -> Vec<Matrix<T>> {
-            hidden.iter().filter(|_| wanted).map(|l| Matrix::zeros(rows, l.outputs)).collect()
+        let kept = |wanted: bool| -> Vec<Stretches<T>> {
+            hidden.iter().filter(|_| wanted).map(|l| Stretches::zeros(rows, l.outputs)).collect()
         };
         let silu = shape.activation == Activation::Silu;
         let back = if keep >= Keep::Slopes { rows } else { 0 };
@@ -55,9 +56,9 @@ impl<T: Real> Tape<T> {
             output: Matrix::zeros(rows, outputs),
             output_adjoint: Matrix::zeros(back, outputs),
             input_adjoint: Matrix::zeros(back, shape.inputs()),
-            values: buffers(true),
-            slopes: buffers(silu && keep >= Keep::Slopes),
-            curves: buffers(silu && keep >= Keep::Curves),
+            values: hidden.iter().map(|l| Matrix::zeros(rows, l.outputs)).collect(),
+            slopes: kept(silu && keep >= Keep::Slopes),
+            curves: kept(silu && keep >= Keep::Curves),
             adjoints: [Matrix::zeros(back, shape.hidden()), Matrix::zeros(back, shape.hidden())],
             panel: vec![T::ZERO; back * LANES],
             keep,
