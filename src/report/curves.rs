@@ -7,7 +7,7 @@ use super::aggregate::{deviation, mean};
 use super::chart::{self, Panel, Point, Series};
 use super::picture::Picture;
 use super::published::{self, UnknownMethod};
-use crate::config::{Config, differences};
+use crate::config::{Config, differences, variants};
 use crate::run::directory::{DirectoryError, metrics_path, read_config};
 use crate::run::metrics::{self, MetricsError};
 
@@ -116,7 +116,7 @@ fn panel(task: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
     let mut all: Vec<Series> = groups
         .iter()
         .map(|group| Series {
-            label: label(group, &first_of_method(group, groups)),
+            label: label(group, first_of_method(group, groups)),
             ..series(group)
         })
         .collect();
@@ -138,17 +138,24 @@ fn panel(task: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
 }
 
 /// What the runs of the first curve of the same method share: curves of other methods differ from it in all settings.
-fn first_of_method(group: &[Run], groups: &[Vec<Run>]) -> toml::Table {
+fn first_of_method<'r>(group: &'r [Run], groups: &'r [Vec<Run>]) -> &'r Config {
     let algorithm = group[0].config.algorithm;
     let first = groups.iter().find(|other| other[0].config.algorithm == algorithm);
-    kind(&first.map_or(group, Vec::as_slice)[0].config)
+    &first.map_or(group, Vec::as_slice)[0].config
 }
 
-/// "DDPPO, seed 3" or "DDPPO, 5 seeds", and what differs from the first curve of the method.
-fn label(group: &[Run], first: &toml::Table) -> String {
+/// "DDPPO, seed 3" or "DDPPO, 5 seeds", and what differs from the first curve of the method: a variant's name, or settings.
+fn label(group: &[Run], first: &Config) -> String {
     let config = &group[0].config;
     let mut parts = vec![config.algorithm.name().to_uppercase()];
-    let differing = differences(first, &kind(config));
+    let mut differing = differences(&kind(first), &kind(config));
+    let makes_it = |variant: &&str| {
+        first.with_variant(variant).is_ok_and(|variant| kind(&variant) == kind(config))
+    };
+    if let Some(variant) = variants().filter(|_| !differing.is_empty()).find(makes_it) {
+        parts.push(variant.replace('-', " "));
+        differing.clear();
+    }
     for (key, _, value) in &differing {
         let short = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
         // "policy learning rate" only where another learning rate has another value.
@@ -226,13 +233,15 @@ mod tests {
 
     #[test]
     fn labels_say_what_differs() {
-        let first = kind(&run(&[], &[]).config);
+        let first = run(&[], &[]).config;
         assert_eq!(label(&[run(&["seed=4"], &[])], &first), "DDPPO, seed 4");
         let ablation = [
             run(&["gradient_loss.weight=0"], &[]),
             run(&["gradient_loss.weight=0", "seed=1"], &[]),
         ];
-        assert_eq!(label(&ablation, &first), "DDPPO, weight 0.0, 2 seeds");
+        assert_eq!(label(&ablation, &first), "DDPPO, no gradient loss, 2 seeds");
+        let heavy = run(&["gradient_loss.weight=3"], &[]);
+        assert_eq!(label(&[heavy], &first), "DDPPO, weight 3.0, seed 0");
         let rates = ["policy.learning_rate=1e-3", "critic.learning_rate=1e-3"];
         assert_eq!(label(&[run(&rates, &[])], &first), "DDPPO, learning rate 0.001, seed 0");
         let rates = ["policy.learning_rate=1e-3", "critic.learning_rate=1e-4"];
