@@ -1,6 +1,5 @@
 //! What belongs to a layer's nonlinearity alone, in the order in which epilogues meet it: all rows of the first [`LANES`]
-//! columns, then all rows of the next. A panel's part is one piece of memory, which the processor fetches ahead of its use; row by row, each
-//! stretch would be a cache line on a page of its own.
+//! columns, then all rows of the next. So a panel's part is one piece of memory, not a cache line in each row of a matrix.
 
 use std::ops::Range;
 
@@ -22,11 +21,13 @@ impl<T: Real> Stretches<T> {
 
     /// The rows of a range; row 0 of the view is the range's first.
     pub fn view(&self, rows: Range<usize>) -> View<'_, T> {
+        assert!(rows.end <= self.rows);
         View { data: &self.data[rows.start..], rows: self.rows }
     }
 
     /// The rows of a range, to be written.
     pub fn view_mut(&mut self, rows: Range<usize>) -> ViewMut<'_, T> {
+        assert!(rows.end <= self.rows);
         ViewMut { data: &mut self.data[rows.start..], rows: self.rows }
     }
 }

@@ -137,7 +137,7 @@ fn panel(task: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
     }
 }
 
-/// What the runs of the first curve of the same method share: curves of other methods differ from it in all settings.
+/// The settings of the first curve of the same method: curves of other methods differ from it in all of them.
 fn first_of_method<'r>(group: &'r [Run], groups: &'r [Vec<Run>]) -> &'r Config {
     let algorithm = group[0].config.algorithm;
     let first = groups.iter().find(|other| other[0].config.algorithm == algorithm);
