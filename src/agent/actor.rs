@@ -14,7 +14,7 @@ impl Actor {
     /// Buffers for one row.
     pub fn new(policy: &Policy<f32>) -> Self {
         Self {
-            tape: PolicyTape::new(policy, 1, Keep::Values),
+            tape: PolicyTape::new(policy, 1, Keep::Nothing),
             action: vec![0.0; policy.action_dim()],
         }
     }

@@ -176,9 +176,9 @@ impl<T: Real> CriticWorkspace<T> {
                 Piece {
                     rows,
                     rng: Rng::from_word(0),
-                    policy: PolicyTape::new(policy, rows, Keep::Values),
-                    targets: Tape::new(shape, rows, Keep::Values),
-                    values: [0, 1].map(|_| Tape::new(shape, rows, Keep::Slopes)),
+                    policy: PolicyTape::new(policy, rows, Keep::Nothing),
+                    targets: Tape::new(shape, rows, Keep::Nothing),
+                    values: [0, 1].map(|_| Tape::new(shape, rows, Keep::Values)),
                     rewards: vec![T::ZERO; rows],
                     alive: vec![T::ZERO; rows],
                     next_log_probs: vec![T::ZERO; rows],

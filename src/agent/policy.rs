@@ -218,7 +218,7 @@ mod tests {
             p[last.bias.start + 3] = -20.0;
         });
         let rows = 6;
-        let mut tape = PolicyTape::new(&policy, rows, Keep::Slopes);
+        let mut tape = PolicyTape::new(&policy, rows, Keep::Values);
         for i in 0..rows {
             rng.fill_normal(tape.network.input.row_mut(i));
         }
@@ -270,7 +270,7 @@ mod tests {
     /// A one-dimensional policy's density over its action range, by the change of variables a → u.
     fn integral(policy: &Policy<f64>) -> f64 {
         let n = 4001;
-        let mut tape = PolicyTape::new(policy, n, Keep::Values);
+        let mut tape = PolicyTape::new(policy, n, Keep::Nothing);
         for i in 0..n {
             tape.network.input.row_mut(i)[0] = 0.3;
             tape.noise[i] = -8.0 + 16.0 * i as f64 / (n - 1) as f64;

@@ -120,13 +120,13 @@ impl<T: Real> Piece<T> {
             let apart = i.gradient_source == GradientSource::GradientModel;
             let of = if apart { StepTape::of_means } else { StepTape::new };
             let steps = (0..horizon).map(|_| of(i.differentiated(), rows, Keep::Slopes));
-            let prediction = apart.then(|| StepTape::new(i.prediction_model, rows, Keep::Values));
+            let prediction = apart.then(|| StepTape::new(i.prediction_model, rows, Keep::Nothing));
             (prediction, steps.collect::<Vec<_>>())
         };
         let (prediction, derivatives) = imagination.as_ref().map(imagined).unzip();
         Self {
             rows,
-            points: (0..=horizon).map(|_| PolicyTape::new(policy, rows, Keep::Slopes)).collect(),
+            points: (0..=horizon).map(|_| PolicyTape::new(policy, rows, Keep::Values)).collect(),
             prediction_elites: vec![vec![0; rows]; horizon],
             gradient_elites: vec![vec![0; rows]; horizon],
             model_noise: vec![vec![T::ZERO; rows * (1 + observations)]; horizon],

@@ -170,7 +170,7 @@ impl Judge<'_> {
     /// j < K and c_K = −min(Q₁, Q₂) + α·log π, with `jacobians[i][j]` as the derivative of step j.
     fn gradient(&self, trajectories: &[Trajectory], jacobians: &Jacobians) -> Vec<f64> {
         let rows = trajectories.len();
-        let mut tape = PolicyTape::new(self.policy, rows, Keep::Slopes);
+        let mut tape = PolicyTape::new(self.policy, rows, Keep::Values);
         let mut gradient = vec![0.0; self.policy.network.parameters().len()];
         let horizon = trajectories[0].points.len();
         let weight = |j: usize| self.discount.powi(j as i32) / rows as f64;
@@ -268,8 +268,8 @@ mod tests {
     /// The discounted cost along the real trajectories that a policy makes from the same starts with the same noise.
     fn cost(judge: &Judge<'_>, trajectories: &[Trajectory], task: &dyn Task) -> f64 {
         let mut world = task.make().unwrap();
-        let mut tape = PolicyTape::new(judge.policy, 1, Keep::Values);
-        let mut values = [0, 1].map(|_| Tape::new(judge.critic.shape(), 1, Keep::Values));
+        let mut tape = PolicyTape::new(judge.policy, 1, Keep::Nothing);
+        let mut values = [0, 1].map(|_| Tape::new(judge.critic.shape(), 1, Keep::Nothing));
         let mut total = 0.0;
         for trajectory in trajectories {
             world.set_state(&trajectory.points[0].state).unwrap();

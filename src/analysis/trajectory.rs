@@ -43,7 +43,7 @@ pub(super) fn live(
     })?;
     let mut world = task.make()?;
     let mut rng = Rng::new(seed, "policy gradient");
-    let mut tape = PolicyTape::new(policy, 1, Keep::Values);
+    let mut tape = PolicyTape::new(policy, 1, Keep::Nothing);
     let mut all = Vec::new();
     'starts: for start in starts {
         world.set_state(&start.state)?;

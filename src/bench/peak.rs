@@ -6,6 +6,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use crate::nn::gemm::{self, Plain, Start, padded};
+use crate::nn::matrix::{Rows, RowsMut};
 use crate::nn::panels;
 use crate::rng::Rng;
 
@@ -76,16 +77,11 @@ impl Peak {
         let blocks = left.par_chunks(BLOCK * SIZE).zip(self.out.par_chunks_mut(BLOCK * SIZE));
         blocks.for_each(|(a, c)| {
             gemm::product(
-                a.len() / SIZE,
-                SIZE,
-                SIZE,
-                a,
-                SIZE,
+                Rows { data: a, columns: SIZE, stride: SIZE },
                 panels,
                 SIZE,
                 Start::Zero,
-                c,
-                SIZE,
+                RowsMut { data: c, columns: SIZE, stride: SIZE },
                 &mut Plain,
             );
         });

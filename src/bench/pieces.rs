@@ -178,7 +178,7 @@ fn model_forward(learner: Learner) -> Timed {
             let mut states = Matrix::zeros(rows, s);
             (0..rows).for_each(|i| rng.fill_normal(states.row_mut(i)));
             Chunk {
-                step: StepTape::new(&model, rows, Keep::Values),
+                step: StepTape::new(&model, rows, Keep::Nothing),
                 rng: Rng::from_word(rng.next_u64()),
                 states,
                 actions: vec![0.5; rows * a],

@@ -21,7 +21,7 @@ pub(super) struct Holdout<T> {
 impl<T: Real> Holdout<T> {
     /// Buffers for `rows` rows at a time.
     pub(super) fn new(model: &DynamicsModel<T>, rows: usize) -> Self {
-        let tape = |_| Tape::new(model.shape(), rows, Keep::Values);
+        let tape = |_| Tape::new(model.shape(), rows, Keep::Nothing);
         Self {
             tapes: model.members.iter().map(tape).collect(),
             best: Vec::new(),

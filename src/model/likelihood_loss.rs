@@ -17,7 +17,7 @@ impl<T: Real> LikelihoodPiece<T> {
     pub(crate) fn new(model: &DynamicsModel<T>, rows: usize) -> Self {
         let bounds = model.bounds_adam.as_ref().map_or(0, |adam| adam.first.len());
         Self {
-            tape: Tape::new(model.shape(), rows, Keep::Slopes),
+            tape: Tape::new(model.shape(), rows, Keep::Values),
             label: vec![T::ZERO; model.label_dim()],
             bounds_gradient: vec![0.0; bounds],
         }

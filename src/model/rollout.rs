@@ -52,8 +52,8 @@ impl<T: Real> RolloutWorkspace<T> {
         let (s, a) = (model.observation_dim(), model.action_dim());
         let piece = |_| Piece {
             rng: Rng::from_word(0),
-            policy: PolicyTape::new(policy, ROWS_PER_PIECE, Keep::Values),
-            step: StepTape::new(model, ROWS_PER_PIECE, Keep::Values),
+            policy: PolicyTape::new(policy, ROWS_PER_PIECE, Keep::Nothing),
+            step: StepTape::new(model, ROWS_PER_PIECE, Keep::Nothing),
             members: vec![0; ROWS_PER_PIECE],
             noise: vec![T::ZERO; model.label_dim()],
             next: vec![T::ZERO; s],

@@ -11,6 +11,7 @@
 
 use super::gemm::{Epilogue, LANES};
 use super::isa::Isa;
+use super::matrix::{Rows, RowsMut};
 use super::real::Real;
 use super::stretches::{View, ViewMut};
 
@@ -42,8 +43,7 @@ pub(crate) struct SiluCurve<'a, T> {
 
 /// adjoint → adjoint where the ReLU's value is positive, else 0.
 pub(crate) struct Gate<'a, T> {
-    pub value: &'a [T],
-    pub stride: usize,
+    pub value: Rows<'a, T>,
 }
 
 /// adjoint → adjoint·slope.
@@ -81,8 +81,7 @@ pub(crate) struct TangentBackward<'a, T> {
     pub slope: View<'a, T>,
     pub curve: View<'a, T>,
     pub pre: View<'a, T>,
-    pub value: &'a mut [T],
-    pub stride: usize,
+    pub value: RowsMut<'a, T>,
     pub owner: Owner,
 }
 
@@ -157,7 +156,8 @@ impl<T: Real> Epilogue<T> for SiluCurve<'_, T> {
 impl<T: Real> Epilogue<T> for Gate<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
-        for (a, &v) in z.iter_mut().zip(stretch(self.value, row * self.stride + column)) {
+        for (a, &v) in z.iter_mut().zip(stretch(self.value.data, row * self.value.stride + column))
+        {
             // The sum for the same reason as in `Relu`.
             *a = a.gated_by(v) + T::ZERO;
         }
@@ -189,13 +189,13 @@ impl<T: Real> Epilogue<T> for TangentBackward<'_, T> {
         let own = self.owner.of(row);
         let (slope, curve) = (self.slope.at(own, column), self.curve.at(own, column));
         let pre = self.pre.at(row, column);
-        let at = own * self.stride + column;
-        let (mut value, mut adjoint) = (*stretch(self.value, at), *z);
+        let at = own * self.value.stride + column;
+        let (mut value, mut adjoint) = (*stretch(self.value.data, at), *z);
         for lane in 0..LANES {
             value[lane] = I::fma(curve[lane] * pre[lane], adjoint[lane], value[lane]);
             adjoint[lane] *= slope[lane];
         }
-        *stretch_mut(self.value, at) = value;
+        *stretch_mut(self.value.data, at) = value;
         *z = adjoint;
     }
 }

@@ -5,6 +5,7 @@
 //! in place. Every sum runs over the depth in order, whatever the instruction set's width and the thread count.
 
 use super::isa::{Isa, dispatched};
+use super::matrix::{Rows, RowsMut};
 use super::real::Real;
 use super::tile::{HALF, Left, by_size, lanes, lanes_mut, tile, tiles};
 
@@ -49,7 +50,7 @@ impl<T: Real> Epilogue<T> for Plain {
 
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn product_tile<T: Real, I: Isa, const R: usize, const W: usize>(
+fn product_tile<T: Real, I: Isa, const R: usize, const W: usize, const FAR: bool>(
     a: Left<'_, T>,
     origin: usize,
     panel: &[T],
@@ -59,32 +60,40 @@ fn product_tile<T: Real, I: Isa, const R: usize, const W: usize>(
     c_stride: usize,
 ) {
     let start = *lanes::<T, W>(start, 0);
-    let sum = tile::<T, I, R, W>(a, origin, panel, ahead, [start; R]);
+    let sum = tile::<T, I, R, W, FAR>(a, origin, panel, ahead, [start; R]);
     for (i, &row) in sum.iter().enumerate() {
         *lanes_mut::<T, W>(c, i * c_stride) = row;
     }
 }
 
 dispatched! {
-    /// One panel of C: A `[rows, depth]` times the panel's first `columns` columns. Fetches `next`.
+    /// One panel of C: A `[rows, depth]` times the first `columns` columns of the first of three panels. On the way the second cache is asked for the
+    /// panel after the next, a share in every tile but the last, and in the last one the nearest cache for the next.
     fn product_panel<T, I>(
         rows: usize,
         columns: usize,
         a: &[T],
         a_stride: usize,
-        panel: &[T],
-        next: &[T],
+        panels: [&[T]; 3],
         start: &[T; LANES],
         c: &mut [T],
         c_stride: usize,
     ) {
+        let [panel, next, mut later] = panels;
         let left = Left { data: a, row: a_stride, depth: 1 };
-        for (first, height) in tiles(rows, columns) {
-            // The last tile fetches the panel that the next one needs.
-            let ahead = if first + height == rows { next } else { &[] };
-            let c = &mut c[first * c_stride..];
-            by_size!(height, columns, R, W => product_tile::<T, I, R, W>(
-                left, first * a_stride, panel, ahead, start, c, c_stride));
+        let tiles = tiles(rows, columns);
+        let share = (later.len() / LANES).div_ceil(tiles.len().max(2) - 1) * LANES;
+        for (first, height) in tiles {
+            let (origin, c) = (first * a_stride, &mut c[first * c_stride..]);
+            if first + height == rows {
+                by_size!(height, columns, R, W =>
+                    product_tile::<T, I, R, W, false>(left, origin, panel, next, start, c, c_stride));
+            } else {
+                let ahead;
+                (ahead, later) = later.split_at(share.min(later.len()));
+                by_size!(height, columns, R, W =>
+                    product_tile::<T, I, R, W, true>(left, origin, panel, ahead, start, c, c_stride));
+            }
         }
     }
 }
@@ -108,33 +117,32 @@ dispatched! {
 }
 
 /// C `[rows, columns]` = A `[rows, depth]` · B + start, each panel of C given to the epilogue while it is in the nearest
-/// cache. B is the first `columns` columns and `depth` rows of what lies in `panels`, each `[panel_depth, LANES]`.
-/// `a_stride` and `c_stride` are the distances of rows; the padding of C is left as it is.
-#[allow(clippy::too_many_arguments)]
+/// cache. B is the first `columns` columns and `depth` rows of the panels that `panels` begins with, each `[panel_depth, LANES]`;
+/// what lies behind them is fetched, not read. The padding of C is left as it is.
 pub(crate) fn product<T: Real, E: Epilogue<T>>(
-    rows: usize,
-    columns: usize,
-    depth: usize,
-    a: &[T],
-    a_stride: usize,
+    a: Rows<'_, T>,
     panels: &[T],
     panel_depth: usize,
     start: Start<'_, T>,
-    c: &mut [T],
-    c_stride: usize,
+    c: RowsMut<'_, T>,
     epilogue: &mut E,
 ) {
-    let panels = panels.chunks_exact(panel_depth * LANES).map(|panel| &panel[..depth * LANES]);
-    let mut panels = panels.take(columns.div_ceil(LANES)).enumerate().peekable();
-    while let Some((j, panel)) = panels.next() {
+    let (rows, columns, depth) = (a.len(), c.columns, a.columns);
+    let (count, size) = (columns.div_ceil(LANES), panel_depth * LANES);
+    assert!(panels.len() >= count * size, "a panel is missing");
+    let panel = |j: usize| {
+        let rest = panels.get(j * size..).unwrap_or_default();
+        &rest[..rest.len().min(depth * LANES)]
+    };
+    for j in 0..count {
         let column = j * LANES;
         let mut first_row = [T::ZERO; LANES];
         if let Start::Bias(bias) = start {
             first_row.copy_from_slice(&bias[column..column + LANES]);
         }
-        let next = panels.peek().map_or(&[][..], |(_, next)| *next);
-        let c = &mut c[column..];
-        product_panel(rows, columns - column, a, a_stride, panel, next, &first_row, c, c_stride);
+        let three = [panel(j), panel(j + 1), panel(j + 2)];
+        let (a_stride, c_stride, c) = (a.stride, c.stride, &mut c.data[column..]);
+        product_panel(rows, columns - column, a.data, a_stride, three, &first_row, c, c_stride);
         if !E::IDLE {
             finish_panel(rows, column, c, c_stride, epilogue);
         }
@@ -154,28 +162,24 @@ fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize>(
     for (row, out) in start.iter_mut().zip(&*out) {
         *row = *lanes::<T, W>(out, 0);
     }
-    let sum = tile::<T, I, R, W>(a, origin, panel, &[], start);
+    let sum = tile::<T, I, R, W, false>(a, origin, panel, &[], start);
     for (row, out) in sum.iter().zip(out) {
         *lanes_mut::<T, W>(out, 0) = *row;
     }
 }
 
 dispatched! {
-    /// The first `columns` columns of the panels `out` get Aᵀ·D added: A `[rows, inputs]`, D `[rows, columns]`; and the sums of D's columns to `sums`,
-    /// where it is not empty. `scratch` holds `rows·LANES` numbers, for a panel of D, gathered.
+    /// The panels `out` get Aᵀ·D added, as many columns as D has: A `[rows, inputs]`, D `[rows, columns]`; and the sums of D's
+    /// columns to `sums`, where it is not empty. `scratch` holds `rows·LANES` numbers, for a panel of D, gathered.
     pub(crate) fn add_outer_product<T, I>(
-        rows: usize,
-        inputs: usize,
-        columns: usize,
-        a: &[T],
-        a_stride: usize,
-        d: &[T],
-        d_stride: usize,
+        a: Rows<'_, T>,
+        d: Rows<'_, T>,
         scratch: &mut [T],
         out: &mut [T],
         sums: &mut [T],
     ) {
-        let left = Left { data: a, row: 1, depth: a_stride };
+        let (rows, inputs, columns) = (a.len(), a.columns, d.columns);
+        let left = Left { data: a.data, row: 1, depth: a.stride };
         let outs = out.chunks_exact_mut(inputs * LANES).take(columns.div_ceil(LANES));
         for (j, out) in outs.enumerate() {
             let (column, out) = (j * LANES, out.as_chunks_mut::<LANES>().0);
@@ -183,14 +187,14 @@ dispatched! {
             for top in (0..rows).step_by(OUTER_ROWS) {
                 let panel = &mut scratch[..OUTER_ROWS.min(rows - top) * LANES];
                 for (row, p) in panel.chunks_exact_mut(LANES).enumerate() {
-                    let d = lanes::<T, LANES>(d, (top + row) * d_stride + column);
+                    let d = lanes::<T, LANES>(d.data, (top + row) * d.stride + column);
                     p.copy_from_slice(d);
                     for (s, &x) in sum.iter_mut().zip(d) {
                         *s += x;
                     }
                 }
                 for (first, height) in tiles(inputs, columns - column) {
-                    let (origin, out) = (top * a_stride + first, &mut out[first..]);
+                    let (origin, out) = (top * a.stride + first, &mut out[first..]);
                     by_size!(height, columns - column, R, W =>
                         outer_tile::<T, I, R, W>(left, origin, panel, out));
                 }
@@ -228,16 +232,11 @@ mod tests {
             let stride = padded(columns);
             let mut c = vec![0.0; rows * stride];
             product(
-                rows,
-                columns,
-                depth,
-                &a,
-                depth,
+                Rows { data: &a, columns: depth, stride: depth },
                 &panels,
                 depth,
                 Start::Bias(&bias),
-                &mut c,
-                stride,
+                RowsMut { data: &mut c, columns, stride },
                 &mut Plain,
             );
             for i in 0..rows {
@@ -251,13 +250,8 @@ mod tests {
             let mut out = vec![1.0; depth * padded(columns)];
             let mut sums = vec![1.0; padded(columns)];
             add_outer_product(
-                rows,
-                depth,
-                columns,
-                &a,
-                depth,
-                &c,
-                stride,
+                Rows { data: &a, columns: depth, stride: depth },
+                Rows { data: &c, columns, stride },
                 &mut vec![0.0; rows * LANES],
                 &mut out,
                 &mut sums,

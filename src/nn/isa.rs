@@ -11,14 +11,26 @@ pub trait Isa {
 /// Numbers of type `f32` in a cache line.
 pub(crate) const LINE: usize = 16;
 
-/// Asks for a cache line that will be read soon.
+/// Asks for a cache line that will be read soon, into the nearest cache.
 #[inline(always)]
 pub(crate) fn prefetch<T>(line: &[T]) {
+    fetch::<T, false>(line);
+}
+
+/// Asks for a cache line that will be read a little later, into the second cache.
+#[inline(always)]
+pub(crate) fn prefetch_far<T>(line: &[T]) {
+    fetch::<T, true>(line);
+}
+
+#[inline(always)]
+fn fetch<T, const FAR: bool>(line: &[T]) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: SSE is part of every x86-64, and a prefetch of any address is harmless.
     unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        let line = line.as_ptr().cast();
+        if FAR { _mm_prefetch::<_MM_HINT_T1>(line) } else { _mm_prefetch::<_MM_HINT_T0>(line) }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = line;

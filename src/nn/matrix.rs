@@ -49,12 +49,42 @@ impl<T: Real> Matrix<T> {
     }
 
     /// The rows of a range with their padding.
-    pub(crate) fn block(&self, rows: Range<usize>) -> &[T] {
-        &self.data[rows.start * self.stride..rows.end * self.stride]
+    pub(crate) fn view(&self, rows: Range<usize>) -> Rows<'_, T> {
+        let data = &self.data[rows.start * self.stride..rows.end * self.stride];
+        Rows { data, columns: self.columns, stride: self.stride }
     }
 
-    /// The rows of a range with their padding.
-    pub(crate) fn block_mut(&mut self, rows: Range<usize>) -> &mut [T] {
-        &mut self.data[rows.start * self.stride..rows.end * self.stride]
+    /// The rows of a range with their padding, to be written.
+    pub(crate) fn view_mut(&mut self, rows: Range<usize>) -> RowsMut<'_, T> {
+        let data = &mut self.data[rows.start * self.stride..rows.end * self.stride];
+        RowsMut { data, columns: self.columns, stride: self.stride }
     }
+}
+
+/// Some rows of a [`Matrix`].
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a, T> {
+    /// Row by row, padding included.
+    pub data: &'a [T],
+    /// Padding not counted.
+    pub columns: usize,
+    /// Distance from one row to the next.
+    pub stride: usize,
+}
+
+impl<T> Rows<'_, T> {
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.data.len() / self.stride
+    }
+}
+
+/// Some rows of a [`Matrix`], to be written.
+pub(crate) struct RowsMut<'a, T> {
+    /// Row by row, padding included.
+    pub data: &'a mut [T],
+    /// Padding not counted.
+    pub columns: usize,
+    /// Distance from one row to the next.
+    pub stride: usize,
 }

@@ -6,11 +6,11 @@ use std::ops::Range;
 
 use super::activation::{Activation, Gate, Relu, Scale, Silu, SiluCurve, SiluSlope};
 use super::gemm::{self, Epilogue, Plain, Start};
-use super::matrix::Matrix;
+use super::matrix::{Rows, RowsMut};
 use super::panels;
 use super::real::Real;
 use super::shape::{Layer, Shape};
-use super::tape::{Keep, Tape};
+use super::tape::{Keep, Tape, around, below};
 use crate::rng::Rng;
 
 /// A network. Parameters are one vector (weights in panels, biases padded), gradients another of the same layout.
@@ -25,7 +25,7 @@ impl<T: Real> Mlp<T> {
     /// A network whose weights `[inputs, outputs]` are drawn layer by layer, in row-major order; biases are 0.
     pub fn new(shape: Shape, mut draw: impl FnMut(&Layer) -> f64) -> Self {
         let parameters = vec![T::ZERO; shape.parameter_len()];
-        let transposed = vec![T::ZERO; shape.layers[shape.layers.len() - 1].transposed.end];
+        let transposed = vec![T::ZERO; shape.layers[0].transposed.end];
         let mut network = Self { shape, parameters, transposed };
         for layer in &network.shape.layers {
             let weight: Vec<T> =
@@ -92,33 +92,31 @@ impl<T: Real> Mlp<T> {
     /// The network's output for the rows of a range of `tape.input`, as many outputs as the tape has. The tape keeps what its [`Keep`] asks.
     pub fn forward(&self, tape: &mut Tape<T>, rows: Range<usize>) {
         let last = self.shape.layers.len() - 1;
+        let own = tape.value_rows(&rows);
         let Tape { input, output, values, slopes, curves, keep, .. } = tape;
+        let input = input.view(rows.clone());
         for l in 0..last {
-            let (before, after) = values.split_at_mut(l);
-            let before = if l == 0 { &*input } else { &before[l - 1] };
-            let after = &mut after[0];
+            let (before, after) = around(input, values, l, own.clone());
             match (self.shape.activation, *keep) {
-                (Activation::Relu, _) => self.map(l, rows.clone(), before, after, &mut Relu),
-                (Activation::Silu, Keep::Values) => {
-                    self.map(l, rows.clone(), before, after, &mut Silu);
-                }
-                (Activation::Silu, Keep::Slopes) => {
+                (Activation::Relu, _) => self.map(l, before, after, &mut Relu),
+                (Activation::Silu, Keep::Nothing) => self.map(l, before, after, &mut Silu),
+                (Activation::Silu, Keep::Slopes | Keep::Values) => {
                     let slope = slopes[l].view_mut(rows.clone());
-                    self.map(l, rows.clone(), before, after, &mut SiluSlope { slope });
+                    self.map(l, before, after, &mut SiluSlope { slope });
                 }
                 (Activation::Silu, Keep::Curves) => {
                     let slope = slopes[l].view_mut(rows.clone());
                     let curve = curves[l].view_mut(rows.clone());
-                    self.map(l, rows.clone(), before, after, &mut SiluCurve { slope, curve });
+                    self.map(l, before, after, &mut SiluCurve { slope, curve });
                 }
             }
         }
-        let before = if last == 0 { &*input } else { &values[last - 1] };
-        self.map(last, rows, before, output, &mut Plain);
+        let before = below(input, values, last, own);
+        self.map(last, before, output.view_mut(rows), &mut Plain);
     }
 
     /// The reverse pass from `tape.output_adjoint` after a [`Mlp::forward`] over the same rows: adds to `gradient`
-    /// where it is given, writes `tape.input_adjoint` where `to_input`.
+    /// where it is given (the tape must keep values), writes `tape.input_adjoint` where `to_input`.
     pub fn backward(
         &self,
         tape: &mut Tape<T>,
@@ -126,175 +124,118 @@ impl<T: Real> Mlp<T> {
         mut gradient: Option<&mut [T]>,
         to_input: bool,
     ) {
+        assert!(gradient.is_none() || tape.keep >= Keep::Values, "weight gradients need values");
         let last = self.shape.layers.len() - 1;
+        let own = tape.value_rows(&rows);
         let Tape {
             input,
             output_adjoint,
             input_adjoint,
             values,
             slopes,
-            adjoints: [above, below],
+            adjoints: [source, target],
             panel,
             ..
         } = tape;
+        let input = input.view(rows.clone());
+        // Adjoints of hidden layers live in the first rows, whatever the range: they are not kept.
+        let first = 0..rows.len();
         for l in (0..=last).rev() {
-            let source = if l == last { &*output_adjoint } else { &*above };
+            let above = match l == last {
+                true => output_adjoint.view(rows.clone()),
+                false => source.view(first.clone()),
+            };
             if let Some(gradient) = gradient.as_deref_mut() {
-                let before = if l == 0 { &*input } else { &values[l - 1] };
-                self.add_gradient(l, rows.clone(), before, source, panel, gradient);
+                let before = below(input, values, l, own.clone());
+                self.add_gradient(l, before, above, panel, gradient);
             }
             if l == 0 {
                 if to_input {
-                    self.map_transposed(0, rows, source, input_adjoint, &mut Plain);
+                    self.map_transposed(0, above, input_adjoint.view_mut(rows), &mut Plain);
                 }
                 return;
             }
+            let under = target.view_mut(first.clone());
             match slopes.get(l - 1) {
                 Some(slope) => {
                     let mut scale = Scale { slope: slope.view(rows.clone()) };
-                    self.map_transposed(l, rows.clone(), source, below, &mut scale);
+                    self.map_transposed(l, above, under, &mut scale);
                 }
                 None => {
-                    let (value, stride) = (values[l - 1].block(rows.clone()), below.stride());
-                    let mut gate = Gate { value, stride };
-                    self.map_transposed(l, rows.clone(), source, below, &mut gate);
+                    let mut gate = Gate { value: values[l - 1].view(own.clone()) };
+                    self.map_transposed(l, above, under, &mut gate);
                 }
             }
-            std::mem::swap(above, below);
+            std::mem::swap(source, target);
         }
     }
 
-    /// after = before·W + b of layer `l`, over a range of rows, and what follows.
+    /// after = before·W + b of layer `l`, and what follows.
     fn map(
         &self,
         l: usize,
-        rows: Range<usize>,
-        before: &Matrix<T>,
-        after: &mut Matrix<T>,
+        before: Rows<'_, T>,
+        after: RowsMut<'_, T>,
         epilogue: &mut impl Epilogue<T>,
     ) {
-        let bias = Start::Bias(&self.parameters[self.shape.layers[l].bias.clone()]);
-        self.product(l, rows, before, bias, after, epilogue);
+        let layer = &self.shape.layers[l];
+        let weights = &self.parameters[layer.weight.start..];
+        let bias = Start::Bias(&self.parameters[layer.bias.clone()]);
+        gemm::product(before, weights, layer.inputs, bias, after, epilogue);
     }
 
     /// after = before·W of layer `l`, without the bias: the map of tangents.
     pub(super) fn map_tangent(
         &self,
         l: usize,
-        rows: Range<usize>,
-        before: &Matrix<T>,
-        after: &mut Matrix<T>,
-        epilogue: &mut impl Epilogue<T>,
-    ) {
-        self.product(l, rows, before, Start::Zero, after, epilogue);
-    }
-
-    fn product(
-        &self,
-        l: usize,
-        rows: Range<usize>,
-        before: &Matrix<T>,
-        start: Start<'_, T>,
-        after: &mut Matrix<T>,
+        before: Rows<'_, T>,
+        after: RowsMut<'_, T>,
         epilogue: &mut impl Epilogue<T>,
     ) {
         let layer = &self.shape.layers[l];
-        let stride = after.stride();
-        gemm::product(
-            rows.len(),
-            after.columns(),
-            layer.inputs,
-            before.block(rows.clone()),
-            before.stride(),
-            &self.parameters[layer.weight.clone()],
-            layer.inputs,
-            start,
-            after.block_mut(rows),
-            stride,
-            epilogue,
-        );
+        let weights = &self.parameters[layer.weight.start..];
+        gemm::product(before, weights, layer.inputs, Start::Zero, after, epilogue);
     }
 
-    /// below = above·Wᵀ of layer `l`, over a range of rows, and what follows.
+    /// below = above·Wᵀ of layer `l`, and what follows.
     pub(super) fn map_transposed(
         &self,
         l: usize,
-        rows: Range<usize>,
-        above: &Matrix<T>,
-        below: &mut Matrix<T>,
+        above: Rows<'_, T>,
+        below: RowsMut<'_, T>,
         epilogue: &mut impl Epilogue<T>,
     ) {
         let layer = &self.shape.layers[l];
-        let stride = below.stride();
-        gemm::product(
-            rows.len(),
-            layer.inputs,
-            above.columns(),
-            above.block(rows.clone()),
-            above.stride(),
-            &self.transposed[layer.transposed.clone()],
-            layer.outputs,
-            Start::Zero,
-            below.block_mut(rows),
-            stride,
-            epilogue,
-        );
+        let weights = &self.transposed[layer.transposed.start..];
+        gemm::product(above, weights, layer.outputs, Start::Zero, below, epilogue);
     }
 
-    /// Over a range of rows: gradient of layer `l`'s weight += beforeᵀ·adjoint, of its bias += the sum of the adjoint's rows.
+    /// Gradient of layer `l`'s weight += beforeᵀ·adjoint, of its bias += the sum of the adjoint's rows.
     pub(super) fn add_gradient(
         &self,
         l: usize,
-        rows: Range<usize>,
-        before: &Matrix<T>,
-        adjoint: &Matrix<T>,
+        before: Rows<'_, T>,
+        adjoint: Rows<'_, T>,
         panel: &mut [T],
         gradient: &mut [T],
     ) {
         let layer = &self.shape.layers[l];
         let both = &mut gradient[layer.weight.start..layer.bias.end];
         let (weight, bias) = both.split_at_mut(layer.weight.len());
-        self.add_outer_product(l, rows, before, adjoint, panel, weight, bias);
+        gemm::add_outer_product(before, adjoint, panel, weight, bias);
     }
 
     /// [`Mlp::add_gradient`] for tangents, which no bias moves.
     pub(super) fn add_tangent_gradient(
         &self,
         l: usize,
-        rows: Range<usize>,
-        before: &Matrix<T>,
-        adjoint: &Matrix<T>,
+        before: Rows<'_, T>,
+        adjoint: Rows<'_, T>,
         panel: &mut [T],
         gradient: &mut [T],
     ) {
         let weight = &mut gradient[self.shape.layers[l].weight.clone()];
-        self.add_outer_product(l, rows, before, adjoint, panel, weight, &mut []);
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn add_outer_product(
-        &self,
-        l: usize,
-        rows: Range<usize>,
-        before: &Matrix<T>,
-        adjoint: &Matrix<T>,
-        panel: &mut [T],
-        weight: &mut [T],
-        bias: &mut [T],
-    ) {
-        let layer = &self.shape.layers[l];
-        gemm::add_outer_product(
-            rows.len(),
-            layer.inputs,
-            adjoint.columns(),
-            before.block(rows.clone()),
-            before.stride(),
-            adjoint.block(rows.clone()),
-            adjoint.stride(),
-            panel,
-            weight,
-            bias,
-        );
+        gemm::add_outer_product(before, adjoint, panel, weight, &mut []);
     }
 }
 

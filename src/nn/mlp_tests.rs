@@ -233,3 +233,47 @@ fn the_first_outputs_alone_are_those_of_the_whole_pass() {
     assert_eq!(gradients[0], gradients[1]);
     assert!(gradients[0].iter().any(|g| g.abs() > 0.1));
 }
+
+#[test]
+fn what_a_tape_keeps_changes_no_result() {
+    for activation in [Activation::Relu, Activation::Silu] {
+        let mut rng = Rng::new(4, "keep");
+        let network = Mlp::<f64>::xavier(Shape::new(&[5, 19, 19, 19, 19, 4], activation), &mut rng);
+        let (mut input, mut adjoint) = (vec![0.0; ROWS * 5], vec![0.0; ROWS * 4]);
+        rng.fill_normal(&mut input);
+        rng.fill_normal(&mut adjoint);
+        // Both ranges forward before the first goes back, as an ensemble does.
+        let run = |keep| {
+            let mut tape = Tape::new(network.shape(), ROWS, keep);
+            for (i, x) in input.chunks(5).enumerate() {
+                tape.input.row_mut(i).copy_from_slice(x);
+            }
+            for rows in [0..4, 4..ROWS] {
+                network.forward(&mut tape, rows);
+            }
+            if keep > Keep::Nothing {
+                for (i, a) in adjoint.chunks(4).enumerate() {
+                    tape.output_adjoint.row_mut(i).copy_from_slice(a);
+                }
+                for rows in [0..4, 4..ROWS] {
+                    network.backward(&mut tape, rows, None, true);
+                }
+            }
+            tape
+        };
+        let all = run(Keep::Curves);
+        for keep in [Keep::Nothing, Keep::Slopes, Keep::Values] {
+            let tape = run(keep);
+            for i in 0..ROWS {
+                assert_eq!(tape.output.row(i), all.output.row(i), "{activation:?} {keep:?}");
+                if keep > Keep::Nothing {
+                    let (one, other) = (tape.input_adjoint.row(i), all.input_adjoint.row(i));
+                    assert!(
+                        one == other && one.iter().all(|&x| x != 0.0),
+                        "{activation:?} {keep:?}"
+                    );
+                }
+            }
+        }
+    }
+}

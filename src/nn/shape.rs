@@ -43,15 +43,18 @@ impl Shape {
             hidden.windows(2).all(|w| w[0] == w[1]),
             "hidden layers have one width, got {hidden:?}"
         );
-        let (mut at, mut transposed) = (0, 0);
+        let transposed_len = |pair: &[usize]| pair[1] * padded(pair[0]);
+        let mut at = 0;
+        // Transposes lie in the order of their use, last layer first: what follows a layer's in memory is needed next.
+        let mut transposed: usize = sizes.windows(2).map(transposed_len).sum();
         let layers = sizes
             .windows(2)
             .map(|pair| {
                 let (inputs, outputs) = (pair[0], pair[1]);
                 let weight = at..at + inputs * padded(outputs);
                 let bias = weight.end..weight.end + padded(outputs);
-                let back = transposed..transposed + outputs * padded(inputs);
-                (at, transposed) = (bias.end, back.end);
+                let back = transposed - transposed_len(pair)..transposed;
+                (at, transposed) = (bias.end, back.start);
                 Layer { inputs, outputs, weight, bias, transposed: back }
             })
             .collect();

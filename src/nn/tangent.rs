@@ -10,7 +10,7 @@ use super::mlp::Mlp;
 use super::real::Real;
 use super::shape::Shape;
 use super::stretches::Stretches;
-use super::tape::Tape;
+use super::tape::{Tape, around, below};
 
 /// Buffers for tangents of up to `rows` rows with `directions` directions a row. Direction k of row i is row
 /// i·directions + k of every matrix here.
@@ -62,16 +62,16 @@ impl<T: Real> Mlp<T> {
         let all = rows.start * directions..rows.end * directions;
         let owner = Owner::new(directions);
         let Tangent { input, output, pre, post, .. } = tangent;
+        let input = input.view(all.clone());
         for l in 0..last {
-            let (before, after) = post.split_at_mut(l);
-            let before = if l == 0 { &*input } else { &before[l - 1] };
+            let (before, after) = around(input, post, l, all.clone());
             let slope = tape.slopes[l].view(rows.clone());
             let pre = pre[l].view_mut(all.clone());
             let mut through = TangentForward { slope, pre, owner };
-            self.map_tangent(l, all.clone(), before, &mut after[0], &mut through);
+            self.map_tangent(l, before, after, &mut through);
         }
-        let before = if last == 0 { &*input } else { &post[last - 1] };
-        self.map_tangent(last, all, before, output, &mut Plain);
+        let before = below(input, post, last, all.clone());
+        self.map_tangent(last, before, output.view_mut(all), &mut Plain);
     }
 
     /// The reverse pass over [`Mlp::tangent`] from `tangent.output_adjoint`: adds to `gradient` the derivative by the
@@ -88,44 +88,45 @@ impl<T: Real> Mlp<T> {
         let directions = tangent.directions;
         let all = rows.start * directions..rows.end * directions;
         let owner = Owner::new(directions);
-        let Tangent { input, output_adjoint, pre, post, adjoints: [above, below], panel, .. } =
+        let Tangent { input, output_adjoint, pre, post, adjoints: [source, target], panel, .. } =
             tangent;
         let Tape {
             input: x,
             values,
             slopes,
             curves,
-            adjoints: [value_above, value_below],
+            adjoints: [value_source, value_target],
             panel: value_panel,
             ..
         } = tape;
+        let (input, x) = (input.view(all.clone()), x.view(rows.clone()));
         for l in (0..=last).rev() {
-            let source = if l == last { &*output_adjoint } else { &*above };
-            let before = if l == 0 { &*input } else { &post[l - 1] };
-            self.add_tangent_gradient(l, all.clone(), before, source, panel, gradient);
+            let above = if l == last { &*output_adjoint } else { &*source }.view(all.clone());
+            let value_above = value_source.view(rows.clone());
+            let before = below(input, post, l, all.clone());
+            self.add_tangent_gradient(l, before, above, panel, gradient);
             // The loss does not see the output's value, so the value's adjoint starts below the last map.
             if l < last {
-                let before = if l == 0 { &*x } else { &values[l - 1] };
-                self.add_gradient(l, rows.clone(), before, value_above, value_panel, gradient);
+                let before = below(x, values, l, rows.clone());
+                self.add_gradient(l, before, value_above, value_panel, gradient);
             }
             if l == 0 {
                 return;
             }
-            let stride = below.stride();
             let slope = slopes[l - 1].view(rows.clone());
             if l < last {
-                let mut scale = Scale { slope };
-                self.map_transposed(l, rows.clone(), value_above, value_below, &mut scale);
+                let value = value_target.view_mut(rows.clone());
+                self.map_transposed(l, value_above, value, &mut Scale { slope });
             } else {
-                value_below.block_mut(rows.clone()).fill(T::ZERO);
+                value_target.view_mut(rows.clone()).data.fill(T::ZERO);
             }
             let curve = curves[l - 1].view(rows.clone());
             let pre = pre[l - 1].view(all.clone());
-            let value = value_below.block_mut(rows.clone());
-            let mut back = TangentBackward { slope, curve, pre, value, stride, owner };
-            self.map_transposed(l, all.clone(), source, below, &mut back);
-            std::mem::swap(above, below);
-            std::mem::swap(value_above, value_below);
+            let value = value_target.view_mut(rows.clone());
+            let mut back = TangentBackward { slope, curve, pre, value, owner };
+            self.map_transposed(l, above, target.view_mut(all.clone()), &mut back);
+            std::mem::swap(source, target);
+            std::mem::swap(value_source, value_target);
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The buffers of a network's passes, allocated once.
 
+use std::ops::Range;
+
 use super::activation::Activation;
 use super::gemm::LANES;
-use super::matrix::Matrix;
+use super::matrix::{Matrix, Rows, RowsMut};
 use super::real::Real;
 use super::shape::Shape;
 use super::stretches::Stretches;
@@ -10,11 +12,13 @@ use super::stretches::Stretches;
 /// How much of a forward pass is kept for a way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub enum Keep {
-    /// Values only.
-    Values,
-    /// First derivatives of the nonlinearity: for [`Mlp::backward`] and [`Mlp::tangent`].
+    /// Nothing: there is no way back.
+    Nothing,
+    /// First derivatives of the nonlinearity: for [`Mlp::backward`] to the input, and for [`Mlp::tangent`].
     Slopes,
-    /// First and second: for [`Mlp::tangent_backward`].
+    /// These, and the layers' values: for [`Mlp::backward`] to the parameters.
+    Values,
+    /// These, and second derivatives: for [`Mlp::tangent_backward`].
     Curves,
 }
 
@@ -29,12 +33,14 @@ pub struct Tape<T> {
     pub output_adjoint: Matrix<T>,
     /// Derivative of the loss by the input, `[rows, inputs]`.
     pub input_adjoint: Matrix<T>,
+    /// A matrix a hidden layer where values are kept, else up to two that serve in turn.
     pub(super) values: Vec<Matrix<T>>,
     pub(super) slopes: Vec<Stretches<T>>,
     pub(super) curves: Vec<Stretches<T>>,
     pub(super) adjoints: [Matrix<T>; 2],
     pub(super) panel: Vec<T>,
     pub(super) keep: Keep,
+    keeps_values: bool,
 }
 
 impl<T: Real> Tape<T> {
@@ -50,23 +56,66 @@ impl<T: Real> Tape<T> {
             hidden.iter().filter(|_| wanted).map(|l| Stretches::zeros(rows, l.outputs)).collect()
         };
         let silu = shape.activation == Activation::Silu;
+        let kept_values = if keeps_values(shape.activation, keep) { hidden.len() } else { 2 };
         let back = if keep >= Keep::Slopes { rows } else { 0 };
         Self {
             input: Matrix::zeros(rows, shape.inputs()),
             output: Matrix::zeros(rows, outputs),
             output_adjoint: Matrix::zeros(back, outputs),
             input_adjoint: Matrix::zeros(back, shape.inputs()),
-            values: hidden.iter().map(|l| Matrix::zeros(rows, l.outputs)).collect(),
+            values: hidden
+                .iter()
+                .take(kept_values)
+                .map(|l| Matrix::zeros(rows, l.outputs))
+                .collect(),
             slopes: kept(silu && keep >= Keep::Slopes),
             curves: kept(silu && keep >= Keep::Curves),
             adjoints: [Matrix::zeros(back, shape.hidden()), Matrix::zeros(back, shape.hidden())],
             panel: vec![T::ZERO; back * LANES],
             keep,
+            keeps_values: keeps_values(shape.activation, keep),
         }
+    }
+
+    /// Where the values of the hidden layers of these rows lie: in the same rows where they are kept, else in the first, which
+    /// stay in the nearest cache.
+    pub(super) fn value_rows(&self, rows: &Range<usize>) -> Range<usize> {
+        if self.keeps_values { rows.clone() } else { 0..rows.len() }
     }
 
     /// Rows that fit.
     pub fn rows(&self) -> usize {
         self.input.rows()
     }
+}
+
+/// Whether each hidden layer has a matrix of its own. A ReLU's slope is read off its value.
+fn keeps_values(activation: Activation, keep: Keep) -> bool {
+    keep >= Keep::Values || (keep == Keep::Slopes && activation == Activation::Relu)
+}
+
+/// What layer `l` reads: the network's input, or `rows` of the layer below.
+pub(super) fn below<'a, T: Real>(
+    input: Rows<'a, T>,
+    layers: &'a [Matrix<T>],
+    l: usize,
+    rows: Range<usize>,
+) -> Rows<'a, T> {
+    if l == 0 { input } else { layers[(l - 1) % layers.len()].view(rows) }
+}
+
+/// [`below`], and where hidden layer `l` writes.
+pub(super) fn around<'a, T: Real>(
+    input: Rows<'a, T>,
+    layers: &'a mut [Matrix<T>],
+    l: usize,
+    rows: Range<usize>,
+) -> (Rows<'a, T>, RowsMut<'a, T>) {
+    let count = layers.len();
+    if l == 0 {
+        return (input, layers[0].view_mut(rows));
+    }
+    let pair = layers.get_disjoint_mut([(l - 1) % count, l % count]);
+    let [before, after] = pair.expect("two layers have two matrices");
+    (before.view(rows.clone()), after.view_mut(rows))
 }

@@ -2,7 +2,7 @@
 //! first to the last step of the sum.
 
 use super::gemm::LANES;
-use super::isa::{Isa, prefetch};
+use super::isa::{Isa, prefetch, prefetch_far};
 use super::real::Real;
 
 /// Half a panel, for matrices whose last panel is at most half full.
@@ -32,9 +32,10 @@ pub(super) fn lanes_mut<T, const W: usize>(data: &mut [T], at: usize) -> &mut [T
 }
 
 /// One register tile: `R` rows by the first `W` columns of a panel, summed over the panel's depth, with `a` starting
-/// at `origin`. Lines of `ahead` are asked for on the way: the panel that comes next, or nothing.
+/// at `origin`. Lines of `ahead` are asked for on the way, one a step: into the second cache where they are `FAR` ahead, else
+/// into the nearest.
 #[inline(always)]
-pub(super) fn tile<T: Real, I: Isa, const R: usize, const W: usize>(
+pub(super) fn tile<T: Real, I: Isa, const R: usize, const W: usize, const FAR: bool>(
     a: Left<'_, T>,
     origin: usize,
     panel: &[T],
@@ -45,18 +46,20 @@ pub(super) fn tile<T: Real, I: Isa, const R: usize, const W: usize>(
     assert!(depth > 0 && origin + (R - 1) * a.row + (depth - 1) * a.depth < a.data.len());
     let mut sum = start;
     let mut at = origin;
-    // One loop or the other, not one with a condition: it is the innermost of all.
-    if ahead.is_empty() {
-        for b in panel.chunks_exact(LANES) {
-            rank_one::<T, I, R, W>(a, at, b, &mut sum);
-            at += a.depth;
+    // Two loops, not one with a condition: it is the innermost of all.
+    let lines = ahead.len().min(panel.len()) / LANES;
+    for (b, line) in panel.chunks_exact(LANES).zip(ahead.chunks_exact(LANES)) {
+        if FAR {
+            prefetch_far(line)
+        } else {
+            prefetch(line)
         }
-    } else {
-        for (b, line) in panel.chunks_exact(LANES).zip(ahead.chunks_exact(LANES)) {
-            prefetch(line);
-            rank_one::<T, I, R, W>(a, at, b, &mut sum);
-            at += a.depth;
-        }
+        rank_one::<T, I, R, W>(a, at, b, &mut sum);
+        at += a.depth;
+    }
+    for b in panel[lines * LANES..].chunks_exact(LANES) {
+        rank_one::<T, I, R, W>(a, at, b, &mut sum);
+        at += a.depth;
     }
     sum
 }
@@ -89,7 +92,7 @@ fn rank_one<T: Real, I: Isa, const R: usize, const W: usize>(
 /// Splits `n` rows into tiles of as equal a height as possible, for a panel of which `columns` columns are wanted: a tile
 /// of few accumulators would run at the latency, not at the throughput, of the multiply-add. Yields (first row, height).
 #[inline(always)]
-pub(super) fn tiles(n: usize, columns: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(super) fn tiles(n: usize, columns: usize) -> impl ExactSizeIterator<Item = (usize, usize)> {
     let highest = if columns <= HALF { HALF_TILE_ROWS } else { TILE_ROWS };
     let tiles = n.div_ceil(highest).max(1);
     (0..tiles).map(move |t| {
