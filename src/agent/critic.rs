@@ -281,3 +281,41 @@ impl<T: Real> Piece<T> {
             (0..rows).map(|i| first.output.row(i)[0].min(second.output.row(i)[0]).to_f64()).sum();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Algorithm, Config};
+
+    #[test]
+    fn a_gradient_beyond_all_numbers_is_seen_though_its_loss_is_finite() {
+        let Config { critic: settings, training, temperature, .. } =
+            Config::preset(Algorithm::Ddppo, "PointMass").unwrap();
+        let mut rng = Rng::new(0, "critic");
+        let policy = Policy::<f32>::new(2, &[-1.0], &[1.0], 8, 3e-4, &mut rng);
+        let mut critic = TwinCritic::<f32>::new(2, 1, &settings, &training, &mut rng);
+        for twin in &mut critic.twins {
+            // Hidden values of about 1e10 and an output of 0: the error is the goal, and times a hidden value it overflows.
+            twin.network.update(|parameters, shape| {
+                let [first, .., last] = &shape.layers[..] else { panic!("two hidden layers") };
+                parameters[first.weight.clone()].iter_mut().for_each(|w| *w *= 1e10);
+                parameters[last.weight.clone()].fill(0.0);
+            });
+        }
+        for (reward, finite) in [(1.0, true), (1e30, false)] {
+            let mut critic = critic.clone();
+            let mut workspace = CriticWorkspace::new(&critic, &policy, 8);
+            let mut temperature = Temperature::new(&temperature, 1);
+            let draw = |_: usize, _: &mut Rng| Transition {
+                observation: &[1.0, -0.5],
+                action: &[0.5],
+                reward,
+                next_observation: &[0.5, 1.0],
+                terminated: false,
+            };
+            let report = critic.update(&mut workspace, &policy, &mut temperature, &mut rng, draw);
+            assert!(report.loss.is_finite(), "{report:?}");
+            assert_eq!(report.finite_gradient, finite, "{report:?}");
+        }
+    }
+}

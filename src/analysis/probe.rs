@@ -92,6 +92,7 @@ impl Probe {
         let mut put = |key: &str, value: String| self.header.insert(key.to_owned(), value);
         put("discount", objective.discount.to_string());
         put("alpha", objective.alpha.to_string());
+        put("log_prob_offset", objective.policy.log_prob_offset.to_f64().to_string());
         put("horizon", config.policy.horizon.to_string());
         put("gradient_source", source.to_owned());
         put("min_log_variance", config.model.min_log_variance.to_string());

@@ -166,14 +166,14 @@ def model_step(prediction, derivative, bounds, through_noise):
     return step
 
 
-def act(policy, state, noise, scale, bias):
-    """a = scale·tanh(μ + σ η) + bias and log π(a|s) in environment units; [B, A] and [B]."""
+def act(policy, state, noise, scale, bias, offset):
+    """a = scale·tanh(μ + σ η) + bias, and log π(a|s) in environment units plus `offset`; [B, A] and [B]."""
     mean, log_std = jnp.split(perceptron(policy, state, jax.nn.relu), 2, axis=-1)
     std = jnp.exp(jnp.clip(log_std, *LOG_STD_BOUNDS))
     u = mean + std * noise
     density = jax.scipy.stats.norm.logpdf(u, mean, std)
     correction = jnp.log(scale * (1.0 - jnp.tanh(u) ** 2) + TANH_EPSILON)
-    return scale * jnp.tanh(u) + bias, jnp.sum(density - correction, axis=-1)
+    return scale * jnp.tanh(u) + bias, offset + jnp.sum(density - correction, axis=-1)
 
 
 def recompute_policy_update(probe, states_from):
@@ -190,6 +190,8 @@ def recompute_policy_update(probe, states_from):
     step = model_step(prediction, derivative, bounds, through_noise)
     policy, critics = probe.network("policy"), [probe.network(f"critic{i}") for i in (1, 2)]
     scale, bias = probe.array("action_scale"), probe.array("action_bias")
+    # Probes from before this key are in environment units.
+    offset = float(probe.header.get("log_prob_offset", 0.0))
 
     start = probe.array("policy_update/start_states", (None, policy[0][0].shape[0]))
     rows, size = start.shape
@@ -205,14 +207,14 @@ def recompute_policy_update(probe, states_from):
         state, total, seen = start, 0.0, []
         for j in range(horizon):
             state = state + offsets[j]
-            action, log_prob = act(policy, state, action_noise[j], scale, bias)
+            action, log_prob = act(policy, state, action_noise[j], scale, bias, offset)
             given = recorded[j + 1] if states_from == "recorded" else None
             reward, following = step(state, action, model_noise[j], prediction_elites[j], gradient_elites[j], given)
             total += discount**j * jnp.mean(alive[j] * (alpha * log_prob - reward))
             seen.append((state, action, log_prob, reward))
             state = following
         state = state + offsets[horizon]
-        action, log_prob = act(policy, state, action_noise[horizon], scale, bias)
+        action, log_prob = act(policy, state, action_noise[horizon], scale, bias, offset)
         inputs = jnp.concatenate([state, action], axis=-1)
         value = jnp.minimum(*(perceptron(critic, inputs, jax.nn.relu)[:, 0] for critic in critics))
         total += discount**horizon * jnp.mean(alive[horizon] * (alpha * log_prob - value))
