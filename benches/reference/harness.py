@@ -35,7 +35,7 @@ class Bench:
         self.twin, self.options, self.pieces, self.peak = twin, options, {}, 0.0
         self.multiply = twin.multiply(PEAK_SIZE)
 
-    def line(self, name):
+    def line(self, name, repeat):
         options = self.options
         if name not in self.pieces:
             self.pieces[name] = self.twin.build(name, TASKS[options.task], options)
@@ -43,7 +43,7 @@ class Bench:
         # Best of 5 products at the current thread count.
         self.peak = max(self.peak, 2.0 * PEAK_SIZE**3 / min(seconds_each(self.multiply, 5, 1)))
         with self.twin.measured():
-            times = seconds_each(self.pieces[name].run, options.repeat)
+            times = seconds_each(self.pieces[name].run, repeat)
         median = statistics.median(times)
         rate = flops(name, TASKS[options.task], options.directions) / median
         return {
@@ -73,7 +73,7 @@ def parser(framework):
     options.add_argument("--directions", type=positive, help="directions a row in R (default: the task's n)")
     options.add_argument("--repeat", type=positive, default=30, help="measured runs a line (default 30)")
     options.add_argument("--warmup", type=positive, default=5, help="unmeasured runs before a piece's first (default 5)")
-    options.add_argument("--stdin", action="store_true", help="answer piece names read from standard input")
+    options.add_argument("--stdin", action="store_true", help="answer lines of standard input: a piece's name, and how many runs to measure if not --repeat")
     return options
 
 
@@ -91,10 +91,10 @@ def parse(options, arguments=None):
 def answer(twin, options):
     """One JSON object a line and piece, those of --pieces or, with --stdin, those asked for; gives the exit code."""
     bench = Bench(twin, options)
-    requests = (line.strip() for line in sys.stdin) if options.stdin else options.pieces
-    for name in requests:
+    requests = (line.split() for line in sys.stdin) if options.stdin else ([name] for name in options.pieces)
+    for name, *repeat in requests:
         if name not in PIECES:
             print(f"no piece '{name}'; there are {', '.join(PIECES)}", file=sys.stderr)
             return 2
-        print(json.dumps(bench.line(name)), flush=True)
+        print(json.dumps(bench.line(name, positive(repeat[0]) if repeat else options.repeat)), flush=True)
     return 0

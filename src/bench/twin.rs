@@ -93,8 +93,6 @@ pub struct Settings<'a> {
     pub threads: usize,
     /// Directions a row in R.
     pub directions: usize,
-    /// Measured runs an answer.
-    pub runs: usize,
 }
 
 /// Sees to it that there is the C++ compiler that torch.compile would look for, before anything is installed.
@@ -146,7 +144,6 @@ impl Twin {
             .args(["--stdin", "--task", task])
             .args(["--threads", &settings.threads.to_string()])
             .args(["--directions", &settings.directions.to_string()])
-            .args(["--repeat", &settings.runs.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -157,14 +154,14 @@ impl Twin {
         Ok(Self { kind, child, requests, answers: BufReader::new(answers) })
     }
 
-    /// Has a piece timed, and waits until the machine is quiet again.
+    /// Has a piece timed over this many runs, and waits until the machine is quiet again.
     ///
     /// # Errors
     /// When the process ended, or answered something else.
-    pub fn measure(&mut self, piece: Piece) -> Result<Answer, BenchError> {
+    pub fn measure(&mut self, piece: Piece, runs: usize) -> Result<Answer, BenchError> {
         let title = self.kind.title();
         let mut line = String::new();
-        let asked = writeln!(self.requests, "{}", piece.name())
+        let asked = writeln!(self.requests, "{} {runs}", piece.name())
             .and_then(|()| self.requests.flush())
             .and_then(|()| self.answers.read_line(&mut line));
         match asked {
@@ -201,7 +198,7 @@ mod tests {
     #[test]
     fn a_task_without_a_twin_is_refused() {
         for kind in [Kind::PyTorch, Kind::TorchCompile, Kind::Jax] {
-            let settings = Settings { kind, task: "PointMass", threads: 1, directions: 1, runs: 1 };
+            let settings = Settings { kind, task: "PointMass", threads: 1, directions: 1 };
             let error = Twin::start(settings, |_| ()).err().unwrap();
             let start = format!("--against {} knows InvertedPendulum, ", kind.name());
             assert!(error.is_mistake() && error.to_string().starts_with(&start), "{error}");

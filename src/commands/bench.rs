@@ -1,6 +1,7 @@
 //! `ddppo bench`.
 
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,8 +15,10 @@ use crate::cli::{Against, BenchArgs};
 
 /// Measured runs of a piece alone, and the time after which fewer have to do.
 const ALONE: Effort = Effort { runs: 50, limit: Duration::from_secs(3) };
-/// Measured runs of a piece in one round against a twin.
-const IN_ROUND: Effort = Effort { runs: 10, limit: Duration::from_secs(10) };
+/// Milliseconds that a round against a twin takes on our side, if the runs are as many as [`IN_ROUND`] says.
+const ROUND_MS: f64 = 250.0;
+/// Measured runs of a piece in a round, at least and at most: a few milliseconds alone would be a matter of luck.
+const IN_ROUND: RangeInclusive<usize> = 10..=100;
 
 /// Times the parts of a run.
 pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
@@ -117,7 +120,6 @@ impl Session<'_> {
             task: &self.args.task,
             threads: self.threads,
             directions: self.bench.directions(),
-            runs: IN_ROUND.runs,
         };
         let mut twin = Twin::start(settings, |what| eprintln!("{what}"))?;
         if !self.args.json {
@@ -132,12 +134,15 @@ impl Session<'_> {
         }
         for &piece in pieces {
             // The first request builds a piece; both sides have then warmed up.
-            twin.measure(piece)?;
-            self.bench.measure(piece, IN_ROUND)?;
+            let effort = |runs| Effort { runs, limit: Duration::from_secs(10) };
+            let (least, most) = (*IN_ROUND.start(), *IN_ROUND.end());
+            twin.measure(piece, least)?;
+            let ms = self.bench.measure(piece, effort(least))?.ms_median;
+            let runs = ((ROUND_MS / ms) as usize).clamp(least, most);
             let rounds = usize::from(self.args.rounds);
             let pairs = (0..rounds).map(|_| {
-                let Answer { ms_median: theirs, .. } = twin.measure(piece)?;
-                Ok((self.bench.measure(piece, IN_ROUND)?.ms_median, theirs))
+                let Answer { ms_median: theirs, .. } = twin.measure(piece, runs)?;
+                Ok((self.bench.measure(piece, effort(runs))?.ms_median, theirs))
             });
             let pairs = pairs.collect::<anyhow::Result<Vec<(f64, f64)>>>()?;
             let ours = sorted(pairs.iter().map(|pair| pair.0));
