@@ -129,7 +129,7 @@ pub(crate) fn product<T: Real, E: Epilogue<T>>(
 ) {
     let (rows, columns, depth) = (a.len(), c.columns, a.columns);
     let (count, size) = (columns.div_ceil(LANES), panel_depth * LANES);
-    assert!(panels.len() >= count * size, "a panel is missing");
+    assert!(depth <= panel_depth && panels.len() >= count * size, "B is smaller than the product");
     let panel = |j: usize| {
         let rest = panels.get(j * size..).unwrap_or_default();
         &rest[..rest.len().min(depth * LANES)]
