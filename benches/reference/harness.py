@@ -91,10 +91,10 @@ def parse(options, arguments=None):
 def answer(twin, options):
     """One JSON object a line and piece, those of --pieces or, with --stdin, those asked for; gives the exit code."""
     bench = Bench(twin, options)
-    requests = (line.split() for line in sys.stdin) if options.stdin else ([name] for name in options.pieces)
-    for name, *repeat in requests:
+    for request in sys.stdin if options.stdin else options.pieces:
+        name, _, repeat = request.strip().partition(" ")
         if name not in PIECES:
             print(f"no piece '{name}'; there are {', '.join(PIECES)}", file=sys.stderr)
             return 2
-        print(json.dumps(bench.line(name, positive(repeat[0]) if repeat else options.repeat)), flush=True)
+        print(json.dumps(bench.line(name, positive(repeat) if repeat else options.repeat)), flush=True)
     return 0

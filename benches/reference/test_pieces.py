@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 import expected
+import harness
 import networks
 import pieces
 import sizes
@@ -163,9 +164,11 @@ class Timing(unittest.TestCase):
         asked = ["policy_update", "critic_update 7", "policy_update"]
         out, threads = io.StringIO(), torch.get_num_threads()
         with mock.patch.object(sys, "argv", flags), mock.patch.object(sys, "stdin", io.StringIO("\n".join(asked))):
-            with contextlib.redirect_stdout(out):
+            with contextlib.redirect_stdout(out), mock.patch("harness.seconds_each", wraps=harness.seconds_each) as timed:
                 self.assertEqual(pieces.main(), 0)
         torch.set_num_threads(threads)
+        # Beside the measured runs one of warming up, and five products.
+        self.assertEqual([call.args[1] for call in timed.call_args_list if call.args[1] in (3, 7)], [3, 7, 3])
         lines = [json.loads(line) for line in out.getvalue().splitlines()]
         self.assertEqual([line["piece"] for line in lines], [line.split()[0] for line in asked])
         for line in lines:

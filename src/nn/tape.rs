@@ -56,24 +56,21 @@ impl<T: Real> Tape<T> {
             hidden.iter().filter(|_| wanted).map(|l| Stretches::zeros(rows, l.outputs)).collect()
         };
         let silu = shape.activation == Activation::Silu;
-        let kept_values = if keeps_values(shape.activation, keep) { hidden.len() } else { 2 };
+        let keeps_values = keeps_values(shape.activation, keep);
+        let matrices = if keeps_values { hidden.len() } else { hidden.len().min(2) };
         let back = if keep >= Keep::Slopes { rows } else { 0 };
         Self {
             input: Matrix::zeros(rows, shape.inputs()),
             output: Matrix::zeros(rows, outputs),
             output_adjoint: Matrix::zeros(back, outputs),
             input_adjoint: Matrix::zeros(back, shape.inputs()),
-            values: hidden
-                .iter()
-                .take(kept_values)
-                .map(|l| Matrix::zeros(rows, l.outputs))
-                .collect(),
+            values: hidden[..matrices].iter().map(|l| Matrix::zeros(rows, l.outputs)).collect(),
             slopes: kept(silu && keep >= Keep::Slopes),
             curves: kept(silu && keep >= Keep::Curves),
             adjoints: [Matrix::zeros(back, shape.hidden()), Matrix::zeros(back, shape.hidden())],
             panel: vec![T::ZERO; back * LANES],
             keep,
-            keeps_values: keeps_values(shape.activation, keep),
+            keeps_values,
         }
     }
 
