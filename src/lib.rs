@@ -6,6 +6,7 @@ pub mod analysis;
 pub mod bench;
 pub mod config;
 pub mod env;
+pub mod minibatch;
 pub mod model;
 pub mod nn;
 pub mod replay;

@@ -116,25 +116,43 @@ impl Replay {
     /// The transition in a row.
     #[inline]
     pub fn get(&self, row: usize) -> Transition<'_> {
-        let (s, a) = (self.observation_dim, self.action_dim);
         Transition {
-            observation: &self.observations[row * s..][..s],
-            action: &self.actions[row * a..][..a],
+            observation: self.observation(row),
+            action: self.action(row),
             reward: self.rewards[row],
-            next_observation: &self.next_observations[row * s..][..s],
+            next_observation: self.next_observation(row),
             terminated: self.terminated[row] != 0,
         }
     }
 
+    /// s of a row, `[observation_dim]`.
+    #[inline]
+    pub fn observation(&self, row: usize) -> &[f32] {
+        &self.observations[row * self.observation_dim..][..self.observation_dim]
+    }
+
+    /// a of a row, `[action_dim]`.
+    #[inline]
+    pub fn action(&self, row: usize) -> &[f32] {
+        &self.actions[row * self.action_dim..][..self.action_dim]
+    }
+
+    /// s' of a row, `[observation_dim]`.
+    #[inline]
+    pub fn next_observation(&self, row: usize) -> &[f32] {
+        &self.next_observations[row * self.observation_dim..][..self.observation_dim]
+    }
+
     /// Asks for the memory of a row that will be read soon.
+    #[inline]
     pub fn prefetch(&self, row: usize) {
-        let t = self.get(row);
-        for numbers in [t.observation, t.action, t.next_observation] {
+        for numbers in [self.observation(row), self.action(row), self.next_observation(row)] {
             numbers.chunks(LINE).for_each(prefetch);
             // Rows begin anywhere in a line and may end in one more.
             prefetch(&numbers[numbers.len() - 1..]);
         }
         prefetch(&self.rewards[row..]);
+        prefetch(&self.terminated[row..]);
     }
 
     /// Forgets everything, keeping the memory.

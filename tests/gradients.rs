@@ -143,8 +143,8 @@ fn slopes(gradient_source: GradientSource, horizon: usize, noisy: bool) -> (Vec<
     let start = |_, rng: &mut Rng| real.get(rng.below(real.len())).observation;
     workspace.draw(&objective, start, &mut Rng::new(3, "through time"));
     if !noisy {
-        for piece in &mut workspace.pieces {
-            piece.model_noise.iter_mut().for_each(|noise| noise.fill(0.0));
+        for part in &mut workspace.parts {
+            part.model_noise.iter_mut().for_each(|noise| noise.fill(0.0));
         }
     }
     workspace.differentiate(&objective);

@@ -2,10 +2,12 @@
 
 pub mod actor;
 pub mod critic;
+mod critic_minibatch;
 pub mod policy;
 pub mod temperature;
 
 pub use actor::Actor;
-pub use critic::{CriticReport, CriticWorkspace, TwinCritic};
+pub use critic::{CriticReport, TwinCritic};
+pub use critic_minibatch::CriticWorkspace;
 pub use policy::{Policy, PolicyTape};
 pub use temperature::Temperature;

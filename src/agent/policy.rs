@@ -157,14 +157,15 @@ impl<T: Real> Policy<T> {
     }
 
     /// The way back of [`Policy::sample`]: `action_adjoint` `[rows, action_dim]` and `log_prob_adjoint` `[rows]` are the
-    /// derivatives of a loss by a and log π. Adds to `gradient`; writes `tape.network.input_adjoint` where `to_input`.
+    /// derivatives of a loss by a and log π. Adds to `gradient` where it is given (else [`Mlp::gradient`] can make it, where the
+    /// tape keeps adjoints); writes `tape.network.input_adjoint` where `to_input`.
     pub fn backward(
         &self,
         tape: &mut PolicyTape<T>,
         rows: usize,
         action_adjoint: &[T],
         log_prob_adjoint: &[T],
-        gradient: &mut [T],
+        gradient: Option<&mut [T]>,
         to_input: bool,
     ) {
         let a = self.action_dim();
@@ -187,7 +188,7 @@ impl<T: Real> Policy<T> {
                 adjoint[a + d] = if inside { by_log_sigma } else { T::ZERO };
             }
         }
-        self.network.backward(&mut tape.network, 0..rows, Some(gradient), to_input);
+        self.network.backward(&mut tape.network, 0..rows, gradient, to_input);
     }
 
     /// The deterministic action scale·tanh(μ) + bias for the first `rows` states, into `tape.actions`.
@@ -218,7 +219,7 @@ mod tests {
             p[last.bias.start + 3] = -20.0;
         });
         let rows = 6;
-        let mut tape = PolicyTape::new(&policy, rows, Keep::Values);
+        let mut tape = PolicyTape::new(&policy, rows, Keep::Adjoints);
         for i in 0..rows {
             rng.fill_normal(tape.network.input.row_mut(i));
         }
@@ -237,7 +238,8 @@ mod tests {
             (0..rows).filter(|&i| tape.network.output.row(i)[3] < LOG_SIGMA_RANGE.0).count();
         assert!(0 < clamped && clamped < rows, "{clamped} rows beyond the clamp");
         let mut gradient = vec![0.0; policy.network.parameters().len()];
-        policy.backward(&mut tape, rows, &action_weight, &log_weight, &mut gradient, true);
+        policy.backward(&mut tape, rows, &action_weight, &log_weight, None, true);
+        policy.network.gradient(std::iter::once(&tape.network), &mut gradient);
         let by_input: Vec<f64> =
             (0..rows).flat_map(|i| tape.network.input_adjoint.row(i).to_vec()).collect();
         for k in 0..gradient.len() {

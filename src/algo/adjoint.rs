@@ -7,23 +7,25 @@
 //!
 //! With K = 0 nothing is imagined, and what remains is soft actor-critic's gradient of −min Q + α·log π at the start states.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::objective::{Imagination, Objective, PolicyReport};
 use crate::agent::PolicyTape;
 use crate::config::GradientSource;
+use crate::minibatch::{self, RowStreams};
 use crate::model::StepTape;
 use crate::nn::{Keep, Real, Tape, vector};
 use crate::rng::Rng;
 
-/// Rows of a minibatch that one piece of work takes; the pieces do not depend on the number of threads.
-const ROWS_PER_PIECE: usize = 128;
-
-/// Draws and buffers of one piece of a minibatch. The draws are all that is random about an update.
+/// Draws and buffers of one part of a minibatch, a thread's work. The draws are all that is random about an update.
 #[derive(Debug)]
-pub struct Piece<T> {
-    /// Rows of this piece.
+pub struct Part<T> {
+    /// How many rows it has.
     pub rows: usize,
+    /// Its first row's number within the minibatch.
+    first: usize,
     /// The policy at steps 0..=K: states, noise, actions.
     pub points: Vec<PolicyTape<T>>,
     /// Elite of M^p for each row, by step.
@@ -36,8 +38,6 @@ pub struct Piece<T> {
     pub alive: Vec<Vec<T>>,
     /// P_j, `[rows, observation_dim]`, by step; P_0 is not needed and stays 0.
     pub adjoints: Vec<Vec<T>>,
-    /// This piece's share of the gradient.
-    pub gradient: Vec<T>,
     /// M^p's pass over the present step, where M^g has one of its own.
     pub(super) prediction: Option<StepTape<T>>,
     /// Passes of the model whose derivatives are used, by step.
@@ -46,27 +46,32 @@ pub struct Piece<T> {
     action_adjoint: Vec<T>,
     log_prob_adjoint: Vec<T>,
     pub(super) wide: Vec<f64>,
-    pub(super) rng: Rng,
-    /// What the present update has seen, summed over rows.
-    pub(super) report: PolicyReport,
+    pub(super) streams: RowStreams,
+    /// Each row's Σ_j γʲ·m_j·c_j.
+    losses: Vec<f64>,
+    /// Each row's Σ_j |λ_j|, over steps 1..=K and state dimensions.
+    adjoint_sizes: Vec<f64>,
+    /// Living rows whose next state the prediction model put beyond all numbers.
+    pub(super) broken: u64,
 }
 
 /// Buffers of a policy update, allocated once.
 #[derive(Debug)]
 pub struct PolicyWorkspace<T> {
-    /// The minibatch, in pieces.
-    pub pieces: Vec<Piece<T>>,
+    /// The minibatch, in parts.
+    pub parts: Vec<Part<T>>,
+    gradient: Vec<T>,
     batch: usize,
     horizon: usize,
 }
 
 impl<T: Real> PolicyWorkspace<T> {
-    /// Buffers for minibatches of `batch` start states and K = `horizon` model steps.
+    /// Buffers for minibatches of `batch` start states and K = `horizon` model steps, shared out for the present number of threads.
     pub fn new(objective: &Objective<'_, T>, batch: usize, horizon: usize) -> Self {
-        let pieces = (0..batch.div_ceil(ROWS_PER_PIECE))
-            .map(|p| Piece::new(objective, ROWS_PER_PIECE.min(batch - p * ROWS_PER_PIECE), horizon))
-            .collect();
-        Self { pieces, batch, horizon }
+        let parts = minibatch::parts(batch, rayon::current_num_threads());
+        let parts = parts.map(|rows| Part::new(objective, rows, horizon)).collect();
+        let gradient = vec![T::ZERO; objective.policy.network.parameters().len()];
+        Self { parts, gradient, batch, horizon }
     }
 
     /// Draws noise, elites, and the start states: that of row i is `start(i, rng)`, `[observation_dim]`.
@@ -76,44 +81,48 @@ impl<T: Real> PolicyWorkspace<T> {
         start: impl Fn(usize, &mut Rng) -> &'s [f32] + Sync,
         rng: &mut Rng,
     ) {
-        for piece in &mut self.pieces {
-            piece.rng = Rng::from_word(rng.next_u64());
-        }
-        self.pieces.par_iter_mut().enumerate().for_each(|(p, piece)| {
-            piece.draw(objective, |row, rng| start(p * ROWS_PER_PIECE + row, rng));
+        self.parts.iter_mut().for_each(|part| part.streams.renew(rng));
+        self.parts.par_iter_mut().for_each(|part| {
+            let first = part.first;
+            part.draw(objective, |row, rng| start(first + row, rng));
         });
     }
 
-    /// The gradient of the objective by the policy's parameters, on the present draws, in the first piece.
+    /// The gradient of the objective by the policy's parameters, on the present draws.
     pub fn differentiate(&mut self, objective: &Objective<'_, T>) -> PolicyReport {
-        let batch = self.batch;
-        self.pieces.par_iter_mut().for_each(|piece| {
-            piece.forward(objective);
-            piece.backward(objective, batch);
+        let Self { parts, gradient, batch, horizon } = self;
+        let (batch, horizon) = (*batch, *horizon);
+        parts.par_iter_mut().for_each(|part| {
+            part.forward(objective);
+            part.backward(objective, batch);
         });
-        let (sum, rest) = self.pieces.split_at_mut(1);
-        for piece in rest {
-            vector::add_assign(&mut sum[0].gradient, &piece.gradient);
-        }
-        let mean =
-            |of: fn(&PolicyReport) -> f64| self.pieces.iter().map(|p| of(&p.report)).sum::<f64>();
-        let numbers = (self.horizon * objective.policy.observation_dim()).max(1) as f64;
+        // Step by step, and in each all rows in order: a sum that does not depend on the parts.
+        let parts = &*parts;
+        let step = |j: usize| parts.iter().map(move |part| &part.points[j].network);
+        objective.policy.network.gradient((0..=horizon).rev().flat_map(step), gradient);
+
+        let mean = |of: fn(&Part<T>) -> &[f64]| -> f64 {
+            parts.iter().flat_map(of).sum::<f64>() / batch as f64
+        };
+        let alive = parts.iter().flat_map(|p| &p.alive[horizon]).filter(|&&m| m != T::ZERO);
+        let numbers = (horizon * objective.policy.observation_dim()).max(1) as f64;
         PolicyReport {
-            loss: mean(|r| r.loss) / batch as f64,
-            mean_abs_adjoint: mean(|r| r.mean_abs_adjoint) / (batch as f64 * numbers),
-            alive: mean(|r| r.alive) / batch as f64,
-            broken: self.pieces.iter().map(|p| p.report.broken).sum(),
+            loss: mean(|p| &p.losses),
+            mean_abs_adjoint: mean(|p| &p.adjoint_sizes) / numbers,
+            alive: alive.count() as f64 / batch as f64,
+            broken: parts.iter().map(|p| p.broken).sum(),
         }
     }
 
     /// The gradient of the last [`PolicyWorkspace::differentiate`].
     pub fn gradient(&self) -> &[T] {
-        &self.pieces[0].gradient
+        &self.gradient
     }
 }
 
-impl<T: Real> Piece<T> {
-    fn new(objective: &Objective<'_, T>, rows: usize, horizon: usize) -> Self {
+impl<T: Real> Part<T> {
+    fn new(objective: &Objective<'_, T>, of: Range<usize>, horizon: usize) -> Self {
+        let rows = of.len();
         let Objective { policy, imagination, critic, .. } = objective;
         let observations = policy.observation_dim();
         let imagined = |i: &Imagination<'_, T>| {
@@ -126,27 +135,30 @@ impl<T: Real> Piece<T> {
         let (prediction, derivatives) = imagination.as_ref().map(imagined).unzip();
         Self {
             rows,
-            points: (0..=horizon).map(|_| PolicyTape::new(policy, rows, Keep::Values)).collect(),
+            first: of.start,
+            points: (0..=horizon).map(|_| PolicyTape::new(policy, rows, Keep::Adjoints)).collect(),
             prediction_elites: vec![vec![0; rows]; horizon],
             gradient_elites: vec![vec![0; rows]; horizon],
             model_noise: vec![vec![T::ZERO; rows * (1 + observations)]; horizon],
             alive: vec![vec![T::ONE; rows]; horizon + 1],
             adjoints: vec![vec![T::ZERO; rows * observations]; horizon + 1],
-            gradient: vec![T::ZERO; policy.network.parameters().len()],
             prediction: prediction.flatten(),
             derivatives: derivatives.unwrap_or_default(),
             values: [0, 1].map(|_| Tape::new(critic.shape(), rows, Keep::Slopes)),
             action_adjoint: vec![T::ZERO; rows * policy.action_dim()],
             log_prob_adjoint: vec![T::ZERO; rows],
             wide: vec![0.0; observations],
-            rng: Rng::from_word(0),
-            report: PolicyReport::default(),
+            streams: RowStreams::new(rows),
+            losses: vec![0.0; rows],
+            adjoint_sizes: vec![0.0; rows],
+            broken: 0,
         }
     }
 
-    /// Steps 2 and 3 of SPEC section 2: costs, adjoints from K down to 0, and the policy's gradient.
+    /// Steps 2 and 3 of SPEC section 2: costs, adjoints from K down to 0, and what the policy's gradient needs of them.
     fn backward(&mut self, objective: &Objective<'_, T>, batch: usize) {
-        self.gradient.fill(T::ZERO);
+        self.losses.fill(0.0);
+        self.adjoint_sizes.fill(0.0);
         let horizon = self.model_noise.len();
         self.start_adjoint(objective, horizon, batch);
         if let Some(imagination) = objective.imagination {
@@ -154,12 +166,12 @@ impl<T: Real> Piece<T> {
                 self.carry_adjoint(objective, imagination, j, batch);
             }
         }
-        let alive = &self.alive[horizon];
-        self.report.alive = alive.iter().map(|m| m.to_f64()).sum();
+        let s = objective.policy.observation_dim();
         for (j, adjoints) in self.adjoints.iter().enumerate().skip(1) {
             let unscale = batch as f64 / objective.discount.powi(j as i32);
-            let sum: f64 = adjoints.iter().map(|p| p.to_f64().abs()).sum();
-            self.report.mean_abs_adjoint += sum * unscale;
+            for (size, row) in self.adjoint_sizes.iter_mut().zip(adjoints.chunks_exact(s)) {
+                *size += unscale * row.iter().map(|p| p.to_f64().abs()).sum::<f64>();
+            }
         }
     }
 
@@ -191,7 +203,7 @@ impl<T: Real> Piece<T> {
             second.output_adjoint.row_mut(i)[0] = by_q2;
             self.log_prob_adjoint[i] = weight * mask * alpha;
             let cost = alpha * self.points[k].log_probs[i] - q1.min(q2);
-            self.report.loss += (weight * mask * cost).to_f64() * batch as f64;
+            self.losses[i] += (weight * mask * cost).to_f64() * batch as f64;
         }
         for (twin, tape) in objective.critic.twins.iter().zip(&mut self.values) {
             twin.network.backward(tape, 0..self.rows, None, true);
@@ -237,7 +249,7 @@ impl<T: Real> Piece<T> {
                 reward += model.bounds.deviation(0, output[1 + s]) * noise[0];
             }
             let cost = alpha * self.points[j].log_probs[i] - reward;
-            self.report.loss += (cost_weight * cost).to_f64() * batch as f64;
+            self.losses[i] += (cost_weight * cost).to_f64() * batch as f64;
             self.log_prob_adjoint[i] = cost_weight * alpha;
             // The mean head is (r, Δs). The log-variance's adjoint stays 0 but where the noise's size is differentiated too.
             let (output, adjoint) = step.output_and_adjoint(i);
@@ -267,7 +279,7 @@ impl<T: Real> Piece<T> {
         self.through_policy(objective, j);
     }
 
-    /// The part of step j that goes through a_j = π(s_j): adds to the gradient, and to P_j.
+    /// The part of step j that goes through a_j = π(s_j): adds to P_j, and leaves on the policy's tape what its gradient needs.
     fn through_policy(&mut self, objective: &Objective<'_, T>, j: usize) {
         let point = &mut self.points[j];
         let to_input = j > 0;
@@ -276,7 +288,7 @@ impl<T: Real> Piece<T> {
             self.rows,
             &self.action_adjoint,
             &self.log_prob_adjoint,
-            &mut self.gradient,
+            None,
             to_input,
         );
         let adjoints = &mut self.adjoints[j];

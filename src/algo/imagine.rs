@@ -1,39 +1,45 @@
 //! Step 1 of a policy update (SPEC section 2): the draws, and the policy's way through the prediction model.
 
-use super::adjoint::Piece;
-use super::objective::{Imagination, Objective, PolicyReport};
+use std::ops::Range;
+
+use super::adjoint::Part;
+use super::objective::{Imagination, Objective};
 use crate::config::GradientSource;
 use crate::nn::Real;
 use crate::rng::Rng;
 
-impl<T: Real> Piece<T> {
+impl<T: Real> Part<T> {
     /// Draws what is random about an update; the start state of row i is `start(i, rng)`.
     pub(super) fn draw<'s>(
         &mut self,
         objective: &Objective<'_, T>,
         start: impl Fn(usize, &mut Rng) -> &'s [f32],
     ) {
-        for i in 0..self.rows {
-            let state = start(i, &mut self.rng);
-            for (x, &s) in self.points[0].network.input.row_mut(i).iter_mut().zip(state) {
-                *x = T::from_f32(s);
+        let (a, label) = (objective.policy.action_dim(), 1 + objective.policy.observation_dim());
+        let numbers = |rows: &Range<usize>, each: usize| rows.start * each..rows.end * each;
+        for (rows, mut rng) in self.streams.groups() {
+            for i in rows.clone() {
+                let state = start(i, &mut rng);
+                for (x, &s) in self.points[0].network.input.row_mut(i).iter_mut().zip(state) {
+                    *x = T::from_f32(s);
+                }
             }
-        }
-        for point in &mut self.points {
-            self.rng.fill_normal(&mut point.noise);
-        }
-        let Some(imagination) = objective.imagination else { return };
-        let Imagination { prediction_model, gradient_model, .. } = imagination;
-        for j in 0..self.model_noise.len() {
-            prediction_model.draw_elites(&mut self.rng, &mut self.prediction_elites[j]);
-            gradient_model.draw_elites(&mut self.rng, &mut self.gradient_elites[j]);
-            self.rng.fill_normal(&mut self.model_noise[j]);
+            for point in &mut self.points {
+                rng.fill_normal(&mut point.noise[numbers(&rows, a)]);
+            }
+            let Some(imagination) = objective.imagination else { continue };
+            let Imagination { prediction_model, gradient_model, .. } = imagination;
+            for j in 0..self.model_noise.len() {
+                prediction_model.draw_elites(&mut rng, &mut self.prediction_elites[j][rows.clone()]);
+                gradient_model.draw_elites(&mut rng, &mut self.gradient_elites[j][rows.clone()]);
+                rng.fill_normal(&mut self.model_noise[j][numbers(&rows, label)]);
+            }
         }
     }
 
     /// Step 1 of SPEC section 2: actions, imagined states and masks for j = 0..=K.
     pub(super) fn forward(&mut self, objective: &Objective<'_, T>) {
-        self.report = PolicyReport::default();
+        self.broken = 0;
         let horizon = self.model_noise.len();
         for j in 0..=horizon {
             objective.policy.sample(&mut self.points[j], self.rows);
@@ -70,7 +76,7 @@ impl<T: Real> Piece<T> {
             model.sample(step.output(i), noise, state, next);
             if next.iter().any(|x| !x.is_finite()) {
                 // The caller stops at a living row's. A dead row is masked, but what it holds must be finite.
-                self.report.broken += u64::from(self.alive[j][i] != T::ZERO);
+                self.broken += u64::from(self.alive[j][i] != T::ZERO);
                 next.copy_from_slice(state);
                 self.alive[j + 1][i] = T::ZERO;
                 continue;

@@ -141,7 +141,8 @@ impl Learner {
             .get_or_insert_with(|| CriticWorkspace::new(critic, policy, training.batch_size));
         let report =
             critic.update(workspace, policy, temperature, &mut streams.critic, |row, rng| {
-                source(row).get(rng.below(source(row).len()))
+                let source = source(row);
+                (source, rng.below(source.len()))
             });
         LearnError::check("the critic's loss", report.loss, config.guards.max_loss)?;
         if !report.entropy.is_finite() {

@@ -189,7 +189,8 @@ impl Judge<'_> {
                 }
             }
             let by_log_prob = vec![self.alpha * weight(j); rows];
-            self.policy.backward(&mut tape, rows, &by_action, &by_log_prob, &mut gradient, true);
+            let gradient = Some(&mut gradient[..]);
+            self.policy.backward(&mut tape, rows, &by_action, &by_log_prob, gradient, true);
             for (i, adjoint) in adjoints.iter_mut().enumerate() {
                 let through = tape.network.input_adjoint.row(i);
                 adjoint.iter_mut().zip(through).for_each(|(p, t)| *p += t);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::Unsuitable;
 use crate::agent::{Policy, TwinCritic};
 use crate::algo::Learner;
-use crate::algo::adjoint::{Piece, PolicyWorkspace};
+use crate::algo::adjoint::{Part, PolicyWorkspace};
 use crate::algo::objective::{Imagination, Objective};
 use crate::config::{Config, GradientSource};
 use crate::env::Task;
@@ -143,15 +143,14 @@ impl Probe {
         let mut workspace = PolicyWorkspace::new(objective, b, k);
         let start = |_, rng: &mut Rng| real.get(rng.below(real.len())).observation;
         workspace.draw(objective, start, rng);
-        // The gradient first: it is summed over the pieces in the first one.
         workspace.differentiate(objective);
-        let pieces = &workspace.pieces;
+        let parts = &workspace.parts;
         let put = &mut *self;
-        let start_states = states(pieces, 0);
+        let start_states = states(parts, 0);
         put.put("policy_update/start_states", &[b, s], start_states);
         let by_step =
-            |steps: std::ops::Range<usize>, of: &dyn Fn(&Piece<T>, usize) -> Vec<T>| -> Vec<T> {
-                steps.flat_map(|j| pieces.iter().flat_map(move |p| of(p, j))).collect()
+            |steps: std::ops::Range<usize>, of: &dyn Fn(&Part<T>, usize) -> Vec<T>| -> Vec<T> {
+                steps.flat_map(|j| parts.iter().flat_map(move |p| of(p, j))).collect()
             };
         put.put(
             "policy_update/action_noise",
@@ -177,15 +176,15 @@ impl Probe {
         put.put(
             "policy_update/states",
             &[k + 1, b, s],
-            (0..=k).flat_map(|j| states(pieces, j)).collect::<Vec<T>>(),
+            (0..=k).flat_map(|j| states(parts, j)).collect::<Vec<T>>(),
         );
-        let unscale = |p: &Piece<T>, j: usize| {
+        let unscale = |p: &Part<T>, j: usize| {
             let factor = T::from_f64(b as f64 / objective.discount.powi(j as i32));
             p.adjoints[j].iter().map(|&x| x * factor).collect()
         };
         put.put("policy_update/adjoints", &[k + 1, b, s], by_step(0..k + 1, &unscale));
-        let elites = |of: &dyn Fn(&Piece<T>, usize) -> Vec<u32>| -> Vec<u32> {
-            (0..k).flat_map(|j| pieces.iter().flat_map(move |p| of(p, j))).collect()
+        let elites = |of: &dyn Fn(&Part<T>, usize) -> Vec<u32>| -> Vec<u32> {
+            (0..k).flat_map(|j| parts.iter().flat_map(move |p| of(p, j))).collect()
         };
         let prediction = elites(&|p, j| p.prediction_elites[j].clone());
         let derivatives = match config.policy.gradient_source {
@@ -278,11 +277,11 @@ impl Probe {
 }
 
 /// s_j of all rows.
-fn states<T: Real>(pieces: &[Piece<T>], j: usize) -> Vec<T> {
-    let rows = |p: &Piece<T>| -> Vec<T> {
+fn states<T: Real>(parts: &[Part<T>], j: usize) -> Vec<T> {
+    let rows = |p: &Part<T>| -> Vec<T> {
         (0..p.rows).flat_map(|i| p.points[j].network.input.row(i).to_vec()).collect()
     };
-    pieces.iter().flat_map(rows).collect()
+    parts.iter().flat_map(rows).collect()
 }
 
 fn numbers_of<T: Real>(values: Vec<f64>) -> Vec<T> {

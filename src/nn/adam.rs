@@ -1,11 +1,15 @@
 //! Adam (Kingma & Ba, 2015), with PyTorch's defaults β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
 
+use rayon::prelude::*;
+
 use super::isa::dispatched;
 use super::real::Real;
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
+/// Parameters that are not worth a thread of their own.
+const GRAIN: usize = 1 << 14;
 
 /// Moments of one parameter vector.
 #[derive(Clone, Debug)]
@@ -64,12 +68,14 @@ impl<T: Real> Adam<T> {
         AdamStep { clip: f64::INFINITY, adam: self }
     }
 
-    /// One update of all parameters, gradient entries clipped to ±`clip` first.
+    /// One update of all parameters, gradient entries clipped to ±`clip` first. Threads share them.
     pub fn update_clipped(&mut self, parameters: &mut [T], gradient: &[T], clip: f64) {
-        let mut step = self.begin();
-        step.clip = clip;
-        let len = parameters.len();
-        step.apply(parameters, gradient, 0..len, 0.0);
+        let mut opened = self.begin();
+        opened.clip = clip;
+        let factors = opened.factors(0.0);
+        let moments = self.first.par_chunks_mut(GRAIN).zip(self.second.par_chunks_mut(GRAIN));
+        let parameters = parameters.par_chunks_mut(GRAIN).zip(gradient.par_chunks(GRAIN));
+        parameters.zip(moments).for_each(|((p, g), (m, v))| step(p, g, m, v, factors));
     }
 }
 
@@ -88,16 +94,7 @@ impl<T: Real> AdamStep<'_, T> {
         range: std::ops::Range<usize>,
         decay: f64,
     ) {
-        let n = self.adam.updates as i32;
-        let factors = Factors {
-            rate: T::from_f64(self.adam.learning_rate / (1.0 - BETA_1.powi(n))),
-            second_scale: T::from_f64((1.0 / (1.0 - BETA_2.powi(n))).sqrt()),
-            decay: T::from_f64(decay),
-            clip: T::from_f64(self.clip),
-            beta_1: T::from_f64(BETA_1),
-            beta_2: T::from_f64(BETA_2),
-            epsilon: T::from_f64(EPSILON),
-        };
+        let factors = self.factors(decay);
         step(
             &mut parameters[range.clone()],
             &gradient[range.clone()],
@@ -105,6 +102,19 @@ impl<T: Real> AdamStep<'_, T> {
             &mut self.adam.second[range],
             factors,
         );
+    }
+
+    fn factors(&self, decay: f64) -> Factors<T> {
+        let n = self.adam.updates as i32;
+        Factors {
+            rate: T::from_f64(self.adam.learning_rate / (1.0 - BETA_1.powi(n))),
+            second_scale: T::from_f64((1.0 / (1.0 - BETA_2.powi(n))).sqrt()),
+            decay: T::from_f64(decay),
+            clip: T::from_f64(self.clip),
+            beta_1: T::from_f64(BETA_1),
+            beta_2: T::from_f64(BETA_2),
+            epsilon: T::from_f64(EPSILON),
+        }
     }
 }
 

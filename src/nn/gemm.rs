@@ -31,7 +31,9 @@ pub(crate) enum Start<'a, T> {
 
 /// What follows a product: applied to every stretch of [`LANES`] columns while it is in the nearest cache.
 pub(crate) trait Epilogue<T> {
-    /// Whether it does nothing.
+    /// Whether it is max(z, 0), which takes place while z is in registers.
+    const CLAMPS: bool = false;
+    /// Whether nothing remains to be done after that.
     const IDLE: bool = false;
 
     /// `z` is the product's row `row` from column `column` on.
@@ -41,7 +43,18 @@ pub(crate) trait Epilogue<T> {
 /// The product as it is.
 pub(crate) struct Plain;
 
+/// z → max(z, 0).
+pub(crate) struct Relu;
+
 impl<T: Real> Epilogue<T> for Plain {
+    const IDLE: bool = true;
+
+    #[inline(always)]
+    fn finish<I: Isa>(&mut self, _: usize, _: usize, _: &mut [T; LANES]) {}
+}
+
+impl<T: Real> Epilogue<T> for Relu {
+    const CLAMPS: bool = true;
     const IDLE: bool = true;
 
     #[inline(always)]
@@ -50,7 +63,7 @@ impl<T: Real> Epilogue<T> for Plain {
 
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn product_tile<T: Real, I: Isa, const R: usize, const W: usize, const FAR: bool>(
+fn product_tile<T: Real, I: Isa, E: Epilogue<T>, const R: usize, const W: usize, const FAR: bool>(
     a: Left<'_, T>,
     origin: usize,
     panel: &[T],
@@ -62,6 +75,11 @@ fn product_tile<T: Real, I: Isa, const R: usize, const W: usize, const FAR: bool
     let start = *lanes::<T, W>(start, 0);
     let sum = tile::<T, I, R, W, FAR>(a, origin, panel, ahead, [start; R]);
     for (i, &row) in sum.iter().enumerate() {
+        let mut row = row;
+        if E::CLAMPS {
+            // In this order: a maximum whose second operand is NaN is NaN, so that it is noticed.
+            row.iter_mut().for_each(|z| *z = T::ZERO.max(*z));
+        }
         *lanes_mut::<T, W>(c, i * c_stride) = row;
     }
 }
@@ -69,7 +87,7 @@ fn product_tile<T: Real, I: Isa, const R: usize, const W: usize, const FAR: bool
 dispatched! {
     /// One panel of C: A `[rows, depth]` times the first `columns` columns of the first of three panels. On the way the second cache is asked for the
     /// panel after the next, a share in every tile but the last, and in the last one the nearest cache for the next.
-    fn product_panel<T, I>(
+    fn product_panel<T, I, E: Epilogue<T>>(
         rows: usize,
         columns: usize,
         a: &[T],
@@ -87,12 +105,12 @@ dispatched! {
             let (origin, c) = (first * a_stride, &mut c[first * c_stride..]);
             if first + height == rows {
                 by_size!(height, columns, R, W =>
-                    product_tile::<T, I, R, W, false>(left, origin, panel, next, start, c, c_stride));
+                    product_tile::<T, I, E, R, W, false>(left, origin, panel, next, start, c, c_stride));
             } else {
                 let ahead;
                 (ahead, later) = later.split_at(share.min(later.len()));
                 by_size!(height, columns, R, W =>
-                    product_tile::<T, I, R, W, true>(left, origin, panel, ahead, start, c, c_stride));
+                    product_tile::<T, I, E, R, W, true>(left, origin, panel, ahead, start, c, c_stride));
             }
         }
     }
@@ -142,16 +160,18 @@ pub(crate) fn product<T: Real, E: Epilogue<T>>(
         }
         let three = [panel(j), panel(j + 1), panel(j + 2)];
         let (a_stride, c_stride, c) = (a.stride, c.stride, &mut c.data[column..]);
-        product_panel(rows, columns - column, a.data, a_stride, three, &first_row, c, c_stride);
+        // Of the nonlinearities the panel knows one alone, so that it is compiled for two epilogues, not for all.
+        let panel = if E::CLAMPS { product_panel::<T, Relu> } else { product_panel::<T, Plain> };
+        panel(rows, columns - column, a.data, a_stride, three, &first_row, c, c_stride);
         if !E::IDLE {
             finish_panel(rows, column, c, c_stride, epilogue);
         }
     }
 }
 
-/// Adds to the first `W` columns of the first `R` rows of a panel.
+/// Sums into the first `W` columns of the first `R` rows of a panel: from zero where it is `FRESH`, else on top.
 #[inline(always)]
-fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize>(
+fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize, const FRESH: bool>(
     a: Left<'_, T>,
     origin: usize,
     panel: &[T],
@@ -159,8 +179,10 @@ fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize>(
 ) {
     let out: &mut [[T; LANES]; R] = out.first_chunk_mut().expect("a panel holds all rows");
     let mut start = [[T::ZERO; W]; R];
-    for (row, out) in start.iter_mut().zip(&*out) {
-        *row = *lanes::<T, W>(out, 0);
+    if !FRESH {
+        for (row, out) in start.iter_mut().zip(&*out) {
+            *row = *lanes::<T, W>(out, 0);
+        }
     }
     let sum = tile::<T, I, R, W, false>(a, origin, panel, &[], start);
     for (row, out) in sum.iter().zip(out) {
@@ -168,41 +190,64 @@ fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize>(
     }
 }
 
+/// A panel of D, rows next to each other: scratch of [`outer_panel`].
+pub(crate) type Gathered<T> = [T; OUTER_ROWS * LANES];
+
 dispatched! {
-    /// The panels `out` get Aᵀ·D added, as many columns as D has: A `[rows, inputs]`, D `[rows, columns]`; and the sums of D's
-    /// columns to `sums`, where it is not empty. `scratch` holds `rows·LANES` numbers, for a panel of D, gathered.
-    pub(crate) fn add_outer_product<T, I>(
+    /// The panel of Aᵀ·D that begins at D's column `column`, of A `[rows, inputs]` and D `[rows, columns]`: replaces `out` `[inputs, LANES]` where it is
+    /// `fresh`, else is added to it. The sums of the panel's columns are added to `sums`.
+    pub(crate) fn outer_panel<T, I>(
         a: Rows<'_, T>,
         d: Rows<'_, T>,
-        scratch: &mut [T],
+        column: usize,
+        gathered: &mut Gathered<T>,
+        fresh: bool,
         out: &mut [T],
-        sums: &mut [T],
+        sums: &mut [T; LANES],
     ) {
-        let (rows, inputs, columns) = (a.len(), a.columns, d.columns);
+        let (rows, inputs, columns) = (a.len(), a.columns, d.columns - column);
         let left = Left { data: a.data, row: 1, depth: a.stride };
-        let outs = out.chunks_exact_mut(inputs * LANES).take(columns.div_ceil(LANES));
-        for (j, out) in outs.enumerate() {
-            let (column, out) = (j * LANES, out.as_chunks_mut::<LANES>().0);
-            let mut sum = [T::ZERO; LANES];
-            for top in (0..rows).step_by(OUTER_ROWS) {
-                let panel = &mut scratch[..OUTER_ROWS.min(rows - top) * LANES];
-                for (row, p) in panel.chunks_exact_mut(LANES).enumerate() {
-                    let d = lanes::<T, LANES>(d.data, (top + row) * d.stride + column);
-                    p.copy_from_slice(d);
-                    for (s, &x) in sum.iter_mut().zip(d) {
-                        *s += x;
-                    }
-                }
-                for (first, height) in tiles(inputs, columns - column) {
-                    let (origin, out) = (top * a.stride + first, &mut out[first..]);
-                    by_size!(height, columns - column, R, W =>
-                        outer_tile::<T, I, R, W>(left, origin, panel, out));
+        let out = out.as_chunks_mut::<LANES>().0;
+        let mut sum = *sums;
+        for top in (0..rows).step_by(OUTER_ROWS) {
+            let panel = &mut gathered[..OUTER_ROWS.min(rows - top) * LANES];
+            for (row, p) in panel.chunks_exact_mut(LANES).enumerate() {
+                let d = lanes::<T, LANES>(d.data, (top + row) * d.stride + column);
+                p.copy_from_slice(d);
+                for (s, &x) in sum.iter_mut().zip(d) {
+                    *s += x;
                 }
             }
-            for (s, x) in sums.iter_mut().skip(column).zip(sum) {
-                *s += x;
+            for (first, height) in tiles(inputs, columns) {
+                let (origin, out) = (top * a.stride + first, &mut out[first..]);
+                if fresh && top == 0 {
+                    by_size!(height, columns, R, W =>
+                        outer_tile::<T, I, R, W, true>(left, origin, panel, out));
+                } else {
+                    by_size!(height, columns, R, W =>
+                        outer_tile::<T, I, R, W, false>(left, origin, panel, out));
+                }
             }
         }
+        *sums = sum;
+    }
+}
+
+/// Adds Aᵀ·D to the panels `out`, A `[rows, inputs]`, D `[rows, columns]`; and the sums of D's columns to `sums`, where it is not
+/// empty.
+pub(crate) fn add_outer_product<T: Real>(
+    a: Rows<'_, T>,
+    d: Rows<'_, T>,
+    out: &mut [T],
+    sums: &mut [T],
+) {
+    let panels = out.chunks_exact_mut(a.columns * LANES).take(d.columns.div_ceil(LANES));
+    let mut sums = sums.as_chunks_mut().0.iter_mut();
+    let mut gathered = [T::ZERO; OUTER_ROWS * LANES];
+    for (j, out) in panels.enumerate() {
+        let mut nowhere = [T::ZERO; LANES];
+        let sum = sums.next().unwrap_or(&mut nowhere);
+        outer_panel(a, d, j * LANES, &mut gathered, false, out, sum);
     }
 }
 
@@ -252,7 +297,6 @@ mod tests {
             add_outer_product(
                 Rows { data: &a, columns: depth, stride: depth },
                 Rows { data: &c, columns, stride },
-                &mut vec![0.0; rows * LANES],
                 &mut out,
                 &mut sums,
             );

@@ -4,8 +4,8 @@
 
 use std::ops::Range;
 
-use super::activation::{Activation, Gate, Relu, Scale, Silu, SiluCurve, SiluSlope};
-use super::gemm::{self, Epilogue, Plain, Start};
+use super::activation::{Activation, Gate, Scale, Silu, SiluCurve, SiluSlope};
+use super::gemm::{self, Epilogue, Plain, Relu, Start};
 use super::matrix::{Rows, RowsMut};
 use super::panels;
 use super::real::Real;
@@ -100,7 +100,7 @@ impl<T: Real> Mlp<T> {
             match (self.shape.activation, *keep) {
                 (Activation::Relu, _) => self.map(l, before, after, &mut Relu),
                 (Activation::Silu, Keep::Nothing) => self.map(l, before, after, &mut Silu),
-                (Activation::Silu, Keep::Slopes | Keep::Values) => {
+                (Activation::Silu, Keep::Slopes | Keep::Values | Keep::Adjoints) => {
                     let slope = slopes[l].view_mut(rows.clone());
                     self.map(l, before, after, &mut SiluSlope { slope });
                 }
@@ -116,7 +116,8 @@ impl<T: Real> Mlp<T> {
     }
 
     /// The reverse pass from `tape.output_adjoint` after a [`Mlp::forward`] over the same rows: adds to `gradient`
-    /// where it is given (the tape must keep values), writes `tape.input_adjoint` where `to_input`.
+    /// where it is given (the tape must keep values; where it keeps adjoints too, [`Mlp::gradient`] can do that later), writes
+    /// `tape.input_adjoint` where `to_input`.
     pub fn backward(
         &self,
         tape: &mut Tape<T>,
@@ -127,35 +128,34 @@ impl<T: Real> Mlp<T> {
         assert!(gradient.is_none() || tape.keep >= Keep::Values, "weight gradients need values");
         let last = self.shape.layers.len() - 1;
         let own = tape.value_rows(&rows);
-        let Tape {
-            input,
-            output_adjoint,
-            input_adjoint,
-            values,
-            slopes,
-            adjoints: [source, target],
-            panel,
-            ..
-        } = tape;
+        let Tape { input, output_adjoint, input_adjoint, values, slopes, adjoints, .. } = tape;
         let input = input.view(rows.clone());
-        // Adjoints of hidden layers live in the first rows, whatever the range: they are not kept.
+        // Adjoints of hidden layers live in the first rows, whatever the range: an ensemble does not keep them.
         let first = 0..rows.len();
+        let count = adjoints.len();
         for l in (0..=last).rev() {
+            let (above, under) = match l {
+                0 => (&adjoints[0], None),
+                _ => {
+                    let pair = adjoints.get_disjoint_mut([l % count, (l - 1) % count]);
+                    let [above, under] = pair.expect("there are two matrices or more");
+                    (&*above, Some(under))
+                }
+            };
             let above = match l == last {
                 true => output_adjoint.view(rows.clone()),
-                false => source.view(first.clone()),
+                false => above.view(first.clone()),
             };
             if let Some(gradient) = gradient.as_deref_mut() {
-                let before = below(input, values, l, own.clone());
-                self.add_gradient(l, before, above, panel, gradient);
+                self.add_gradient(l, below(input, values, l, own.clone()), above, gradient);
             }
-            if l == 0 {
+            let Some(under) = under else {
                 if to_input {
                     self.map_transposed(0, above, input_adjoint.view_mut(rows), &mut Plain);
                 }
                 return;
-            }
-            let under = target.view_mut(first.clone());
+            };
+            let under = under.view_mut(first.clone());
             match slopes.get(l - 1) {
                 Some(slope) => {
                     let mut scale = Scale { slope: slope.view(rows.clone()) };
@@ -166,7 +166,6 @@ impl<T: Real> Mlp<T> {
                     self.map_transposed(l, above, under, &mut gate);
                 }
             }
-            std::mem::swap(source, target);
         }
     }
 
@@ -216,13 +215,12 @@ impl<T: Real> Mlp<T> {
         l: usize,
         before: Rows<'_, T>,
         adjoint: Rows<'_, T>,
-        panel: &mut [T],
         gradient: &mut [T],
     ) {
         let layer = &self.shape.layers[l];
         let both = &mut gradient[layer.weight.start..layer.bias.end];
         let (weight, bias) = both.split_at_mut(layer.weight.len());
-        gemm::add_outer_product(before, adjoint, panel, weight, bias);
+        gemm::add_outer_product(before, adjoint, weight, bias);
     }
 
     /// [`Mlp::add_gradient`] for tangents, which no bias moves.
@@ -231,11 +229,10 @@ impl<T: Real> Mlp<T> {
         l: usize,
         before: Rows<'_, T>,
         adjoint: Rows<'_, T>,
-        panel: &mut [T],
         gradient: &mut [T],
     ) {
         let weight = &mut gradient[self.shape.layers[l].weight.clone()];
-        gemm::add_outer_product(before, adjoint, panel, weight, &mut []);
+        gemm::add_outer_product(before, adjoint, weight, &mut []);
     }
 }
 

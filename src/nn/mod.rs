@@ -4,6 +4,7 @@
 pub mod activation;
 pub mod adam;
 pub mod gemm;
+mod gradient;
 pub mod isa;
 pub mod matrix;
 pub mod mlp;

@@ -1,5 +1,7 @@
 //! Matrices in panels, the form in which weights live: see `gemm.rs`.
 
+use rayon::prelude::*;
+
 use super::gemm::LANES;
 use super::real::Real;
 
@@ -26,28 +28,36 @@ pub(crate) fn unpack<T: Real>(panels: &[T], columns: usize, matrix: &mut [T]) {
     }
 }
 
-/// Panels of the transpose: from panels of W `[rows, columns]` to panels of Wᵀ `[columns, rows]`.
+/// Numbers that are not worth a thread of their own.
+const GRAIN: usize = 1 << 14;
+
+/// Panels of the transpose: from panels of W `[rows, columns]` to panels of Wᵀ `[columns, rows]`. Threads share them.
 pub(crate) fn transpose_panels<T: Real>(panels: &[T], rows: usize, columns: usize, out: &mut [T]) {
-    for (i, target) in out.chunks_exact_mut(columns * LANES).enumerate() {
-        let height = LANES.min(rows - i * LANES);
-        for (j, source) in panels.chunks_exact(rows * LANES).enumerate() {
-            let width = LANES.min(columns - j * LANES);
-            // A full block first, with constant bounds, so that the compiler can keep it in registers.
-            if height == LANES && width == LANES {
-                let source = &source[i * LANES * LANES..(i + 1) * LANES * LANES];
-                let target = &mut target[j * LANES * LANES..(j + 1) * LANES * LANES];
-                for c in 0..LANES {
-                    for r in 0..LANES {
-                        target[c * LANES + r] = source[r * LANES + c];
-                    }
+    let size = columns * LANES;
+    let targets = out.par_chunks_exact_mut(size).with_min_len(GRAIN.div_ceil(size));
+    targets.enumerate().for_each(|(i, target)| transpose_into(panels, rows, columns, i, target));
+}
+
+/// Panel `i` of the transpose.
+fn transpose_into<T: Real>(panels: &[T], rows: usize, columns: usize, i: usize, target: &mut [T]) {
+    let height = LANES.min(rows - i * LANES);
+    for (j, source) in panels.chunks_exact(rows * LANES).enumerate() {
+        let width = LANES.min(columns - j * LANES);
+        // A full block first, with constant bounds, so that the compiler can keep it in registers.
+        if height == LANES && width == LANES {
+            let source = &source[i * LANES * LANES..(i + 1) * LANES * LANES];
+            let target = &mut target[j * LANES * LANES..(j + 1) * LANES * LANES];
+            for c in 0..LANES {
+                for r in 0..LANES {
+                    target[c * LANES + r] = source[r * LANES + c];
                 }
-                continue;
             }
-            for c in 0..width {
-                let row = &mut target[(j * LANES + c) * LANES..][..LANES];
-                for (r, value) in row.iter_mut().enumerate() {
-                    *value = if r < height { source[(i * LANES + r) * LANES + c] } else { T::ZERO };
-                }
+            continue;
+        }
+        for c in 0..width {
+            let row = &mut target[(j * LANES + c) * LANES..][..LANES];
+            for (r, value) in row.iter_mut().enumerate() {
+                *value = if r < height { source[(i * LANES + r) * LANES + c] } else { T::ZERO };
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::activation::{Owner, Scale, TangentBackward, TangentForward};
-use super::gemm::{LANES, Plain};
+use super::gemm::Plain;
 use super::matrix::Matrix;
 use super::mlp::Mlp;
 use super::real::Real;
@@ -27,7 +27,6 @@ pub struct Tangent<T> {
     pre: Vec<Stretches<T>>,
     post: Vec<Matrix<T>>,
     adjoints: [Matrix<T>; 2],
-    panel: Vec<T>,
 }
 
 impl<T: Real> Tangent<T> {
@@ -43,7 +42,6 @@ impl<T: Real> Tangent<T> {
             pre: hidden.iter().map(|l| Stretches::zeros(n, l.outputs)).collect(),
             post: hidden.iter().map(|l| Matrix::zeros(n, l.outputs)).collect(),
             adjoints: [Matrix::zeros(n, shape.hidden()), Matrix::zeros(n, shape.hidden())],
-            panel: vec![T::ZERO; n * LANES],
         }
     }
 
@@ -88,27 +86,21 @@ impl<T: Real> Mlp<T> {
         let directions = tangent.directions;
         let all = rows.start * directions..rows.end * directions;
         let owner = Owner::new(directions);
-        let Tangent { input, output_adjoint, pre, post, adjoints: [source, target], panel, .. } =
-            tangent;
-        let Tape {
-            input: x,
-            values,
-            slopes,
-            curves,
-            adjoints: [value_source, value_target],
-            panel: value_panel,
-            ..
-        } = tape;
+        let Tangent { input, output_adjoint, pre, post, adjoints: [source, target], .. } = tangent;
+        let Tape { input: x, values, slopes, curves, adjoints, .. } = tape;
+        let [value_source, value_target, ..] = &mut adjoints[..] else {
+            unreachable!("a tape has two matrices of adjoints or more");
+        };
         let (input, x) = (input.view(all.clone()), x.view(rows.clone()));
         for l in (0..=last).rev() {
             let above = if l == last { &*output_adjoint } else { &*source }.view(all.clone());
             let value_above = value_source.view(rows.clone());
             let before = below(input, post, l, all.clone());
-            self.add_tangent_gradient(l, before, above, panel, gradient);
+            self.add_tangent_gradient(l, before, above, gradient);
             // The loss does not see the output's value, so the value's adjoint starts below the last map.
             if l < last {
                 let before = below(x, values, l, rows.clone());
-                self.add_gradient(l, before, value_above, value_panel, gradient);
+                self.add_gradient(l, before, value_above, gradient);
             }
             if l == 0 {
                 return;

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::activation::Activation;
-use super::gemm::LANES;
 use super::matrix::{Matrix, Rows, RowsMut};
 use super::real::Real;
 use super::shape::Shape;
@@ -18,7 +17,9 @@ pub enum Keep {
     Slopes,
     /// These, and the layers' values: for [`Mlp::backward`] to the parameters.
     Values,
-    /// These, and second derivatives: for [`Mlp::tangent_backward`].
+    /// These, and the layers' adjoints on the way back: for [`Mlp::gradient`] after it.
+    Adjoints,
+    /// The layers' values, first and second derivatives: for [`Mlp::tangent_backward`].
     Curves,
 }
 
@@ -37,8 +38,9 @@ pub struct Tape<T> {
     pub(super) values: Vec<Matrix<T>>,
     pub(super) slopes: Vec<Stretches<T>>,
     pub(super) curves: Vec<Stretches<T>>,
-    pub(super) adjoints: [Matrix<T>; 2],
-    pub(super) panel: Vec<T>,
+    /// Derivatives of the loss by the hidden layers before their nonlinearity: a matrix each where adjoints are kept, else two
+    /// that serve in turn. Never fewer than two.
+    pub(super) adjoints: Vec<Matrix<T>>,
     pub(super) keep: Keep,
     keeps_values: bool,
 }
@@ -59,6 +61,7 @@ impl<T: Real> Tape<T> {
         let keeps_values = keeps_values(shape.activation, keep);
         let matrices = if keeps_values { hidden.len() } else { hidden.len().min(2) };
         let back = if keep >= Keep::Slopes { rows } else { 0 };
+        let adjoints = if keep == Keep::Adjoints { hidden.len().max(2) } else { 2 };
         Self {
             input: Matrix::zeros(rows, shape.inputs()),
             output: Matrix::zeros(rows, outputs),
@@ -67,8 +70,7 @@ impl<T: Real> Tape<T> {
             values: hidden[..matrices].iter().map(|l| Matrix::zeros(rows, l.outputs)).collect(),
             slopes: kept(silu && keep >= Keep::Slopes),
             curves: kept(silu && keep >= Keep::Curves),
-            adjoints: [Matrix::zeros(back, shape.hidden()), Matrix::zeros(back, shape.hidden())],
-            panel: vec![T::ZERO; back * LANES],
+            adjoints: (0..adjoints).map(|_| Matrix::zeros(back, shape.hidden())).collect(),
             keep,
             keeps_values,
         }
@@ -78,6 +80,11 @@ impl<T: Real> Tape<T> {
     /// stay in the nearest cache.
     pub(super) fn value_rows(&self, rows: &Range<usize>) -> Range<usize> {
         if self.keeps_values { rows.clone() } else { 0..rows.len() }
+    }
+
+    /// Derivative of the loss by what map `l` writes, after a way back over all rows, where adjoints are kept.
+    pub(super) fn adjoint(&self, l: usize) -> &Matrix<T> {
+        if l == self.values.len() { &self.output_adjoint } else { &self.adjoints[l] }
     }
 
     /// Rows that fit.

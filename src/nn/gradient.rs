@@ -1,0 +1,73 @@
+//! The gradient by a network's parameters, after the ways back of all parts of a minibatch.
+//!
+//! A part's rows can be any of the minibatch's: each weight's sum runs over all of them in order, in one place. So neither the
+//! number of parts nor that of threads shows in the result, and no part has a gradient of its own that had to be cleared and added.
+
+use super::gemm::{self, Gathered, LANES};
+use super::mlp::Mlp;
+use super::real::Real;
+use super::shape::{Layer, Shape};
+use super::tape::{Keep, Tape, below};
+
+/// Rows of weights that are not worth a thread of their own: with the 256 rows of a minibatch some 2 million multiply-adds.
+const GRAIN: usize = 512;
+
+impl<T: Real> Mlp<T> {
+    /// The gradient of a loss by the parameters, from the ways back over all rows of `tapes`, which keep adjoints. Threads share the
+    /// panels of the weights.
+    pub fn gradient<'t>(
+        &self,
+        tapes: impl Iterator<Item = &'t Tape<T>> + Clone + Sync + Send,
+        gradient: &mut [T],
+    ) {
+        assert!(tapes.clone().all(|tape| tape.keep == Keep::Adjoints), "adjoints are not kept");
+        layers(self.shape(), 0, &tapes, gradient);
+    }
+}
+
+/// Layers from number `l` on; `gradient` begins with that layer's part.
+fn layers<'t, T: Real>(
+    shape: &Shape,
+    l: usize,
+    tapes: &(impl Iterator<Item = &'t Tape<T>> + Clone + Sync),
+    gradient: &mut [T],
+) {
+    let Some(layer) = shape.layers.get(l) else { return };
+    let (own, rest) = gradient.split_at_mut(layer.bias.end - layer.weight.start);
+    let (weight, bias) = own.split_at_mut(layer.weight.len());
+    let this = || panels(layer, l, 0, tapes, weight, bias.as_chunks_mut().0);
+    rayon::join(this, || layers(shape, l + 1, tapes, rest));
+}
+
+/// Panels of layer `l` from number `first` on, one an element of `bias`.
+fn panels<'t, T: Real>(
+    layer: &Layer,
+    l: usize,
+    first: usize,
+    tapes: &(impl Iterator<Item = &'t Tape<T>> + Clone + Sync),
+    weight: &mut [T],
+    bias: &mut [[T; LANES]],
+) {
+    let size = layer.inputs * LANES;
+    if bias.len() > 1 && bias.len() * layer.inputs > GRAIN {
+        let half = bias.len() / 2;
+        let (weight, other_weight) = weight.split_at_mut(half * size);
+        let (bias, other_bias) = bias.split_at_mut(half);
+        rayon::join(
+            || panels(layer, l, first, tapes, weight, bias),
+            || panels(layer, l, first + half, tapes, other_weight, other_bias),
+        );
+        return;
+    }
+    let mut gathered: Gathered<T> = [T::ZERO; _];
+    for (j, (weight, bias)) in weight.chunks_exact_mut(size).zip(bias).enumerate() {
+        let column = (first + j) * LANES;
+        *bias = [T::ZERO; LANES];
+        for (t, tape) in tapes.clone().enumerate() {
+            let rows = 0..tape.rows();
+            let before = below(tape.input.view(rows.clone()), &tape.values, l, rows.clone());
+            let above = tape.adjoint(l).view(rows);
+            gemm::outer_panel(before, above, column, &mut gathered, t == 0, weight, bias);
+        }
+    }
+}
