@@ -7,16 +7,23 @@ use crate::rng::Rng;
 
 /// Rows that draw from one stream: as few as still fill a block of normal draws.
 const GROUP: usize = 16;
+/// Rows of a block: two for the two threads of a small machine.
+const BLOCK: usize = 8 * GROUP;
 /// More rows than these would not stay in a core's second cache from one pass to the next.
 const MOST_ROWS: usize = 256;
 
-/// The rows of every part when `batch` rows are shared out in `wanted` parts: more where these would be too large, fewer where there
-/// are not so many groups; of sizes as equal as groups allow.
-pub fn parts(batch: usize, wanted: usize) -> impl Iterator<Item = Range<usize>> {
-    let groups = batch.div_ceil(GROUP);
-    let parts = wanted.max(batch.div_ceil(MOST_ROWS)).min(groups);
-    let first_row = move |part: usize| (part * groups / parts * GROUP).min(batch);
-    (0..parts).map(move |part| first_row(part)..first_row(part + 1))
+/// The rows of every part when `rows` are shared out in `wanted` parts: more where these would be too large, fewer where there are
+/// not so many groups; of sizes as equal as groups allow. `rows` begins with a group.
+pub fn parts(rows: Range<usize>, wanted: usize) -> impl Iterator<Item = Range<usize>> {
+    let groups = rows.len().div_ceil(GROUP);
+    let parts = wanted.max(rows.len().div_ceil(MOST_ROWS)).min(groups);
+    let first = move |part: usize| (rows.start + part * groups / parts * GROUP).min(rows.end);
+    (0..parts).map(move |part| first(part)..first(part + 1))
+}
+
+/// Blocks of rows that sum a gradient of their own; they do not depend on the number of threads.
+pub fn blocks(batch: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..batch).step_by(BLOCK).map(move |first| first..(first + BLOCK).min(batch))
 }
 
 /// The random streams of a part's rows.
@@ -46,9 +53,9 @@ impl RowStreams {
     /// Every group's rows within the part, and its stream from the beginning.
     pub fn groups(&self) -> impl Iterator<Item = (Range<usize>, Rng)> {
         let first_rows = (0..self.rows).step_by(GROUP);
-        first_rows.zip(&self.words).map(|(first, &word)| {
-            (first..(first + GROUP).min(self.rows), Rng::from_word(word))
-        })
+        first_rows
+            .zip(&self.words)
+            .map(|(first, &word)| (first..(first + GROUP).min(self.rows), Rng::from_word(word)))
     }
 }
 
@@ -62,7 +69,7 @@ mod tests {
             let draw = |wanted| {
                 let rng = &mut Rng::new(0, "minibatch");
                 let mut drawn = Vec::new();
-                for rows in parts(batch, wanted) {
+                for rows in parts(0..batch, wanted) {
                     assert!((1..=MOST_ROWS).contains(&rows.len()));
                     let mut streams = RowStreams::new(rows.len());
                     streams.renew(rng);
@@ -82,7 +89,8 @@ mod tests {
 
     #[test]
     fn parts_are_as_many_as_wanted_where_there_are_as_many_groups() {
-        let sizes = |batch, wanted| parts(batch, wanted).map(|rows| rows.len()).collect::<Vec<_>>();
+        let sizes =
+            |batch, wanted| parts(0..batch, wanted).map(|rows| rows.len()).collect::<Vec<_>>();
         assert_eq!(sizes(256, 1), [256]);
         assert_eq!(sizes(256, 3), [80, 80, 96]);
         assert_eq!(sizes(40, 8), [16, 16, 8]);

@@ -143,7 +143,7 @@ fn slopes(gradient_source: GradientSource, horizon: usize, noisy: bool) -> (Vec<
     let start = |_, rng: &mut Rng| real.get(rng.below(real.len())).observation;
     workspace.draw(&objective, start, &mut Rng::new(3, "through time"));
     if !noisy {
-        for part in &mut workspace.parts {
+        for part in workspace.parts_mut() {
             part.model_noise.iter_mut().for_each(|noise| noise.fill(0.0));
         }
     }

@@ -104,7 +104,8 @@ impl<T: Real> TwinCritic<T> {
                 part.descend(&twin.network, tape, batch);
             });
             twin.network.gradient(tapes.iter(), gradient);
-            twin.network.update(|parameters, _| twin.adam.update_clipped(parameters, gradient, clip));
+            twin.network
+                .update(|parameters, _| twin.adam.update_clipped(parameters, gradient, clip));
             twin.target.update_forward_only(|target| {
                 vector::blend(target, twin.network.parameters(), rate)
             });

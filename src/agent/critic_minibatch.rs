@@ -61,7 +61,7 @@ impl<T: Real> CriticWorkspace<T> {
         let shape = critic.shape();
         // Two networks, two halves of a transition: a part is work for two threads.
         let wanted = rayon::current_num_threads().div_ceil(2);
-        let parts = || minibatch::parts(batch, wanted);
+        let parts = || minibatch::parts(0..batch, wanted);
         let tapes =
             |keep| parts().map(|rows| Tape::new(shape, rows.len(), keep)).collect::<Vec<_>>();
         Self {

@@ -55,23 +55,66 @@ pub struct Part<T> {
     pub(super) broken: u64,
 }
 
+/// Some rows of a minibatch that sum a gradient of their own.
+#[derive(Debug)]
+struct Block<T> {
+    parts: Vec<Part<T>>,
+    gradient: Vec<T>,
+}
+
 /// Buffers of a policy update, allocated once.
 #[derive(Debug)]
 pub struct PolicyWorkspace<T> {
-    /// The minibatch, in parts.
-    pub parts: Vec<Part<T>>,
-    gradient: Vec<T>,
+    blocks: Vec<Block<T>>,
     batch: usize,
     horizon: usize,
+}
+
+impl<T: Real> Block<T> {
+    /// The rows' share of the gradient: step by step from K down, and in each step all rows in order, whichever way it is summed.
+    fn differentiate(&mut self, objective: &Objective<'_, T>, batch: usize) {
+        let Self { parts, gradient } = self;
+        if let [part] = &mut parts[..] {
+            // In passing, while all that it needs is in the caches.
+            gradient.fill(T::ZERO);
+            part.forward(objective);
+            part.backward(objective, batch, Some(gradient));
+            return;
+        }
+        parts.par_iter_mut().for_each(|part| {
+            part.forward(objective);
+            part.backward(objective, batch, None);
+        });
+        let parts = &*parts;
+        let step = |j: usize| parts.iter().map(move |part| &part.points[j].network);
+        let steps = 0..parts[0].points.len();
+        objective.policy.network.gradient(steps.rev().flat_map(step), gradient);
+    }
 }
 
 impl<T: Real> PolicyWorkspace<T> {
     /// Buffers for minibatches of `batch` start states and K = `horizon` model steps, shared out for the present number of threads.
     pub fn new(objective: &Objective<'_, T>, batch: usize, horizon: usize) -> Self {
-        let parts = minibatch::parts(batch, rayon::current_num_threads());
-        let parts = parts.map(|rows| Part::new(objective, rows, horizon)).collect();
-        let gradient = vec![T::ZERO; objective.policy.network.parameters().len()];
-        Self { parts, gradient, batch, horizon }
+        // Blocks of which an odd number of threads takes equal shares have as many parts as there are threads.
+        let (threads, count) = (rayon::current_num_threads(), minibatch::blocks(batch).count());
+        let wanted = if threads.is_multiple_of(count) { threads / count } else { threads };
+        let block = |rows: Range<usize>| Block {
+            parts: minibatch::parts(rows, wanted)
+                .map(|rows| Part::new(objective, rows, horizon))
+                .collect(),
+            gradient: vec![T::ZERO; objective.policy.network.parameters().len()],
+        };
+        Self { blocks: minibatch::blocks(batch).map(block).collect(), batch, horizon }
+    }
+
+    /// The minibatch, in the order of its rows.
+    pub fn parts(&self) -> impl Iterator<Item = &Part<T>> + Clone {
+        self.blocks.iter().flat_map(|block| &block.parts)
+    }
+
+    /// [`PolicyWorkspace::parts`], to be written.
+    pub fn parts_mut(&mut self) -> impl Iterator<Item = &mut Part<T>> {
+        self.blocks.iter_mut().flat_map(|block| &mut block.parts)
     }
 
     /// Draws noise, elites, and the start states: that of row i is `start(i, rng)`, `[observation_dim]`.
@@ -81,8 +124,9 @@ impl<T: Real> PolicyWorkspace<T> {
         start: impl Fn(usize, &mut Rng) -> &'s [f32] + Sync,
         rng: &mut Rng,
     ) {
-        self.parts.iter_mut().for_each(|part| part.streams.renew(rng));
-        self.parts.par_iter_mut().for_each(|part| {
+        self.parts_mut().for_each(|part| part.streams.renew(rng));
+        let parts = self.blocks.par_iter_mut().flat_map(|block| &mut block.parts);
+        parts.for_each(|part| {
             let first = part.first;
             part.draw(objective, |row, rng| start(first + row, rng));
         });
@@ -90,33 +134,28 @@ impl<T: Real> PolicyWorkspace<T> {
 
     /// The gradient of the objective by the policy's parameters, on the present draws.
     pub fn differentiate(&mut self, objective: &Objective<'_, T>) -> PolicyReport {
-        let Self { parts, gradient, batch, horizon } = self;
-        let (batch, horizon) = (*batch, *horizon);
-        parts.par_iter_mut().for_each(|part| {
-            part.forward(objective);
-            part.backward(objective, batch);
-        });
-        // Step by step, and in each all rows in order: a sum that does not depend on the parts.
-        let parts = &*parts;
-        let step = |j: usize| parts.iter().map(move |part| &part.points[j].network);
-        objective.policy.network.gradient((0..=horizon).rev().flat_map(step), gradient);
-
+        let (batch, horizon) = (self.batch, self.horizon);
+        self.blocks.par_iter_mut().for_each(|block| block.differentiate(objective, batch));
+        let (sum, rest) = self.blocks.split_at_mut(1);
+        for block in rest {
+            vector::add_assign(&mut sum[0].gradient, &block.gradient);
+        }
         let mean = |of: fn(&Part<T>) -> &[f64]| -> f64 {
-            parts.iter().flat_map(of).sum::<f64>() / batch as f64
+            self.parts().flat_map(of).sum::<f64>() / batch as f64
         };
-        let alive = parts.iter().flat_map(|p| &p.alive[horizon]).filter(|&&m| m != T::ZERO);
+        let alive = self.parts().flat_map(|p| &p.alive[horizon]).filter(|&&m| m != T::ZERO);
         let numbers = (horizon * objective.policy.observation_dim()).max(1) as f64;
         PolicyReport {
             loss: mean(|p| &p.losses),
             mean_abs_adjoint: mean(|p| &p.adjoint_sizes) / numbers,
             alive: alive.count() as f64 / batch as f64,
-            broken: parts.iter().map(|p| p.broken).sum(),
+            broken: self.parts().map(|p| p.broken).sum(),
         }
     }
 
     /// The gradient of the last [`PolicyWorkspace::differentiate`].
     pub fn gradient(&self) -> &[T] {
-        &self.gradient
+        &self.blocks[0].gradient
     }
 }
 
@@ -155,15 +194,23 @@ impl<T: Real> Part<T> {
         }
     }
 
-    /// Steps 2 and 3 of SPEC section 2: costs, adjoints from K down to 0, and what the policy's gradient needs of them.
-    fn backward(&mut self, objective: &Objective<'_, T>, batch: usize) {
+    /// Steps 2 and 3 of SPEC section 2: costs, adjoints from K down to 0, and the policy's gradient, which is added to `gradient` where it
+    /// is given; what it needs stays on the policy's tapes.
+    fn backward(
+        &mut self,
+        objective: &Objective<'_, T>,
+        batch: usize,
+        mut gradient: Option<&mut [T]>,
+    ) {
         self.losses.fill(0.0);
         self.adjoint_sizes.fill(0.0);
         let horizon = self.model_noise.len();
         self.start_adjoint(objective, horizon, batch);
+        self.through_policy(objective, horizon, gradient.as_deref_mut());
         if let Some(imagination) = objective.imagination {
             for j in (0..horizon).rev() {
                 self.carry_adjoint(objective, imagination, j, batch);
+                self.through_policy(objective, j, gradient.as_deref_mut());
             }
         }
         let s = objective.policy.observation_dim();
@@ -223,7 +270,6 @@ impl<T: Real> Part<T> {
                 }
             }
         }
-        self.through_policy(objective, k);
     }
 
     /// P_j = D_jᵀ·P_{j+1} + γʲ·m_j/B·∇_s c_j with c_j = −r_j + α·log π(a_j|s_j).
@@ -276,11 +322,15 @@ impl<T: Real> Part<T> {
                 }
             }
         }
-        self.through_policy(objective, j);
     }
 
-    /// The part of step j that goes through a_j = π(s_j): adds to P_j, and leaves on the policy's tape what its gradient needs.
-    fn through_policy(&mut self, objective: &Objective<'_, T>, j: usize) {
+    /// The part of step j that goes through a_j = π(s_j): adds to P_j, and to `gradient`.
+    fn through_policy(
+        &mut self,
+        objective: &Objective<'_, T>,
+        j: usize,
+        gradient: Option<&mut [T]>,
+    ) {
         let point = &mut self.points[j];
         let to_input = j > 0;
         objective.policy.backward(
@@ -288,7 +338,7 @@ impl<T: Real> Part<T> {
             self.rows,
             &self.action_adjoint,
             &self.log_prob_adjoint,
-            None,
+            gradient,
             to_input,
         );
         let adjoints = &mut self.adjoints[j];

@@ -30,7 +30,8 @@ impl<T: Real> Part<T> {
             let Some(imagination) = objective.imagination else { continue };
             let Imagination { prediction_model, gradient_model, .. } = imagination;
             for j in 0..self.model_noise.len() {
-                prediction_model.draw_elites(&mut rng, &mut self.prediction_elites[j][rows.clone()]);
+                prediction_model
+                    .draw_elites(&mut rng, &mut self.prediction_elites[j][rows.clone()]);
                 gradient_model.draw_elites(&mut rng, &mut self.gradient_elites[j][rows.clone()]);
                 rng.fill_normal(&mut self.model_noise[j][numbers(&rows, label)]);
             }

@@ -144,7 +144,8 @@ impl Probe {
         let start = |_, rng: &mut Rng| real.get(rng.below(real.len())).observation;
         workspace.draw(objective, start, rng);
         workspace.differentiate(objective);
-        let parts = &workspace.parts;
+        let parts: Vec<&Part<T>> = workspace.parts().collect();
+        let parts = &parts[..];
         let put = &mut *self;
         let start_states = states(parts, 0);
         put.put("policy_update/start_states", &[b, s], start_states);
@@ -277,11 +278,11 @@ impl Probe {
 }
 
 /// s_j of all rows.
-fn states<T: Real>(parts: &[Part<T>], j: usize) -> Vec<T> {
+fn states<T: Real>(parts: &[&Part<T>], j: usize) -> Vec<T> {
     let rows = |p: &Part<T>| -> Vec<T> {
         (0..p.rows).flat_map(|i| p.points[j].network.input.row(i).to_vec()).collect()
     };
-    parts.iter().flat_map(rows).collect()
+    parts.iter().copied().flat_map(rows).collect()
 }
 
 fn numbers_of<T: Real>(values: Vec<f64>) -> Vec<T> {

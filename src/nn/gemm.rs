@@ -63,7 +63,14 @@ impl<T: Real> Epilogue<T> for Relu {
 
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn product_tile<T: Real, I: Isa, E: Epilogue<T>, const R: usize, const W: usize, const FAR: bool>(
+fn product_tile<
+    T: Real,
+    I: Isa,
+    E: Epilogue<T>,
+    const R: usize,
+    const W: usize,
+    const FAR: bool,
+>(
     a: Left<'_, T>,
     origin: usize,
     panel: &[T],

@@ -35,38 +35,52 @@ fn layers<'t, T: Real>(
     let Some(layer) = shape.layers.get(l) else { return };
     let (own, rest) = gradient.split_at_mut(layer.bias.end - layer.weight.start);
     let (weight, bias) = own.split_at_mut(layer.weight.len());
-    let this = || panels(layer, l, 0, tapes, weight, bias.as_chunks_mut().0);
+    let bias = bias.as_chunks_mut().0;
+    let this = || share(layer, l, 0, rayon::current_num_threads(), tapes, weight, bias);
     rayon::join(this, || layers(shape, l + 1, tapes, rest));
 }
 
-/// Panels of layer `l` from number `first` on, one an element of `bias`.
-fn panels<'t, T: Real>(
+/// Panels of layer `l` from number `first` on, one an element of `bias`, for up to `threads` threads.
+fn share<'t, T: Real>(
     layer: &Layer,
     l: usize,
     first: usize,
+    threads: usize,
     tapes: &(impl Iterator<Item = &'t Tape<T>> + Clone + Sync),
     weight: &mut [T],
     bias: &mut [[T; LANES]],
 ) {
     let size = layer.inputs * LANES;
-    if bias.len() > 1 && bias.len() * layer.inputs > GRAIN {
-        let half = bias.len() / 2;
-        let (weight, other_weight) = weight.split_at_mut(half * size);
-        let (bias, other_bias) = bias.split_at_mut(half);
-        rayon::join(
-            || panels(layer, l, first, tapes, weight, bias),
-            || panels(layer, l, first + half, tapes, other_weight, other_bias),
-        );
-        return;
+    if threads < 2 || bias.len() < 2 || bias.len() * layer.inputs <= GRAIN {
+        return sum(size, l, first, tapes, weight, bias);
     }
+    let half = bias.len() / 2;
+    let (weight, other_weight) = weight.split_at_mut(half * size);
+    let (bias, other_bias) = bias.split_at_mut(half);
+    let (threads, others) = (threads / 2, threads - threads / 2);
+    rayon::join(
+        || share(layer, l, first, threads, tapes, weight, bias),
+        || share(layer, l, first + half, others, tapes, other_weight, other_bias),
+    );
+}
+
+/// All tapes in turn, and of each all panels: a tape's values come from the second cache for all panels but the first.
+fn sum<'t, T: Real>(
+    size: usize,
+    l: usize,
+    first: usize,
+    tapes: &(impl Iterator<Item = &'t Tape<T>> + Clone),
+    weight: &mut [T],
+    bias: &mut [[T; LANES]],
+) {
     let mut gathered: Gathered<T> = [T::ZERO; _];
-    for (j, (weight, bias)) in weight.chunks_exact_mut(size).zip(bias).enumerate() {
-        let column = (first + j) * LANES;
-        *bias = [T::ZERO; LANES];
-        for (t, tape) in tapes.clone().enumerate() {
-            let rows = 0..tape.rows();
-            let before = below(tape.input.view(rows.clone()), &tape.values, l, rows.clone());
-            let above = tape.adjoint(l).view(rows);
+    bias.fill([T::ZERO; LANES]);
+    for (t, tape) in tapes.clone().enumerate() {
+        let rows = 0..tape.rows();
+        let before = below(tape.input.view(rows.clone()), &tape.values, l, rows.clone());
+        let above = tape.adjoint(l).view(rows);
+        for (j, (weight, bias)) in weight.chunks_exact_mut(size).zip(&mut *bias).enumerate() {
+            let column = (first + j) * LANES;
             gemm::outer_panel(before, above, column, &mut gathered, t == 0, weight, bias);
         }
     }
