@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::cli::{Against, BenchArgs};
 
 /// Measured runs of a piece alone, and the time after which fewer have to do.
-const ALONE: Effort = Effort { runs: 50, limit: Duration::from_secs(3) };
+const ALONE: Effort = Effort { runs: 500, limit: Duration::from_secs(2) };
 /// Milliseconds that a round against a twin takes on our side, if the runs are as many as [`IN_ROUND`] says.
 const ROUND_MS: f64 = 250.0;
 /// Measured runs of a piece in a round, at least and at most: a few milliseconds alone would be a matter of luck.
