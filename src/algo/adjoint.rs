@@ -138,7 +138,7 @@ impl<T: Real> PolicyWorkspace<T> {
         self.blocks.par_iter_mut().for_each(|block| block.differentiate(objective, batch));
         let (sum, rest) = self.blocks.split_at_mut(1);
         for block in rest {
-            vector::add_assign(&mut sum[0].gradient, &block.gradient);
+            vector::add_assign_shared(&mut sum[0].gradient, &block.gradient);
         }
         let mean = |of: fn(&Part<T>) -> &[f64]| -> f64 {
             self.parts().flat_map(of).sum::<f64>() / batch as f64

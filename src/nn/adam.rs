@@ -4,12 +4,11 @@ use rayon::prelude::*;
 
 use super::isa::dispatched;
 use super::real::Real;
+use super::vector::STRETCH;
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
-/// Parameters that are not worth a thread of their own.
-const GRAIN: usize = 1 << 14;
 
 /// Moments of one parameter vector.
 #[derive(Clone, Debug)]
@@ -73,8 +72,8 @@ impl<T: Real> Adam<T> {
         let mut opened = self.begin();
         opened.clip = clip;
         let factors = opened.factors(0.0);
-        let moments = self.first.par_chunks_mut(GRAIN).zip(self.second.par_chunks_mut(GRAIN));
-        let parameters = parameters.par_chunks_mut(GRAIN).zip(gradient.par_chunks(GRAIN));
+        let moments = self.first.par_chunks_mut(STRETCH).zip(self.second.par_chunks_mut(STRETCH));
+        let parameters = parameters.par_chunks_mut(STRETCH).zip(gradient.par_chunks(STRETCH));
         parameters.zip(moments).for_each(|((p, g), (m, v))| step(p, g, m, v, factors));
     }
 }

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::gemm::LANES;
 use super::real::Real;
+use super::vector::STRETCH;
 
 /// Packs a row-major matrix `[rows, columns]` into zero-padded panels, `[padded(columns)/LANES, rows, LANES]`.
 pub(crate) fn pack<T: Real>(matrix: &[T], columns: usize, panels: &mut [T]) {
@@ -28,13 +29,10 @@ pub(crate) fn unpack<T: Real>(panels: &[T], columns: usize, matrix: &mut [T]) {
     }
 }
 
-/// Numbers that are not worth a thread of their own.
-const GRAIN: usize = 1 << 14;
-
 /// Panels of the transpose: from panels of W `[rows, columns]` to panels of Wᵀ `[columns, rows]`. Threads share them.
 pub(crate) fn transpose_panels<T: Real>(panels: &[T], rows: usize, columns: usize, out: &mut [T]) {
     let size = columns * LANES;
-    let targets = out.par_chunks_exact_mut(size).with_min_len(GRAIN.div_ceil(size));
+    let targets = out.par_chunks_exact_mut(size).with_min_len(STRETCH.div_ceil(size));
     targets.enumerate().for_each(|(i, target)| transpose_into(panels, rows, columns, i, target));
 }
 
