@@ -8,8 +8,10 @@ mod small_runs;
 
 use std::sync::Arc;
 
+use ddppo::algo::{Learner, Starts};
 use ddppo::config::{Algorithm, Config, GradientSource};
 use ddppo::env::Task;
+use ddppo::replay::Transition;
 use ddppo::rng::Rng;
 use ddppo::run::metrics::Record;
 use ddppo::run::snapshot::{Data, Snapshot};
@@ -44,6 +46,43 @@ fn one_seed_gives_one_result_at_any_thread_count() {
         let mut other = config.clone();
         other.seed += 1;
         assert_ne!(records, advance(&mut trainer(&other), 320), "{algorithm:?}");
+    }
+}
+
+#[test]
+fn updates_of_full_size_give_the_same_bits_at_any_thread_count() {
+    let config = Config::preset(Algorithm::Ddppo, "Hopper").unwrap();
+    let run = |threads| {
+        in_pool(threads, || {
+            let mut learner = Learner::new(&config, ddppo::env::task("Hopper").unwrap());
+            let mut rng = Rng::new(0, "full size");
+            for _ in 0..300 {
+                let mut x = [0.0; 26];
+                rng.fill_normal(&mut x);
+                learner.real.push(Transition {
+                    observation: &x[..11],
+                    action: &x[11..14],
+                    reward: x[14],
+                    next_observation: &x[15..],
+                    terminated: x[14] > 1.0,
+                });
+            }
+            let world = learner.world.as_mut().unwrap();
+            world.prediction_model.elites = vec![0, 1, 2, 3, 4];
+            world.gradient_model.as_mut().unwrap().elites = vec![6, 1, 2, 3, 4];
+            let reports = [(); 2].map(|()| {
+                let critic = learner.improve_critic().unwrap();
+                (critic, learner.improve_policy(Starts::Real).unwrap().unwrap())
+            });
+            let networks = learner.critic.twins.iter().flat_map(|q| [&q.network, &q.target]);
+            let networks = networks.chain([&learner.policy.network]);
+            let parameters: Vec<_> = networks.map(|n| n.parameters().to_vec()).collect();
+            (reports, parameters)
+        })
+    };
+    let alone = run(1);
+    for threads in [2, 3, 4, 7, 16] {
+        assert!(run(threads) == alone, "{threads} threads");
     }
 }
 
