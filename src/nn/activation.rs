@@ -24,6 +24,9 @@ pub enum Activation {
     Silu,
 }
 
+/// z → max(z, 0). NaN stays NaN, so that it is noticed.
+pub(crate) struct Relu;
+
 /// z → f(z).
 pub(crate) struct Silu;
 
@@ -98,6 +101,17 @@ fn sigmoid<T: Real, I: Isa>(z: T) -> T {
     T::ONE / (T::ONE + (-z).exp_by::<I>())
 }
 
+impl<T: Real> Epilogue<T> for Relu {
+    #[inline(always)]
+    fn finish<I: Isa>(&mut self, _: usize, _: usize, z: &mut [T; LANES]) {
+        for z in z {
+            // In this order: a maximum whose second operand is NaN is NaN. The sum keeps the compiler from leaving
+            // positive numbers unwritten by a masked store, which some processors do very slowly.
+            *z = T::ZERO.max(*z) + T::ZERO;
+        }
+    }
+}
+
 impl<T: Real> Epilogue<T> for Silu {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, _: usize, _: usize, z: &mut [T; LANES]) {
@@ -144,7 +158,7 @@ impl<T: Real> Epilogue<T> for Gate<'_, T> {
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
         for (a, &v) in z.iter_mut().zip(stretch(self.value.data, row * self.value.stride + column))
         {
-            // The sum keeps the compiler from leaving zeros unwritten by a masked store, which some processors do very slowly.
+            // The sum for the same reason as in `Relu`.
             *a = a.gated_by(v) + T::ZERO;
         }
     }

@@ -31,9 +31,7 @@ pub(crate) enum Start<'a, T> {
 
 /// What follows a product: applied to every stretch of [`LANES`] columns while it is in the nearest cache.
 pub(crate) trait Epilogue<T> {
-    /// Whether it is max(z, 0), which takes place while z is in registers.
-    const CLAMPS: bool = false;
-    /// Whether nothing remains to be done after that.
+    /// Whether it does nothing.
     const IDLE: bool = false;
 
     /// `z` is the product's row `row` from column `column` on.
@@ -43,18 +41,7 @@ pub(crate) trait Epilogue<T> {
 /// The product as it is.
 pub(crate) struct Plain;
 
-/// z → max(z, 0).
-pub(crate) struct Relu;
-
 impl<T: Real> Epilogue<T> for Plain {
-    const IDLE: bool = true;
-
-    #[inline(always)]
-    fn finish<I: Isa>(&mut self, _: usize, _: usize, _: &mut [T; LANES]) {}
-}
-
-impl<T: Real> Epilogue<T> for Relu {
-    const CLAMPS: bool = true;
     const IDLE: bool = true;
 
     #[inline(always)]
@@ -63,14 +50,7 @@ impl<T: Real> Epilogue<T> for Relu {
 
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn product_tile<
-    T: Real,
-    I: Isa,
-    E: Epilogue<T>,
-    const R: usize,
-    const W: usize,
-    const FAR: bool,
->(
+fn product_tile<T: Real, I: Isa, const R: usize, const W: usize, const FAR: bool>(
     a: Left<'_, T>,
     origin: usize,
     panel: &[T],
@@ -82,11 +62,6 @@ fn product_tile<
     let start = *lanes::<T, W>(start, 0);
     let sum = tile::<T, I, R, W, FAR>(a, origin, panel, ahead, [start; R]);
     for (i, &row) in sum.iter().enumerate() {
-        let mut row = row;
-        if E::CLAMPS {
-            // In this order: a maximum whose second operand is NaN is NaN, so that it is noticed.
-            row.iter_mut().for_each(|z| *z = T::ZERO.max(*z));
-        }
         *lanes_mut::<T, W>(c, i * c_stride) = row;
     }
 }
@@ -94,7 +69,7 @@ fn product_tile<
 dispatched! {
     /// One panel of C: A `[rows, depth]` times the first `columns` columns of the first of three panels. On the way the second cache is asked for the
     /// panel after the next, a share in every tile but the last, and in the last one the nearest cache for the next.
-    fn product_panel<T, I, E: Epilogue<T>>(
+    fn product_panel<T, I>(
         rows: usize,
         columns: usize,
         a: &[T],
@@ -106,18 +81,18 @@ dispatched! {
     ) {
         let [panel, next, mut later] = panels;
         let left = Left { data: a, row: a_stride, depth: 1 };
-        let tiles = tiles(rows, columns);
+        let tiles = tiles::<I>(rows, columns);
         let share = (later.len() / LANES).div_ceil(tiles.len().max(2) - 1) * LANES;
         for (first, height) in tiles {
             let (origin, c) = (first * a_stride, &mut c[first * c_stride..]);
             if first + height == rows {
                 by_size!(height, columns, R, W =>
-                    product_tile::<T, I, E, R, W, false>(left, origin, panel, next, start, c, c_stride));
+                    product_tile::<T, I, R, W, false>(left, origin, panel, next, start, c, c_stride));
             } else {
                 let ahead;
                 (ahead, later) = later.split_at(share.min(later.len()));
                 by_size!(height, columns, R, W =>
-                    product_tile::<T, I, E, R, W, true>(left, origin, panel, ahead, start, c, c_stride));
+                    product_tile::<T, I, R, W, true>(left, origin, panel, ahead, start, c, c_stride));
             }
         }
     }
@@ -167,18 +142,16 @@ pub(crate) fn product<T: Real, E: Epilogue<T>>(
         }
         let three = [panel(j), panel(j + 1), panel(j + 2)];
         let (a_stride, c_stride, c) = (a.stride, c.stride, &mut c.data[column..]);
-        // Of the nonlinearities the panel knows one alone, so that it is compiled for two epilogues, not for all.
-        let panel = if E::CLAMPS { product_panel::<T, Relu> } else { product_panel::<T, Plain> };
-        panel(rows, columns - column, a.data, a_stride, three, &first_row, c, c_stride);
+        product_panel(rows, columns - column, a.data, a_stride, three, &first_row, c, c_stride);
         if !E::IDLE {
             finish_panel(rows, column, c, c_stride, epilogue);
         }
     }
 }
 
-/// Sums into the first `W` columns of the first `R` rows of a panel: from zero where it is `FRESH`, else on top.
+/// Adds to the first `W` columns of the first `R` rows of a panel.
 #[inline(always)]
-fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize, const FRESH: bool>(
+fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize>(
     a: Left<'_, T>,
     origin: usize,
     panel: &[T],
@@ -186,10 +159,8 @@ fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize, const FRESH: bool
 ) {
     let out: &mut [[T; LANES]; R] = out.first_chunk_mut().expect("a panel holds all rows");
     let mut start = [[T::ZERO; W]; R];
-    if !FRESH {
-        for (row, out) in start.iter_mut().zip(&*out) {
-            *row = *lanes::<T, W>(out, 0);
-        }
+    for (row, out) in start.iter_mut().zip(&*out) {
+        *row = *lanes::<T, W>(out, 0);
     }
     let sum = tile::<T, I, R, W, false>(a, origin, panel, &[], start);
     for (row, out) in sum.iter().zip(out) {
@@ -197,18 +168,17 @@ fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize, const FRESH: bool
     }
 }
 
-/// A panel of D, rows next to each other: scratch of [`outer_panel`].
+/// A panel of D, rows next to each other: scratch of [`add_outer_panel`].
 pub(crate) type Gathered<T> = [T; OUTER_ROWS * LANES];
 
 dispatched! {
-    /// The panel of Aᵀ·D that begins at D's column `column`, of A `[rows, inputs]` and D `[rows, columns]`: replaces `out` `[inputs, LANES]` where it is
-    /// `fresh`, else is added to it. The sums of the panel's columns are added to `sums`.
-    pub(crate) fn outer_panel<T, I>(
+    /// Adds to `out` `[inputs, LANES]` the panel of Aᵀ·D that begins at D's column `column`, A `[rows, inputs]` and D `[rows, columns]`; and to
+    /// `sums` the sums of its columns.
+    pub(crate) fn add_outer_panel<T, I>(
         a: Rows<'_, T>,
         d: Rows<'_, T>,
         column: usize,
         gathered: &mut Gathered<T>,
-        fresh: bool,
         out: &mut [T],
         sums: &mut [T; LANES],
     ) {
@@ -225,15 +195,9 @@ dispatched! {
                     *s += x;
                 }
             }
-            for (first, height) in tiles(inputs, columns) {
+            for (first, height) in tiles::<I>(inputs, columns) {
                 let (origin, out) = (top * a.stride + first, &mut out[first..]);
-                if fresh && top == 0 {
-                    by_size!(height, columns, R, W =>
-                        outer_tile::<T, I, R, W, true>(left, origin, panel, out));
-                } else {
-                    by_size!(height, columns, R, W =>
-                        outer_tile::<T, I, R, W, false>(left, origin, panel, out));
-                }
+                by_size!(height, columns, R, W => outer_tile::<T, I, R, W>(left, origin, panel, out));
             }
         }
         *sums = sum;
@@ -254,7 +218,7 @@ pub(crate) fn add_outer_product<T: Real>(
     for (j, out) in panels.enumerate() {
         let mut nowhere = [T::ZERO; LANES];
         let sum = sums.next().unwrap_or(&mut nowhere);
-        outer_panel(a, d, j * LANES, &mut gathered, false, out, sum);
+        add_outer_panel(a, d, j * LANES, &mut gathered, out, sum);
     }
 }
 

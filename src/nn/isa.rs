@@ -3,8 +3,12 @@
 
 use super::real::Real;
 
-/// How a hot loop rounds `a·b + c` on the instruction set it is compiled for.
+/// What the instruction set that a hot loop is compiled for decides.
 pub trait Isa {
+    /// Rows of a register tile one panel wide.
+    const TILE_ROWS: usize = 6;
+
+    /// `a·b + c`, rounded once or twice.
     fn fma<T: Real>(a: T, b: T, c: T) -> T;
 }
 
@@ -39,6 +43,18 @@ fn fetch<T, const FAR: bool>(line: &[T]) {
 /// One instruction, one rounding.
 pub struct Fused;
 impl Isa for Fused {
+    #[inline(always)]
+    fn fma<T: Real>(a: T, b: T, c: T) -> T {
+        a.mul_add(b, c)
+    }
+}
+
+/// The same with 32 registers that hold a panel's row each: twice the rows, since some processors have two such multiply-adds a cycle
+/// under way, and six sums do not keep them busy (decision 045).
+pub struct FusedWide;
+impl Isa for FusedWide {
+    const TILE_ROWS: usize = 8;
+
     #[inline(always)]
     fn fma<T: Real>(a: T, b: T, c: T) -> T {
         a.mul_add(b, c)
@@ -101,7 +117,7 @@ macro_rules! dispatched {
         #[allow(clippy::too_many_arguments)]
         $vis fn $name<$T: $crate::nn::Real $(, $E: $bound)?>($($arg: $ty),*) {
             #[allow(unused_imports)]
-            use $crate::nn::isa::{BaselineIsa, Fused, Isa, Level, level};
+            use $crate::nn::isa::{BaselineIsa, Fused, FusedWide, Isa, Level, level};
             #[inline(always)]
             #[allow(clippy::extra_unused_type_parameters, clippy::too_many_arguments)]
             fn body<$T: $crate::nn::Real, $I: Isa $(, $E: $bound)?>($($arg: $ty),*) $body
@@ -115,7 +131,7 @@ macro_rules! dispatched {
             #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
             #[allow(clippy::too_many_arguments)]
             fn avx512<$T: $crate::nn::Real $(, $E: $bound)?>($($arg: $ty),*) {
-                body::<$T, Fused $(, $E)?>($($arg),*)
+                body::<$T, FusedWide $(, $E)?>($($arg),*)
             }
             match level() {
                 // SAFETY: `level` saw these features on this processor.

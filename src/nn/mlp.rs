@@ -4,8 +4,8 @@
 
 use std::ops::Range;
 
-use super::activation::{Activation, Gate, Scale, Silu, SiluCurve, SiluSlope};
-use super::gemm::{self, Epilogue, Plain, Relu, Start};
+use super::activation::{Activation, Gate, Relu, Scale, Silu, SiluCurve, SiluSlope};
+use super::gemm::{self, Epilogue, Plain, Start};
 use super::matrix::{Rows, RowsMut};
 use super::panels;
 use super::real::Real;

@@ -7,9 +7,8 @@ use super::real::Real;
 
 /// Half a panel, for matrices whose last panel is at most half full.
 pub(super) const HALF: usize = LANES / 2;
-/// Rows of a register tile: 6 × 2 accumulators, 2 for the panel, 1 for the broadcast, of AVX2's 16 registers.
-const TILE_ROWS: usize = 6;
-/// The same with half a panel: 12 × 1 accumulators.
+/// Rows of a register tile half a panel wide: 12 accumulators, 1 register for the panel, 1 for the broadcast, of AVX2's 16. (A whole
+/// panel takes 2 registers there, so its tile has [`Isa::TILE_ROWS`] = 6 rows.)
 const HALF_TILE_ROWS: usize = 12;
 
 /// A left-hand matrix read in place: element (i, p) is `data[i·row + p·depth]`.
@@ -92,8 +91,11 @@ fn rank_one<T: Real, I: Isa, const R: usize, const W: usize>(
 /// Splits `n` rows into tiles of as equal a height as possible, for a panel of which `columns` columns are wanted: a tile
 /// of few accumulators would run at the latency, not at the throughput, of the multiply-add. Yields (first row, height).
 #[inline(always)]
-pub(super) fn tiles(n: usize, columns: usize) -> impl ExactSizeIterator<Item = (usize, usize)> {
-    let highest = if columns <= HALF { HALF_TILE_ROWS } else { TILE_ROWS };
+pub(super) fn tiles<I: Isa>(
+    n: usize,
+    columns: usize,
+) -> impl ExactSizeIterator<Item = (usize, usize)> {
+    let highest = if columns <= HALF { HALF_TILE_ROWS } else { I::TILE_ROWS };
     let tiles = n.div_ceil(highest).max(1);
     (0..tiles).map(move |t| {
         let first = t * n / tiles;
@@ -107,15 +109,18 @@ macro_rules! by_size {
         if $columns <= HALF {
             by_size!(@ $height, HALF, $R, $W, $call, 1 2 3 4 5 6 7 8 9 10 11 12)
         } else {
-            by_size!(@ $height, LANES, $R, $W, $call, 1 2 3 4 5 6)
+            by_size!(@ $height, LANES, $R, $W, $call, 1 2 3 4 5 6 7 8)
         }
     };
     (@ $height:expr, $width:expr, $R:ident, $W:ident, $call:expr, $($rows:literal)*) => {
         match $height {
+            // Taller tiles than the instruction set's are not compiled.
             $($rows => {
                 const $R: usize = $rows;
                 const $W: usize = $width;
-                $call
+                if const { $rows <= I::TILE_ROWS || $width == HALF } {
+                    $call
+                }
             })*
             _ => {}
         }
