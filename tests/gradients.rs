@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use ddppo::algo::adjoint::PolicyWorkspace;
 use ddppo::algo::objective::{Imagination, Objective};
+use ddppo::algo::policy_workspace::PolicyWorkspace;
 use ddppo::analysis::precision;
 use ddppo::analysis::probe::{Probe, probe};
 use ddppo::config::{Algorithm, Config, GradientSource};

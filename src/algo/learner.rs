@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::adjoint::PolicyWorkspace;
 use super::method;
 use super::objective::{Imagination, Objective};
+use super::policy_workspace::PolicyWorkspace;
 use super::report::{LearnError, Learned};
 use super::world::{Models, World};
 use crate::agent::{CriticReport, CriticWorkspace, Policy, Temperature, TwinCritic};

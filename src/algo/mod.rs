@@ -6,6 +6,7 @@ mod imagine;
 pub mod learner;
 pub mod objective;
 pub mod policy_update;
+pub mod policy_workspace;
 pub mod report;
 pub mod saved;
 pub mod world;

@@ -1,9 +1,9 @@
 //! One step of the policy down its objective's gradient.
 
-use super::adjoint::PolicyWorkspace;
 use super::learner::Learner;
 use super::method;
 use super::objective::PolicyReport;
+use super::policy_workspace::PolicyWorkspace;
 use super::report::LearnError;
 use crate::agent::Policy;
 use crate::nn::vector::all_finite;

@@ -50,7 +50,7 @@ impl Isa for Fused {
 }
 
 /// The same with 32 registers that hold a panel's row each: twice the rows, since some processors have two such multiply-adds a cycle
-/// under way, and six sums do not keep them busy (decision 045).
+/// under way, and six sums do not keep them busy (decision 046).
 pub struct FusedWide;
 impl Isa for FusedWide {
     const TILE_ROWS: usize = 8;
