@@ -50,9 +50,13 @@ impl<T: Real> Block<T> {
 impl<T: Real> PolicyWorkspace<T> {
     /// Buffers for minibatches of `batch` start states and K = `horizon` model steps, shared out for the present number of threads.
     pub fn new(objective: &Objective<'_, T>, batch: usize, horizon: usize) -> Self {
-        // Blocks of which an odd number of threads takes equal shares have as many parts as there are threads.
         let (threads, count) = (rayon::current_num_threads(), minibatch::blocks(batch).count());
-        let wanted = if threads.is_multiple_of(count) { threads / count } else { threads };
+        let wanted = match threads {
+            _ if threads <= count => 1,
+            _ if threads.is_multiple_of(count) => threads / count,
+            // Each block in as many parts as there are threads, so that all threads have equal shares.
+            _ => threads,
+        };
         let block = |rows: Range<usize>| Block {
             parts: minibatch::parts(rows, wanted)
                 .map(|rows| Part::new(objective, rows, horizon))
