@@ -127,19 +127,19 @@ impl Replay {
 
     /// s of a row, `[observation_dim]`.
     #[inline]
-    pub fn observation(&self, row: usize) -> &[f32] {
+    fn observation(&self, row: usize) -> &[f32] {
         &self.observations[row * self.observation_dim..][..self.observation_dim]
     }
 
     /// a of a row, `[action_dim]`.
     #[inline]
-    pub fn action(&self, row: usize) -> &[f32] {
+    fn action(&self, row: usize) -> &[f32] {
         &self.actions[row * self.action_dim..][..self.action_dim]
     }
 
     /// s' of a row, `[observation_dim]`.
     #[inline]
-    pub fn next_observation(&self, row: usize) -> &[f32] {
+    fn next_observation(&self, row: usize) -> &[f32] {
         &self.next_observations[row * self.observation_dim..][..self.observation_dim]
     }
 

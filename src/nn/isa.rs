@@ -49,8 +49,8 @@ impl Isa for Fused {
     }
 }
 
-/// The same with 32 registers that hold a panel's row each: twice the rows, since some processors have two such multiply-adds a cycle
-/// under way, and six sums do not keep them busy (decision 046).
+/// The same with 32 registers, each of which holds a panel's row: taller tiles, since some processors begin two such multiply-adds a
+/// cycle, and six sums do not keep them busy (decision 046).
 pub struct FusedWide;
 impl Isa for FusedWide {
     const TILE_ROWS: usize = 8;
