@@ -33,7 +33,13 @@ fn kernels_neither_gather_nor_call_the_c_library_for_arithmetic() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let listing = String::from_utf8_lossy(&output.stdout);
     let kernels = kernels(&listing);
-    for expected in ["product_panel::avx2", "finish_panel::avx512", "add_outer_panel::avx512"] {
+    for expected in [
+        "product_panel::avx2",
+        "finish_panel::avx512",
+        "add_outer_panel::avx512",
+        "add_block::avx2",
+        "add_block::avx512",
+    ] {
         assert!(kernels.keys().any(|name| name.contains(expected)), "{expected} not found");
     }
     for (name, instructions) in kernels {

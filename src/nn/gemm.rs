@@ -127,6 +127,19 @@ pub(crate) fn product<T: Real, E: Epilogue<T>>(
     c: RowsMut<'_, T>,
     epilogue: &mut E,
 ) {
+    product_from(0, a, panels, panel_depth, start, c, epilogue);
+}
+
+/// [`product`] from panel `first` on.
+pub(super) fn product_from<T: Real, E: Epilogue<T>>(
+    first: usize,
+    a: Rows<'_, T>,
+    panels: &[T],
+    panel_depth: usize,
+    start: Start<'_, T>,
+    c: RowsMut<'_, T>,
+    epilogue: &mut E,
+) {
     let (rows, columns, depth) = (a.len(), c.columns, a.columns);
     let (count, size) = (columns.div_ceil(LANES), panel_depth * LANES);
     assert!(depth <= panel_depth && panels.len() >= count * size, "B is smaller than the product");
@@ -134,7 +147,7 @@ pub(crate) fn product<T: Real, E: Epilogue<T>>(
         let rest = panels.get(j * size..).unwrap_or_default();
         &rest[..rest.len().min(depth * LANES)]
     };
-    for j in 0..count {
+    for j in first..count {
         let column = j * LANES;
         let mut first_row = [T::ZERO; LANES];
         if let Start::Bias(bias) = start {
@@ -169,12 +182,12 @@ fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize>(
 }
 
 /// A panel of D, rows next to each other: scratch of [`add_outer_panel`].
-pub(crate) type Gathered<T> = [T; OUTER_ROWS * LANES];
+type Gathered<T> = [T; OUTER_ROWS * LANES];
 
 dispatched! {
     /// Adds to `out` `[inputs, LANES]` the panel of Aᵀ·D that begins at D's column `column`, A `[rows, inputs]` and D `[rows, columns]`; and to
     /// `sums` the sums of its columns.
-    pub(crate) fn add_outer_panel<T, I>(
+    fn add_outer_panel<T, I>(
         a: Rows<'_, T>,
         d: Rows<'_, T>,
         column: usize,
@@ -204,6 +217,21 @@ dispatched! {
     }
 }
 
+/// Adds to the panels `out`, each `[inputs, LANES]`, those of Aᵀ·D from panel `first` on, A `[rows, inputs]` and D
+/// `[rows, columns]`; and to `sums`, one a panel, the sums of their columns of D.
+pub(crate) fn add_outer_panels<T: Real>(
+    a: Rows<'_, T>,
+    d: Rows<'_, T>,
+    first: usize,
+    out: &mut [T],
+    sums: &mut [[T; LANES]],
+) {
+    let mut gathered = [T::ZERO; OUTER_ROWS * LANES];
+    for (j, (out, sum)) in out.chunks_exact_mut(a.columns * LANES).zip(sums).enumerate() {
+        add_outer_panel(a, d, (first + j) * LANES, &mut gathered, out, sum);
+    }
+}
+
 /// Adds Aᵀ·D to the panels `out`, A `[rows, inputs]`, D `[rows, columns]`; and the sums of D's columns to `sums`, where it is not
 /// empty.
 pub(crate) fn add_outer_product<T: Real>(
@@ -214,11 +242,10 @@ pub(crate) fn add_outer_product<T: Real>(
 ) {
     let panels = out.chunks_exact_mut(a.columns * LANES).take(d.columns.div_ceil(LANES));
     let mut sums = sums.as_chunks_mut().0.iter_mut();
-    let mut gathered = [T::ZERO; OUTER_ROWS * LANES];
     for (j, out) in panels.enumerate() {
-        let mut nowhere = [T::ZERO; LANES];
-        let sum = sums.next().unwrap_or(&mut nowhere);
-        add_outer_panel(a, d, j * LANES, &mut gathered, out, sum);
+        let mut nowhere = [[T::ZERO; LANES]];
+        let sum = sums.next().map_or(&mut nowhere, std::array::from_mut);
+        add_outer_panels(a, d, j, out, sum);
     }
 }
 

@@ -3,10 +3,11 @@
 //! A part's rows can be any of the minibatch's: each weight's sum runs over all of them in order, in one place. So neither the
 //! number of parts nor that of threads shows in the result, and no part has a gradient of its own that had to be cleared and added.
 
-use super::gemm::{self, Gathered, LANES};
+use super::gemm::{self, LANES};
 use super::mlp::Mlp;
 use super::real::Real;
-use super::shape::{Layer, Shape};
+use super::shape::Shape;
+use super::sparse;
 use super::tape::{Keep, Tape, below};
 
 /// Rows of weights that are not worth a thread of their own: with the 256 rows of a minibatch some 2 million multiply-adds.
@@ -36,13 +37,13 @@ fn layers<'t, T: Real>(
     let (own, rest) = gradient.split_at_mut(layer.bias.end - layer.weight.start);
     let (weight, bias) = own.split_at_mut(layer.weight.len());
     let bias = bias.as_chunks_mut().0;
-    let this = || share(layer, l, 0, rayon::current_num_threads(), tapes, weight, bias);
+    let this = || share(shape, l, 0, rayon::current_num_threads(), tapes, weight, bias);
     rayon::join(this, || layers(shape, l + 1, tapes, rest));
 }
 
 /// Panels of layer `l` from number `first` on, one an element of `bias`, for up to `threads` threads.
 fn share<'t, T: Real>(
-    layer: &Layer,
+    shape: &Shape,
     l: usize,
     first: usize,
     threads: usize,
@@ -50,39 +51,39 @@ fn share<'t, T: Real>(
     weight: &mut [T],
     bias: &mut [[T; LANES]],
 ) {
-    let size = layer.inputs * LANES;
-    if threads < 2 || bias.len() < 2 || bias.len() * layer.inputs <= GRAIN {
-        return sum(size, l, first, tapes, weight, bias);
+    let inputs = shape.layers[l].inputs;
+    if threads < 2 || bias.len() < 2 || bias.len() * inputs <= GRAIN {
+        return sum(shape, l, first, tapes, weight, bias);
     }
     let half = bias.len() / 2;
-    let (weight, other_weight) = weight.split_at_mut(half * size);
+    let (weight, other_weight) = weight.split_at_mut(half * inputs * LANES);
     let (bias, other_bias) = bias.split_at_mut(half);
     let (threads, others) = (threads / 2, threads - threads / 2);
     rayon::join(
-        || share(layer, l, first, threads, tapes, weight, bias),
-        || share(layer, l, first + half, others, tapes, other_weight, other_bias),
+        || share(shape, l, first, threads, tapes, weight, bias),
+        || share(shape, l, first + half, others, tapes, other_weight, other_bias),
     );
 }
 
 /// All tapes in turn, and of each all panels: a tape's values come from the second cache for all panels but the first.
 fn sum<'t, T: Real>(
-    size: usize,
+    shape: &Shape,
     l: usize,
     first: usize,
     tapes: &(impl Iterator<Item = &'t Tape<T>> + Clone),
     weight: &mut [T],
     bias: &mut [[T; LANES]],
 ) {
-    let mut gathered: Gathered<T> = [T::ZERO; _];
     weight.fill(T::ZERO);
     bias.fill([T::ZERO; LANES]);
     for tape in tapes.clone() {
         let rows = 0..tape.rows();
         let before = below(tape.input.view(rows.clone()), &tape.values, l, rows.clone());
         let above = tape.adjoint(l).view(rows);
-        for (j, (weight, bias)) in weight.chunks_exact_mut(size).zip(&mut *bias).enumerate() {
-            let column = (first + j) * LANES;
-            gemm::add_outer_panel(before, above, column, &mut gathered, weight, bias);
+        if l > 0 && shape.is_rectified(l - 1) {
+            sparse::add_outer_panels(before, above, first, weight, bias);
+        } else {
+            gemm::add_outer_panels(before, above, first, weight, bias);
         }
     }
 }

@@ -7,6 +7,8 @@ use super::real::Real;
 pub trait Isa {
     /// Rows of a register tile one panel wide.
     const TILE_ROWS: usize = 6;
+    /// Whether the registers hold two rows of four panels' sums.
+    const PAIRS: bool = false;
 
     /// `a·b + c`, rounded once or twice.
     fn fma<T: Real>(a: T, b: T, c: T) -> T;
@@ -54,6 +56,7 @@ impl Isa for Fused {
 pub struct FusedWide;
 impl Isa for FusedWide {
     const TILE_ROWS: usize = 8;
+    const PAIRS: bool = true;
 
     #[inline(always)]
     fn fma<T: Real>(a: T, b: T, c: T) -> T {

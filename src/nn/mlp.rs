@@ -10,6 +10,7 @@ use super::matrix::{Rows, RowsMut};
 use super::panels;
 use super::real::Real;
 use super::shape::{Layer, Shape};
+use super::sparse;
 use super::tape::{Keep, Tape, around, below};
 use crate::rng::Rng;
 
@@ -180,7 +181,11 @@ impl<T: Real> Mlp<T> {
         let layer = &self.shape.layers[l];
         let weights = &self.parameters[layer.weight.start..];
         let bias = Start::Bias(&self.parameters[layer.bias.clone()]);
-        gemm::product(before, weights, layer.inputs, bias, after, epilogue);
+        if l > 0 && self.shape.is_rectified(l - 1) {
+            sparse::product(before, weights, layer.inputs, bias, after, epilogue);
+        } else {
+            gemm::product(before, weights, layer.inputs, bias, after, epilogue);
+        }
     }
 
     /// after = before·W of layer `l`, without the bias: the map of tangents.
@@ -206,7 +211,11 @@ impl<T: Real> Mlp<T> {
     ) {
         let layer = &self.shape.layers[l];
         let weights = &self.transposed[layer.transposed.start..];
-        gemm::product(above, weights, layer.outputs, Start::Zero, below, epilogue);
+        if self.shape.is_rectified(l) {
+            sparse::product(above, weights, layer.outputs, Start::Zero, below, epilogue);
+        } else {
+            gemm::product(above, weights, layer.outputs, Start::Zero, below, epilogue);
+        }
     }
 
     /// Gradient of layer `l`'s weight += beforeᵀ·adjoint, of its bias += the sum of the adjoint's rows.

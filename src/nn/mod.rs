@@ -11,6 +11,7 @@ pub mod mlp;
 pub mod panels;
 mod real;
 pub mod shape;
+mod sparse;
 mod stretches;
 pub mod tangent;
 pub mod tape;

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::gemm::LANES;
 use super::real::Real;
+use super::tile::lanes_mut;
 use super::vector::STRETCH;
 
 /// Packs a row-major matrix `[rows, columns]` into zero-padded panels, `[padded(columns)/LANES, rows, LANES]`.
@@ -41,21 +42,35 @@ fn transpose_into<T: Real>(panels: &[T], rows: usize, columns: usize, i: usize, 
     let height = LANES.min(rows - i * LANES);
     for (j, source) in panels.chunks_exact(rows * LANES).enumerate() {
         let width = LANES.min(columns - j * LANES);
-        // A full block first, with constant bounds, so that the compiler can keep it in registers.
-        if height == LANES && width == LANES {
-            let source = &source[i * LANES * LANES..(i + 1) * LANES * LANES];
-            let target = &mut target[j * LANES * LANES..(j + 1) * LANES * LANES];
-            for c in 0..LANES {
-                for r in 0..LANES {
-                    target[c * LANES + r] = source[r * LANES + c];
-                }
+        let source = &source[i * LANES * LANES..];
+        let target = &mut target[j * LANES * LANES..];
+        transpose(source, LANES, (height, width), target, LANES);
+    }
+}
+
+/// The transpose of a block of up to [`LANES`] by [`LANES`] numbers, (rows, columns) of them: into as many rows of the target
+/// as there are columns, each filled up with zeros.
+#[inline(always)]
+pub(super) fn transpose<T: Real>(
+    source: &[T],
+    source_stride: usize,
+    (rows, columns): (usize, usize),
+    target: &mut [T],
+    target_stride: usize,
+) {
+    if (rows, columns) == (LANES, LANES) {
+        // Constant bounds, so that the compiler can work on whole vectors.
+        for c in 0..LANES {
+            let row: &mut [T; LANES] = lanes_mut(target, c * target_stride);
+            for (r, x) in row.iter_mut().enumerate() {
+                *x = source[r * source_stride + c];
             }
-            continue;
         }
-        for c in 0..width {
-            let row = &mut target[(j * LANES + c) * LANES..][..LANES];
-            for (r, value) in row.iter_mut().enumerate() {
-                *value = if r < height { source[(i * LANES + r) * LANES + c] } else { T::ZERO };
+    } else {
+        for c in 0..columns {
+            let row: &mut [T; LANES] = lanes_mut(target, c * target_stride);
+            for (r, x) in row.iter_mut().enumerate() {
+                *x = if r < rows { source[r * source_stride + c] } else { T::ZERO };
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
+use super::gemm::LANES;
 use super::isa::{Isa, Separate};
 
 /// A float type that networks can run in.
@@ -60,6 +61,8 @@ pub trait Real:
     /// The number itself where `value`, which is not negative, is above 0; else 0. By integer operations on the bits: a
     /// comparison becomes branches or masked stores, both slow.
     fn gated_by(self, value: Self) -> Self;
+    /// Which of these numbers are not zero, the first in the lowest bit. NaN is not zero.
+    fn nonzero(numbers: &[Self; LANES]) -> u16;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
 }
@@ -91,6 +94,15 @@ impl ReducedExp {
         let p = I::fma(p, r, 0.5);
         Self { k: shifted.to_bits(), r, p }
     }
+}
+
+/// [`Real::nonzero`] on any machine.
+fn nonzero<T: Real>(numbers: &[T; LANES]) -> u16 {
+    let mut mask = 0;
+    for (i, &x) in numbers.iter().enumerate() {
+        mask |= u16::from(x != T::ZERO) << i;
+    }
+    mask
 }
 
 impl Real for f32 {
@@ -165,6 +177,26 @@ impl Real for f32 {
         let mask = (value.to_bits().wrapping_neg() as i32) >> 31;
         Self::from_bits(self.to_bits() & mask as u32)
     }
+    #[inline(always)]
+    fn nonzero(numbers: &[Self; LANES]) -> u16 {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: SSE2 is part of every x86-64, and four numbers from 0, 4, 8 and 12 on are within 16.
+        unsafe {
+            use std::arch::x86_64::*;
+            // Comparisons are all ones or all zeros, and stay so when they are packed to half the width.
+            let zero = _mm_setzero_ps();
+            let mut parts = [_mm_setzero_si128(); 4];
+            for (i, part) in parts.iter_mut().enumerate() {
+                let four = _mm_loadu_ps(numbers.as_ptr().add(4 * i));
+                *part = _mm_castps_si128(_mm_cmpneq_ps(four, zero));
+            }
+            let first = _mm_packs_epi32(parts[0], parts[1]);
+            let second = _mm_packs_epi32(parts[2], parts[3]);
+            _mm_movemask_epi8(_mm_packs_epi16(first, second)) as u16
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        nonzero(numbers)
+    }
     fn is_finite(self) -> bool {
         f32::is_finite(self)
     }
@@ -216,6 +248,9 @@ impl Real for f64 {
     fn gated_by(self, value: Self) -> Self {
         let mask = (value.to_bits().wrapping_neg() as i64) >> 63;
         Self::from_bits(self.to_bits() & mask as u64)
+    }
+    fn nonzero(numbers: &[Self; LANES]) -> u16 {
+        nonzero(numbers)
     }
     fn is_finite(self) -> bool {
         f64::is_finite(self)

@@ -71,6 +71,11 @@ impl Shape {
         self.layers[self.layers.len() - 1].outputs
     }
 
+    /// Whether a ReLU follows map `l`, so that many of the numbers behind it, and of their adjoints, are zero.
+    pub(super) fn is_rectified(&self, l: usize) -> bool {
+        self.activation == Activation::Relu && l + 1 < self.layers.len()
+    }
+
     /// Length of a parameter or gradient vector, padding included.
     pub fn parameter_len(&self) -> usize {
         self.layers[self.layers.len() - 1].bias.end
