@@ -104,7 +104,7 @@ fn adjoint_is_back_propagation_through_time_where_the_steps_are_differentiated()
         (GradientSource::SampledStep, 0, true),
     ];
     for (gradient_source, horizon, noisy) in cases {
-        let (differences, products) = slopes(gradient_source, horizon, noisy);
+        let (differences, products) = slopes(gradient_source, horizon, noisy, 3);
         for (difference, product) in differences.iter().zip(&products) {
             assert!(
                 (difference - product).abs() < 1e-6 * product.abs(),
@@ -112,14 +112,23 @@ fn adjoint_is_back_propagation_through_time_where_the_steps_are_differentiated()
             );
         }
     }
-    // And the noise is not nothing: the mean head's derivatives miss its part.
-    let (differences, products) = slopes(GradientSource::PredictionModel, 3, true);
-    let off = differences.iter().zip(&products).any(|(d, p)| (d - p).abs() > 1e-5 * p.abs());
-    assert!(off, "{differences:?} against {products:?}");
+    // And the noise is not nothing: the mean head's derivatives miss its part, more of it in some draws than in others.
+    let missed = |draw| {
+        let (differences, products) = slopes(GradientSource::PredictionModel, 3, true, draw);
+        differences.iter().zip(&products).map(|(d, p)| ((d - p) / p).abs()).fold(0.0, f64::max)
+    };
+    let missed: Vec<f64> = (3..13).map(missed).collect();
+    assert!(missed.iter().any(|&m| m > 1e-3), "{missed:?}");
+    assert!(missed.iter().all(|&m| m > 1e-5), "{missed:?}");
 }
 
 /// Derivatives of the loss along random directions of parameter space: by central differences, and from the gradient.
-fn slopes(gradient_source: GradientSource, horizon: usize, noisy: bool) -> (Vec<f64>, Vec<f64>) {
+fn slopes(
+    gradient_source: GradientSource,
+    horizon: usize,
+    noisy: bool,
+    draw: u64,
+) -> (Vec<f64>, Vec<f64>) {
     let trainer = trainer();
     let learner = trainer.learner();
     let policy = precision::policy::<f32, f64>(&learner.policy);
@@ -141,7 +150,7 @@ fn slopes(gradient_source: GradientSource, horizon: usize, noisy: bool) -> (Vec<
     let mut workspace = PolicyWorkspace::new(&objective, 64, horizon);
     let real = &learner.real;
     let start = |_, rng: &mut Rng| real.get(rng.below(real.len())).observation;
-    workspace.draw(&objective, start, &mut Rng::new(3, "through time"));
+    workspace.draw(&objective, start, &mut Rng::new(draw, "through time"));
     if !noisy {
         for part in workspace.parts_mut() {
             part.model_noise.iter_mut().for_each(|noise| noise.fill(0.0));
