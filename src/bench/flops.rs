@@ -1,6 +1,7 @@
 //! Operations of the pieces: those of the matrix products that the mathematics needs, two a multiply-add; no padding, no
 //! input gradient of a first layer, no log-variance head where only the mean is used, no primal head in R. The same
-//! count as in `benches/reference/sizes.py`, so that rates can be compared.
+//! count as in `benches/reference/sizes.py`, so that rates can be compared. Terms that a ReLU made zero count, although the program leaves
+//! them out: a rate can be above the peak.
 
 use super::Piece;
 use crate::config::Config;

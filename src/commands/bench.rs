@@ -105,10 +105,10 @@ impl Session<'_> {
 
     fn print_title(&self) -> anyhow::Result<()> {
         super::print(&format!(
-            "{} sizes, {} directions a row, {} threads, {}\n",
+            "{} sizes, {} a row, {}, {}\n",
             self.args.task,
-            self.bench.directions(),
-            self.threads,
+            counted(self.bench.directions(), "direction"),
+            counted(self.threads, "thread"),
             ddppo::nn::isa::instruction_set()
         ))
     }
@@ -175,6 +175,11 @@ impl Session<'_> {
         }
         Ok(())
     }
+}
+
+/// "1 thread", "2 threads".
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn sorted(numbers: impl Iterator<Item = f64>) -> Vec<f64> {

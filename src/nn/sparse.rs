@@ -1,6 +1,6 @@
 //! Products whose left-hand matrix is zero in many places: what a ReLU leaves of a layer, and what its derivative lets
-//! through of an adjoint. In a new network half of these numbers are zero, in a trained one two thirds; a product by zero changes
-//! no sum, so it is left out.
+//! through of an adjoint. In a new network half of these numbers are zero, in a trained one some three fifths; a product by zero
+//! changes no sum, so it is left out.
 //!
 //! The register tile of `tile.rs` cannot leave anything out, since its rows are zero in different places. Here a row has the
 //! sums of four panels in registers, and a bit mask says which terms to add. Each factor then comes from memory, not from a
@@ -167,7 +167,7 @@ fn mask<T: Real>(row: &[T; BLOCK]) -> u64 {
     mask
 }
 
-/// Whether enough terms can be left out: as long as it is a quarter this way is faster, and it is taken from a third on (decision 047).
+/// Whether enough terms can be left out: this way is faster as long as three tenths are, and it is taken from a third on (decision 047).
 fn is_sparse(masks: &[u64]) -> bool {
     let terms: u32 = masks.iter().map(|mask| mask.count_ones()).sum();
     3 * terms as usize <= 2 * BLOCK * masks.len()
