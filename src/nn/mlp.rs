@@ -99,7 +99,7 @@ impl<T: Real> Mlp<T> {
         for l in 0..last {
             let (before, after) = around(input, values, l, own.clone());
             match (self.shape.activation, *keep) {
-                (Activation::Relu, _) => self.map(l, before, after, &mut Relu),
+                (Activation::Relu, _) => self.map_rectified(l, before, after),
                 (Activation::Silu, Keep::Nothing) => self.map(l, before, after, &mut Silu),
                 (Activation::Silu, Keep::Slopes | Keep::Values | Keep::Adjoints) => {
                     let slope = slopes[l].view_mut(rows.clone());
@@ -152,7 +152,7 @@ impl<T: Real> Mlp<T> {
             }
             let Some(under) = under else {
                 if to_input {
-                    self.map_transposed(0, above, input_adjoint.view_mut(rows), &mut Plain);
+                    self.map_gated(0, above, input_adjoint.view_mut(rows), &mut Plain);
                 }
                 return;
             };
@@ -164,7 +164,7 @@ impl<T: Real> Mlp<T> {
                 }
                 None => {
                     let mut gate = Gate { value: values[l - 1].view(own.clone()) };
-                    self.map_transposed(l, above, under, &mut gate);
+                    self.map_gated(l, above, under, &mut gate);
                 }
             }
         }
@@ -181,10 +181,18 @@ impl<T: Real> Mlp<T> {
         let layer = &self.shape.layers[l];
         let weights = &self.parameters[layer.weight.start..];
         let bias = Start::Bias(&self.parameters[layer.bias.clone()]);
-        if l > 0 && self.shape.is_rectified(l - 1) {
-            sparse::product(before, weights, layer.inputs, bias, after, epilogue);
+        gemm::product(before, weights, layer.inputs, bias, after, epilogue);
+    }
+
+    /// after = max(before·W + b, 0) of layer `l`. All layers but the first read what a ReLU gave.
+    fn map_rectified(&self, l: usize, before: Rows<'_, T>, after: RowsMut<'_, T>) {
+        let layer = &self.shape.layers[l];
+        let weights = &self.parameters[layer.weight.start..];
+        let bias = Start::Bias(&self.parameters[layer.bias.clone()]);
+        if l == 0 {
+            gemm::product(before, weights, layer.inputs, bias, after, &mut Relu);
         } else {
-            gemm::product(before, weights, layer.inputs, bias, after, epilogue);
+            sparse::product(before, weights, layer.inputs, bias, after, &mut Relu);
         }
     }
 
@@ -211,11 +219,23 @@ impl<T: Real> Mlp<T> {
     ) {
         let layer = &self.shape.layers[l];
         let weights = &self.transposed[layer.transposed.start..];
-        if self.shape.is_rectified(l) {
-            sparse::product(above, weights, layer.outputs, Start::Zero, below, epilogue);
-        } else {
-            gemm::product(above, weights, layer.outputs, Start::Zero, below, epilogue);
+        gemm::product(above, weights, layer.outputs, Start::Zero, below, epilogue);
+    }
+
+    /// [`Mlp::map_transposed`] for adjoints that may have gone back through a ReLU.
+    fn map_gated(
+        &self,
+        l: usize,
+        above: Rows<'_, T>,
+        below: RowsMut<'_, T>,
+        epilogue: &mut impl Epilogue<T>,
+    ) {
+        if !self.shape.is_rectified(l) {
+            return self.map_transposed(l, above, below, epilogue);
         }
+        let layer = &self.shape.layers[l];
+        let weights = &self.transposed[layer.transposed.start..];
+        sparse::product(above, weights, layer.outputs, Start::Zero, below, epilogue);
     }
 
     /// Gradient of layer `l`'s weight += beforeᵀ·adjoint, of its bias += the sum of the adjoint's rows.

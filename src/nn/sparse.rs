@@ -61,10 +61,15 @@ struct Target<'a, T> {
 }
 
 impl<T: Real> Target<'_, T> {
+    /// The sums of a row so far, or `start`. One load for both: as two, one of the panels was loaded number by number.
     #[inline(always)]
-    fn read(&self, row: usize) -> Sums<T> {
+    fn read(&self, row: usize, start: Option<&Sums<T>>) -> Sums<T> {
+        let (data, at, panel) = match start {
+            Some(start) => (start.as_flattened(), 0, LANES),
+            None => (&*self.data, row * self.row, self.panel),
+        };
         let mut sums = [[T::ZERO; LANES]; PANELS];
-        each_panel!(P => sums[P] = *lanes(self.data, row * self.row + P * self.panel));
+        each_panel!(P => sums[P] = *lanes(data, at + P * panel));
         sums
     }
 
@@ -117,16 +122,10 @@ dispatched! {
             // Two rows at a time, where there are registers for it: their sums need not wait for each other.
             let pair = I::PAIRS && i + 1 < masks.len();
             let mut terms = Terms::new(a, i, masks[i]);
-            let mut sums = match start {
-                Some(start) => *start,
-                None => target.read(first + i),
-            };
+            let mut sums = target.read(first + i, start);
             if pair {
                 let mut others = Terms::new(a, i + 1, masks[i + 1]);
-                let mut other_sums = match start {
-                    Some(start) => *start,
-                    None => target.read(first + i + 1),
-                };
+                let mut other_sums = target.read(first + i + 1, start);
                 while (terms.mask != 0) & (others.mask != 0) {
                     terms.add::<I>(factors, &mut sums);
                     others.add::<I>(factors, &mut other_sums);
