@@ -249,7 +249,12 @@ impl<T: Real> Mlp<T> {
         let layer = &self.shape.layers[l];
         let both = &mut gradient[layer.weight.start..layer.bias.end];
         let (weight, bias) = both.split_at_mut(layer.weight.len());
-        gemm::add_outer_product(before, adjoint, weight, bias);
+        let bias = bias.as_chunks_mut().0;
+        if l > 0 && self.shape.is_rectified(l - 1) {
+            sparse::add_outer_panels(before, adjoint, 0, weight, bias);
+        } else {
+            gemm::add_outer_panels(before, adjoint, 0, weight, bias);
+        }
     }
 
     /// [`Mlp::add_gradient`] for tangents, which no bias moves.
