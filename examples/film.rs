@@ -6,7 +6,8 @@
 
 use std::path::PathBuf;
 
-use ddppo::env::{Shot, record, task, uniform_actions};
+use ddppo::env::{task, uniform_actions};
+use ddppo::report::film::{Shot, record};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);

@@ -4,11 +4,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
-use ddppo::algo::{Learner, Starts};
 use ddppo::config::{Algorithm, Config};
+use ddppo::data::{Replay, Transition};
+use ddppo::methods::Learner;
 use ddppo::model::fit::{FitWorkspace, minibatch};
 use ddppo::model::{GradientLoss, Neighbours};
-use ddppo::replay::{Replay, Transition};
+use ddppo::path::Starts;
 use ddppo::rng::Rng;
 use ddppo::train::Trainer;
 

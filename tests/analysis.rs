@@ -2,16 +2,16 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use ddppo::agent::Actor;
-use ddppo::analysis::gradient_error::{ModelError, RealStates, cosine};
-use ddppo::analysis::mean_head::MeanHead;
-use ddppo::analysis::multi_step::{STEPS, multi_step_errors};
-use ddppo::analysis::policy_gradient::{SHARES, policy_gradient_bias};
-use ddppo::analysis::precision;
 use ddppo::config::{Algorithm, Config};
 use ddppo::env::jacobian::{Point, sample_points};
 use ddppo::env::uniform_actions;
+use ddppo::lab::analysis::gradient_error::{ModelError, RealStates, cosine};
+use ddppo::lab::analysis::mean_head::MeanHead;
+use ddppo::lab::analysis::multi_step::{STEPS, multi_step_errors};
+use ddppo::lab::analysis::policy_gradient::{SHARES, policy_gradient_bias};
+use ddppo::lab::precision;
 use ddppo::model::DynamicsModel;
+use ddppo::policy::Actor;
 use ddppo::train::Trainer;
 
 /// A run on the point mass right after its first model training.

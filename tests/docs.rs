@@ -98,7 +98,7 @@ fn value(table: &toml::Table, key: &str) -> toml::Value {
 }
 
 fn configuration() -> String {
-    let items = parse(include_str!("../src/config.rs"));
+    let items = parse(include_str!("../src/config/mod.rs"));
     let tasks: Vec<&str> = tasks_with_presets(Algorithm::Ddppo).collect();
     let presets: Vec<toml::Table> = tasks
         .iter()

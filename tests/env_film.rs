@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use ddppo::env::{FilmError, Picture, Shot, record, task, uniform_actions};
+use ddppo::env::{Picture, task, uniform_actions};
+use ddppo::report::film::{FilmError, Shot, record};
 use ddppo::rng::Rng;
 
 fn file(name: &str) -> PathBuf {

@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use ddppo::algo::objective::{Imagination, Objective};
-use ddppo::algo::policy_workspace::PolicyWorkspace;
-use ddppo::analysis::precision;
-use ddppo::analysis::probe::{Probe, probe};
 use ddppo::config::{Algorithm, Config, GradientSource};
+use ddppo::lab::precision;
+use ddppo::lab::probe::{Probe, probe};
 use ddppo::nn::Real;
+use ddppo::path::objective::{Imagination, Objective};
+use ddppo::path::workspace::PolicyWorkspace;
 use ddppo::rng::Rng;
 use ddppo::run::encoding::encode_with_header;
 use ddppo::run::snapshot::{Data, Element};

@@ -9,7 +9,7 @@ fn kernels(listing: &str) -> BTreeMap<&str, Vec<&str>> {
     let mut kernels: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut present = None;
     for line in listing.lines() {
-        // "0000000000347140 <ddppo::nn::gemm::finish_panel::avx512>:"
+        // "0000000000347140 <ddppo::nn::cpu::gemm::finish_panel::avx512>:"
         if let Some((_, name)) = line.strip_suffix(">:").and_then(|line| line.split_once(" <")) {
             let wide = name.contains("::avx512") || name.contains("::avx2");
             present = (name.starts_with("ddppo::") && wide).then_some(name);

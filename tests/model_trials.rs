@@ -1,7 +1,7 @@
 //! Model trials (Fig. 2): pairs share everything but R, repeat to the bit, and say what went wrong.
 
-use ddppo::analysis::model_trial::{ModelTrial, Outcome, TrialError};
 use ddppo::config::{Algorithm, Config};
+use ddppo::lab::model_trial::{ModelTrial, Outcome, TrialError};
 
 /// A trial of a small network with weight `w`.
 fn trial(w: f64) -> ModelTrial {

@@ -8,10 +8,11 @@ mod small_runs;
 
 use std::sync::Arc;
 
-use ddppo::algo::{Learner, Starts};
 use ddppo::config::{Algorithm, Config, GradientSource};
+use ddppo::data::Transition;
 use ddppo::env::Task;
-use ddppo::replay::Transition;
+use ddppo::methods::Learner;
+use ddppo::path::Starts;
 use ddppo::rng::Rng;
 use ddppo::run::metrics::Record;
 use ddppo::run::snapshot::{Data, Snapshot};

@@ -2,20 +2,22 @@
 
 use std::process::ExitCode;
 
-use ddppo::analysis::gradient_error::{GradientErrors, RealStates};
-use ddppo::analysis::multi_step::{StepError, multi_step_errors};
-use ddppo::analysis::policy_gradient::{PolicyGradientBias, policy_gradient_bias};
-use ddppo::analysis::trained_world;
-use ddppo::report::gradient_errors::gradient_errors;
+use ddppo::lab::analysis::gradient_error::{GradientErrors, RealStates};
+use ddppo::lab::analysis::multi_step::{StepError, multi_step_errors};
+use ddppo::lab::analysis::policy_gradient::{PolicyGradientBias, policy_gradient_bias};
+use ddppo::lab::analysis::trained_world;
+use ddppo::lab::figures::gradient_errors::gradient_errors;
 use serde::Serialize;
 
 use super::analyze_table::table;
-use super::{UsageError, saved_run};
+use ddppo::session::saved as saved_run;
+
+use super::UsageError;
 use crate::cli::AnalyzeArgs;
 
 /// All that was measured.
 #[derive(Serialize)]
-pub(super) struct Analysis {
+pub(crate) struct Analysis {
     pub task: String,
     pub step: u64,
     pub seed: u64,

@@ -1,13 +1,13 @@
 //! What `ddppo analyze` prints for people.
 
-use ddppo::analysis::gradient_error::{Group, ModelError};
-use ddppo::analysis::multi_step::{MODELS, OutputErrors, StepError};
-use ddppo::analysis::policy_gradient::PolicyGradientBias;
-use ddppo::analysis::theorem1_terms::Terms;
 use ddppo::env::Task;
+use ddppo::lab::analysis::gradient_error::{Group, ModelError};
+use ddppo::lab::analysis::multi_step::{MODELS, OutputErrors, StepError};
+use ddppo::lab::analysis::policy_gradient::PolicyGradientBias;
+use ddppo::lab::theory::theorem1_terms::Terms;
 
 use super::analyze::Analysis;
-use super::thousands;
+use ddppo::session::progress::thousands;
 
 /// Width of the first column.
 const NAMES: usize = 26;

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use ddppo::bench::twin::{Answer, Kind, Settings, Twin};
-use ddppo::bench::{Bench, Effort, Measurement, Piece, quantile};
 use ddppo::config::{Algorithm, Config};
+use ddppo::lab::bench::twin::{Answer, Kind, Settings, Twin};
+use ddppo::lab::bench::{Bench, Effort, Measurement, Piece, quantile};
 use serde_json::json;
 
 use crate::cli::{Against, BenchArgs};
@@ -32,7 +32,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         let parsed = args.pieces.iter().map(|name| Piece::parse(name, choices));
         parsed.collect::<Result<Vec<_>, _>>()?
     };
-    let threads = super::worker_threads(args.threads);
+    let threads = ddppo::session::run::worker_threads(args.threads);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
@@ -109,7 +109,7 @@ impl Session<'_> {
             self.args.task,
             counted(self.bench.directions(), "direction"),
             counted(self.threads, "thread"),
-            ddppo::nn::isa::instruction_set()
+            ddppo::machine::isa::instruction_set()
         ))
     }
 

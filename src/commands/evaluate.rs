@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use super::thousands;
 use crate::cli::EvaluateArgs;
+use ddppo::session::progress::thousands;
 
 /// Plays episodes with a saved policy and prints their returns. The run is only read.
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
-    let trainer = super::saved_run::load(&args.run, args.best)?;
+    let trainer = ddppo::session::saved::load(&args.run, args.best)?;
     let episodes = trainer.evaluate(args.episodes as usize, args.seed)?;
 
     let mut out =

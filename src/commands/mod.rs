@@ -7,12 +7,8 @@ mod evaluate;
 mod figure;
 mod plot;
 mod probe;
-mod progress;
 mod record;
 mod resume;
-mod saved_run;
-mod session;
-mod signals;
 mod tasks;
 mod theory;
 mod trace;
@@ -21,14 +17,15 @@ mod train;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use ddppo::analysis::Unsuitable;
-use ddppo::analysis::model_trial::TrialError;
-use ddppo::bench::BenchError;
 use ddppo::config::ConfigError;
+use ddppo::env::EnvironmentError;
 use ddppo::env::robot::RobotError;
-use ddppo::env::{EnvironmentError, FilmError};
+use ddppo::lab::analysis::Unsuitable;
+use ddppo::lab::bench::BenchError;
+use ddppo::lab::model_trial::TrialError;
 use ddppo::report::PictureError;
 use ddppo::report::curves::CurveError;
+use ddppo::report::film::FilmError;
 use ddppo::run::directory::DirectoryError;
 
 use crate::cli::{Cli, Command};
@@ -117,29 +114,9 @@ pub fn reader_went_away(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Worker threads for what was asked for: no more than there are cores. The result does not depend on their number, and
-/// threads without a core only wait for each other (a critic update took 1.7 times as long with 16 on two cores).
-fn worker_threads(asked: Option<u16>) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    asked.map_or(cores, |asked| usize::from(asked).min(cores))
-}
-
 /// Prints to standard output; an error when nobody reads it, where `println!` would panic.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
-}
-
-/// A whole number with its thousands apart.
-fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use ddppo::analysis::probe::probe;
+use ddppo::lab::probe::probe;
 use ddppo::run::encoding::encode_with_header;
 use ddppo::run::storage::{Disk, replace};
 
-use super::{saved_run, thousands};
 use crate::cli::{Precision, ProbeArgs};
+use ddppo::session::progress::thousands;
+use ddppo::session::saved as saved_run;
 
 /// Writes one policy update and one gradient-loss step of a run into a file.
 pub fn run(args: &ProbeArgs) -> anyhow::Result<ExitCode> {

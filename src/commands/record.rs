@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use ddppo::env::{EnvironmentError, Shot};
+use ddppo::env::EnvironmentError;
+use ddppo::report::film::Shot;
 
-use super::{UsageError, saved_run};
+use ddppo::session::saved as saved_run;
+
+use super::UsageError;
 use crate::cli::RecordArgs;
 
 /// Films an episode.
@@ -14,7 +17,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let folder = Path::new(&args.subject);
     let filmed = if is_run(folder) {
         let run = saved_run::load(folder, args.best)?;
-        ddppo::env::record(run.task(), shot, &mut saved_run::trained(&run), &args.output)?
+        ddppo::report::film::record(run.task(), shot, &mut saved_run::trained(&run), &args.output)?
     } else {
         let task =
             ddppo::env::task(&args.subject).map_err(|error| unknown(&args.subject, error))?;
@@ -22,7 +25,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
             let message = format!("--best needs a run, and {} is a task", args.subject);
             return Err(UsageError(message).into());
         }
-        ddppo::env::record(&*task, shot, &mut saved_run::random(&*task), &args.output)?
+        ddppo::report::film::record(&*task, shot, &mut saved_run::random(&*task), &args.output)?
     };
     super::print(&format!(
         "{}: {} frames of {} steps, return {:.1}\n",

@@ -9,8 +9,8 @@ use ddppo::run::checkpoint::{CheckpointError, Loaded};
 use ddppo::run::directory::{RunDirectory, read_config};
 
 use super::UsageError;
-use super::session::{self, Session, Start};
 use crate::cli::{ResumeArgs, SessionArgs};
+use ddppo::session::run::{self as session, Session, Start};
 
 /// Continues a run from its newest whole checkpoint; a run that was stopped before its first one starts again.
 pub fn run(args: &ResumeArgs) -> anyhow::Result<ExitCode> {

@@ -18,8 +18,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
             task.observation_dim(),
             task.action_dim(),
             limits(&*task),
-            super::thousands(task.time_limit() as u64),
-            super::thousands(Config::preset(Algorithm::Ddppo, name)?.steps),
+            ddppo::session::progress::thousands(task.time_limit() as u64),
+            ddppo::session::progress::thousands(Config::preset(Algorithm::Ddppo, name)?.steps),
             task.reward_summary(),
         );
     }

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use ddppo::analysis::theorem1::{BiasFactors, Growth, grow};
-use ddppo::analysis::theorem2::{Descent, REWARD_SCALE, descend, sizes};
-use ddppo::analysis::theory::LinearTask;
-use ddppo::report::theory;
+use ddppo::lab::figures::theory;
+use ddppo::lab::theory::LinearTask;
+use ddppo::lab::theory::theorem1::{BiasFactors, Growth, grow};
+use ddppo::lab::theory::theorem2::{Descent, REWARD_SCALE, descend, sizes};
 
 use super::figure::write;
 use super::{UsageError, print};

@@ -3,7 +3,9 @@
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
-use super::{UsageError, saved_run};
+use ddppo::session::saved as saved_run;
+
+use super::UsageError;
 use crate::cli::TraceArgs;
 
 /// Writes what a world did as JSON lines.

@@ -8,8 +8,8 @@ use ddppo::env::robot::Robot;
 use ddppo::run::RunDirectory;
 
 use super::UsageError;
-use super::session::{self, Session, Start};
 use crate::cli::{SessionArgs, TrainArgs};
+use ddppo::session::run::{self as session, Session, Start};
 
 /// Starts a run of its own.
 pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {

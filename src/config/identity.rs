@@ -35,8 +35,8 @@ fn without_free(table: &mut Table) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Algorithm;
     use super::*;
+    use crate::config::Algorithm;
 
     fn hopper() -> Config {
         Config::preset(Algorithm::Ddppo, "Hopper").unwrap()

@@ -3,8 +3,8 @@
 use toml::{Table, Value};
 
 use super::reference::complete;
+use super::suggest;
 use super::{Config, ConfigError};
-use crate::suggest;
 
 /// The keys whose values differ, as (key, in `a`, in `b`).
 pub fn differences(a: &Table, b: &Table) -> Vec<(String, String, String)> {
@@ -23,7 +23,7 @@ pub fn differences(a: &Table, b: &Table) -> Vec<(String, String, String)> {
 }
 
 /// All settings with their full keys.
-pub(super) fn leaves(table: &Table) -> Vec<(String, Value)> {
+pub(crate) fn leaves(table: &Table) -> Vec<(String, Value)> {
     let mut out = Vec::new();
     for (name, value) in table {
         match value {
@@ -41,7 +41,7 @@ pub(super) fn leaves(table: &Table) -> Vec<(String, Value)> {
 }
 
 /// The value or section of a key.
-pub(super) fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+pub(crate) fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     match key.split_once('.') {
         Some((section, rest)) => lookup(table.get(section)?.as_table()?, rest),
         None => table.get(key),
@@ -49,7 +49,7 @@ pub(super) fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
 }
 
 /// Gives `key` a value of the right type, in a table that is a whole configuration before and after.
-pub(super) fn assign(
+pub(crate) fn assign(
     table: &mut Table,
     key: &str,
     value: Value,

@@ -88,7 +88,7 @@ impl Config {
     }
 
     /// The configuration with the settings of a compiled-in TOML table on top.
-    pub(super) fn with_overlay(&self, text: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn with_overlay(&self, text: &str) -> Result<Self, ConfigError> {
         let mut table = self.to_table();
         let overlay: Table = text.parse().expect("a test reads every overlay");
         for (key, value) in leaves(&overlay) {
@@ -98,7 +98,7 @@ impl Config {
     }
 
     /// The settings that the method has.
-    pub(super) fn to_table(&self) -> Table {
+    pub(crate) fn to_table(&self) -> Table {
         let whole =
             Table::try_from(self).expect("a validated configuration has no value that TOML lacks");
         without_unused(whole, self.algorithm)
@@ -136,8 +136,8 @@ fn parse_value(text: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{GradientSource, differences};
     use super::*;
+    use crate::config::{GradientSource, differences};
 
     fn hopper() -> Config {
         Config::preset(Algorithm::Ddppo, "Hopper").unwrap()

@@ -2,8 +2,8 @@
 //! `algo/mod.rs`.
 
 use super::ConfigError;
-use crate::algo::Algorithm;
-use crate::suggest;
+use super::suggest;
+use crate::methods::Algorithm;
 
 /// Makes of one line a method: its module, its variant of [`Algorithm`] and its place in `method`. The line says the file under
 /// `algo/`, after which the folder under `presets/` is named too; the type that is the method; what it is; and the sections

@@ -1,7 +1,7 @@
 //! The presets, compiled in: one file a method and task.
 
+use super::suggest;
 use super::{Algorithm, Config, ConfigError};
-use crate::suggest;
 
 /// The presets in a folder under `presets/`: (task, text), that for robots of the user's own last.
 macro_rules! presets {
@@ -21,7 +21,7 @@ macro_rules! presets {
     ($folder:ident, $($task:literal $file:literal),*) => {
         &[$((
             $task,
-            include_str!(concat!("../../presets/", stringify!($folder), "/", $file, ".toml")),
+            include_str!(concat!("../methods/", stringify!($folder), "/presets/", $file, ".toml")),
         )),*]
     };
 }

@@ -7,18 +7,18 @@ use super::Algorithm;
 
 /// Every setting, each with a value of its type: DDPPO has them all.
 fn whole() -> Table {
-    include_str!("../../presets/ddppo/inverted_pendulum.toml")
+    include_str!("../methods/ddppo/presets/inverted_pendulum.toml")
         .parse()
         .expect("a test reads every preset")
 }
 
 /// The settings of a method, each with a value of its type.
-pub(super) fn known(algorithm: Algorithm) -> Table {
+pub(crate) fn known(algorithm: Algorithm) -> Table {
     without_unused(whole(), algorithm)
 }
 
 /// Takes out what a method has no use for.
-pub(super) fn without_unused(mut table: Table, algorithm: Algorithm) -> Table {
+pub(crate) fn without_unused(mut table: Table, algorithm: Algorithm) -> Table {
     for key in algorithm.unused() {
         match key.split_once('.') {
             None => drop(table.remove(*key)),
@@ -33,7 +33,7 @@ pub(super) fn without_unused(mut table: Table, algorithm: Algorithm) -> Table {
 }
 
 /// Adds what a method has no use for, so that there is one configuration type for all methods. The values mean nothing.
-pub(super) fn complete(mut table: Table) -> Table {
+pub(crate) fn complete(mut table: Table) -> Table {
     add_missing(&mut table, &whole());
     table
 }
@@ -71,7 +71,7 @@ max_loss = inf
 ";
 
 /// Adds the settings that a file of an older program lacks.
-pub(super) fn add_later_keys(table: &mut Table) {
+pub(crate) fn add_later_keys(table: &mut Table) {
     let name = table.get("algorithm").and_then(Value::as_str);
     let algorithm = name.and_then(|name| Algorithm::parse(name).ok());
     let sections = parse(LATER_SECTIONS);

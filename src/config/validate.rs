@@ -199,8 +199,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Algorithm;
     use super::*;
+    use crate::config::Algorithm;
 
     #[test]
     fn impossible_values_are_named() {

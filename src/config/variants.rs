@@ -1,14 +1,14 @@
 //! The paper's variants of DDPPO, compiled in as small overlays that change a few settings of any preset.
 
+use super::suggest;
 use super::{Config, ConfigError};
-use crate::suggest;
 
 /// Name and overlay of each variant.
 const VARIANTS: [(&str, &str); 4] = [
-    ("no-gradient-loss", include_str!("../../presets/variants/no_gradient_loss.toml")),
-    ("single-model", include_str!("../../presets/variants/single_model.toml")),
-    ("prediction-gradients", include_str!("../../presets/variants/prediction_gradients.toml")),
-    ("doubled", include_str!("../../presets/variants/doubled.toml")),
+    ("no-gradient-loss", include_str!("../methods/ddppo/variants/no_gradient_loss.toml")),
+    ("single-model", include_str!("../methods/ddppo/variants/single_model.toml")),
+    ("prediction-gradients", include_str!("../methods/ddppo/variants/prediction_gradients.toml")),
+    ("doubled", include_str!("../methods/ddppo/variants/doubled.toml")),
 ];
 
 /// Names of the variants.
@@ -35,8 +35,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Algorithm, GradientSource, tasks_with_presets};
     use super::*;
+    use crate::config::{Algorithm, GradientSource, tasks_with_presets};
 
     #[test]
     fn each_variant_resolves_to_what_the_paper_describes() {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::analytic::{AnalyticTask, Pendulum, PointMass};
 use super::mujoco::MujocoTask;
 use super::{EnvironmentError, Task};
-use crate::suggest::hint;
+use crate::config::suggest::hint;
 
 /// An MJCF model and a description, compiled in under their file names.
 macro_rules! asset {
     ($name:literal) => {
         (
-            (concat!($name, ".xml"), include_str!(concat!("assets/", $name, ".xml"))),
-            (concat!($name, ".toml"), include_str!(concat!("assets/", $name, ".toml"))),
+            (concat!($name, ".xml"), include_str!(concat!("mujoco/assets/", $name, ".xml"))),
+            (concat!($name, ".toml"), include_str!(concat!("mujoco/assets/", $name, ".toml"))),
         )
     };
 }

@@ -6,23 +6,15 @@
 
 mod analytic;
 mod builtin;
-mod description;
-mod film;
-mod healthy;
 pub mod jacobian;
 mod mujoco;
-mod picture;
-mod reward;
 pub mod robot;
-mod simulation;
 mod trace;
 pub mod trajectory;
-mod world;
 
 pub use builtin::{files, names, task};
-pub use film::{FilmError, Filmed, Shot, record};
 pub use mujoco::MujocoTask;
-pub use picture::Picture;
+pub use mujoco::picture::Picture;
 pub use trace::{TraceError, trace, uniform_actions};
 
 use crate::rng::Rng;

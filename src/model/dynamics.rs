@@ -3,8 +3,8 @@
 use super::grouping::Grouping;
 use super::likelihood::LogVarianceBounds;
 use crate::config::ModelConfig;
+use crate::data::Replay;
 use crate::nn::{Activation, Adam, Keep, Matrix, Mlp, Real, Shape, Tape};
-use crate::replay::Replay;
 use crate::rng::Rng;
 
 /// Deviations under this count as 1.

@@ -8,8 +8,9 @@ use super::holdout::Holdout;
 pub use super::holdout::best_members;
 use super::likelihood_loss::LikelihoodPiece;
 use crate::config::ModelConfig;
-use crate::nn::{Real, vector};
-use crate::replay::Replay;
+use crate::data::Replay;
+use crate::nn::Real;
+use crate::nn::cpu::vector;
 use crate::rng::Rng;
 
 /// Rows of a minibatch that one piece of work takes; the pieces do not depend on the number of threads.
@@ -326,7 +327,7 @@ impl<T: Real> Piece<T> {
 mod tests {
     use super::*;
     use crate::config::{Algorithm, Config};
-    use crate::replay::Transition;
+    use crate::data::Transition;
 
     #[test]
     fn mbpos_members_have_bootstraps_of_their_own_beside_a_small_holdout() {

@@ -6,8 +6,8 @@
 
 use super::dynamics::DynamicsModel;
 use super::neighbours::Neighbours;
+use crate::data::{Replay, Transition};
 use crate::nn::{Keep, Mlp, Real, Tangent, Tape};
-use crate::replay::{Replay, Transition};
 use crate::rng::Rng;
 
 /// Tangent rows processed at a time: keeps a piece's buffers in the cache whatever n is.

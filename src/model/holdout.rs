@@ -5,12 +5,12 @@ use rayon::prelude::*;
 use super::dynamics::DynamicsModel;
 use super::likelihood_loss::{load_inputs, load_label};
 use crate::config::ModelConfig;
+use crate::data::Replay;
 use crate::nn::{Keep, Real, Tape};
-use crate::replay::Replay;
 
 /// Buffers to run the held-out rows through all members, and each member's best so far. Allocated once.
 #[derive(Debug)]
-pub(super) struct Holdout<T> {
+pub(crate) struct Holdout<T> {
     tapes: Vec<Tape<T>>,
     /// Lowest errors of this training.
     best: Vec<f64>,
@@ -20,7 +20,7 @@ pub(super) struct Holdout<T> {
 
 impl<T: Real> Holdout<T> {
     /// Buffers for `rows` rows at a time.
-    pub(super) fn new(model: &DynamicsModel<T>, rows: usize) -> Self {
+    pub(crate) fn new(model: &DynamicsModel<T>, rows: usize) -> Self {
         let tape = |_| Tape::new(model.shape(), rows, Keep::Nothing);
         Self {
             tapes: model.members.iter().map(tape).collect(),
@@ -30,12 +30,12 @@ impl<T: Real> Holdout<T> {
     }
 
     /// Begins a training.
-    pub(super) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.best = vec![f64::INFINITY; self.tapes.len()];
     }
 
     /// Every member's mean-squared error over the held-out rows and all outputs.
-    pub(super) fn errors(
+    pub(crate) fn errors(
         &mut self,
         model: &DynamicsModel<T>,
         replay: &Replay,
@@ -62,7 +62,7 @@ impl<T: Real> Holdout<T> {
     }
 
     /// Notes the errors after an epoch; whether a member has improved its best by more than the wanted part.
-    pub(super) fn note(
+    pub(crate) fn note(
         &mut self,
         model: &DynamicsModel<T>,
         errors: &[f64],
@@ -84,7 +84,7 @@ impl<T: Real> Holdout<T> {
     }
 
     /// Gives every member back the weights of its last improvement; Adam's moments stay (facts.md 1.2).
-    pub(super) fn restore(&mut self, model: &mut DynamicsModel<T>) {
+    pub(crate) fn restore(&mut self, model: &mut DynamicsModel<T>) {
         for (member, weights) in model.members.iter_mut().zip(&self.weights) {
             member.network.update(|parameters, _| parameters.copy_from_slice(weights));
         }

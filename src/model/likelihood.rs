@@ -3,8 +3,8 @@
 //! With q = e^{lv₁ − min}, lv₁ = max − softplus(max − raw) and lv = min + softplus(lv₁ − min), the bounded variance is
 //! e^{min}·(1 + q): neither the loss's gradient nor a sample needs a logarithm.
 
+use crate::machine::isa::dispatched;
 use crate::nn::Real;
-use crate::nn::isa::dispatched;
 
 /// Bounds of the log-variance of each output (SPEC section 1: −10 and 0.5, constants in DDPPO, trained in MBPO).
 #[derive(Clone, Debug, PartialEq)]

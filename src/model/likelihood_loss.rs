@@ -1,8 +1,8 @@
 //! The likelihood part of a model's training (eq. 2): one member's share of mean_{batch,dim} NLL and its gradient.
 
 use super::dynamics::DynamicsModel;
+use crate::data::Replay;
 use crate::nn::{Keep, Mlp, Real, Tape};
-use crate::replay::Replay;
 
 /// Buffers of one piece of a minibatch.
 #[derive(Debug)]
@@ -89,8 +89,8 @@ pub(crate) fn load_label<T: Real>(replay: &Replay, row: u32, label: &mut [T]) {
 mod tests {
     use super::*;
     use crate::config::{Algorithm, Config};
+    use crate::data::Transition;
     use crate::model::likelihood::LogVarianceBounds;
-    use crate::replay::Transition;
     use crate::rng::Rng;
 
     #[test]

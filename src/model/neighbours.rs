@@ -3,8 +3,8 @@
 
 use rayon::prelude::*;
 
-use crate::nn::isa::dispatched;
-use crate::replay::Replay;
+use crate::data::Replay;
+use crate::machine::isa::dispatched;
 
 /// Candidates whose distances are computed at a time.
 const BLOCK: usize = 512;
@@ -170,7 +170,7 @@ fn scan(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::Transition;
+    use crate::data::Transition;
     use crate::rng::Rng;
 
     fn push(replay: &mut Replay, rng: &mut Rng, n: usize) {

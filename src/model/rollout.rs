@@ -4,10 +4,10 @@
 use rayon::prelude::*;
 
 use super::dynamics::{DynamicsModel, StepTape};
-use crate::agent::{Policy, PolicyTape};
+use crate::data::{Replay, Transition};
 use crate::env::Task;
 use crate::nn::{Keep, Real};
-use crate::replay::{Replay, Transition};
+use crate::policy::{Policy, PolicyTape};
 use crate::rng::Rng;
 
 /// Start states that one piece of work takes.

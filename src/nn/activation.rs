@@ -9,11 +9,11 @@
 //! no vector instructions and calls the C library's `fmaf`; and after a store through one reference the compiler may not load through another.
 #![allow(clippy::needless_range_loop)]
 
-use super::gemm::{Epilogue, LANES};
-use super::isa::Isa;
-use super::matrix::{Rows, RowsMut};
-use super::real::Real;
-use super::stretches::{View, ViewMut};
+use super::cpu::gemm::{Epilogue, LANES};
+use super::cpu::matrix::{Rows, RowsMut};
+use super::cpu::stretches::{View, ViewMut};
+use crate::machine::Real;
+use crate::machine::isa::Isa;
 
 /// The nonlinearity of all hidden layers of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,7 +202,7 @@ impl<T: Real> Epilogue<T> for TangentBackward<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::Owner;
+    use crate::nn::activation::Owner;
 
     #[test]
     fn owners_are_quotients() {

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::isa::dispatched;
-use super::real::Real;
-use super::vector::STRETCH;
+use super::cpu::vector::STRETCH;
+use crate::machine::Real;
+use crate::machine::isa::dispatched;
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;

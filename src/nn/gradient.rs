@@ -3,12 +3,13 @@
 //! A part's rows can be any of the minibatch's: each weight's sum runs over all of them in order, in one place. So neither the
 //! number of parts nor that of threads shows in the result, and no part has a gradient of its own that had to be cleared and added.
 
-use super::gemm::{self, LANES};
+use super::cpu::gemm;
+use super::cpu::gemm::LANES;
+use super::cpu::sparse;
 use super::mlp::Mlp;
-use super::real::Real;
 use super::shape::Shape;
-use super::sparse;
 use super::tape::{Keep, Tape, below};
+use crate::machine::Real;
 
 /// Rows of weights that are not worth a thread of their own: with the 256 rows of a minibatch some 2 million multiply-adds.
 const GRAIN: usize = 512;

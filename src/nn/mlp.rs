@@ -5,13 +5,14 @@
 use std::ops::Range;
 
 use super::activation::{Activation, Gate, Relu, Scale, Silu, SiluCurve, SiluSlope};
-use super::gemm::{self, Epilogue, Plain, Start};
-use super::matrix::{Rows, RowsMut};
-use super::panels;
-use super::real::Real;
+use super::cpu::gemm;
+use super::cpu::gemm::{Epilogue, Plain, Start};
+use super::cpu::matrix::{Rows, RowsMut};
+use super::cpu::panels;
+use super::cpu::sparse;
 use super::shape::{Layer, Shape};
-use super::sparse;
 use super::tape::{Keep, Tape, around, below};
+use crate::machine::Real;
 use crate::rng::Rng;
 
 /// A network. Parameters are one vector (weights in panels, biases padded), gradients another of the same layout.
@@ -197,7 +198,7 @@ impl<T: Real> Mlp<T> {
     }
 
     /// after = before·W of layer `l`, without the bias: the map of tangents.
-    pub(super) fn map_tangent(
+    pub(crate) fn map_tangent(
         &self,
         l: usize,
         before: Rows<'_, T>,
@@ -210,7 +211,7 @@ impl<T: Real> Mlp<T> {
     }
 
     /// below = above·Wᵀ of layer `l`, and what follows.
-    pub(super) fn map_transposed(
+    pub(crate) fn map_transposed(
         &self,
         l: usize,
         above: Rows<'_, T>,
@@ -239,7 +240,7 @@ impl<T: Real> Mlp<T> {
     }
 
     /// Gradient of layer `l`'s weight += beforeᵀ·adjoint, of its bias += the sum of the adjoint's rows.
-    pub(super) fn add_gradient(
+    pub(crate) fn add_gradient(
         &self,
         l: usize,
         before: Rows<'_, T>,
@@ -258,7 +259,7 @@ impl<T: Real> Mlp<T> {
     }
 
     /// [`Mlp::add_gradient`] for tangents, which no bias moves.
-    pub(super) fn add_tangent_gradient(
+    pub(crate) fn add_tangent_gradient(
         &self,
         l: usize,
         before: Rows<'_, T>,

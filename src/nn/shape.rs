@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::activation::Activation;
-use super::gemm::padded;
-use super::panels;
-use super::real::Real;
+use super::cpu::gemm::padded;
+use super::cpu::panels;
+use crate::machine::Real;
 
 /// One affine map of a network and where its numbers lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Layer {
     /// Its bias, padded, within the parameters.
     pub bias: Range<usize>,
     /// Panels of its transposed weight, within the transposes.
-    pub(super) transposed: Range<usize>,
+    pub(crate) transposed: Range<usize>,
 }
 
 /// Sizes and nonlinearity of a network.
@@ -72,7 +72,7 @@ impl Shape {
     }
 
     /// Whether a ReLU follows map `l`, so that many of the numbers behind it, and of their adjoints, are zero.
-    pub(super) fn is_rectified(&self, l: usize) -> bool {
+    pub(crate) fn is_rectified(&self, l: usize) -> bool {
         self.activation == Activation::Relu && l + 1 < self.layers.len()
     }
 
@@ -99,7 +99,7 @@ impl Shape {
     }
 
     /// Width of the hidden layers, 1 where there are none.
-    pub(super) fn hidden(&self) -> usize {
+    pub(crate) fn hidden(&self) -> usize {
         if self.layers.len() > 1 { self.layers[0].outputs } else { 1 }
     }
 }

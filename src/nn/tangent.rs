@@ -4,13 +4,13 @@
 use std::ops::Range;
 
 use super::activation::{Owner, Scale, TangentBackward, TangentForward};
-use super::gemm::Plain;
-use super::matrix::Matrix;
+use super::cpu::gemm::Plain;
+use super::cpu::matrix::Matrix;
+use super::cpu::stretches::Stretches;
 use super::mlp::Mlp;
-use super::real::Real;
 use super::shape::Shape;
-use super::stretches::Stretches;
 use super::tape::{Tape, around, below};
+use crate::machine::Real;
 
 /// Buffers for tangents of up to `rows` rows with `directions` directions a row. Direction k of row i is row
 /// i·directions + k of every matrix here.

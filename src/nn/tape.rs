@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use super::activation::Activation;
-use super::matrix::{Matrix, Rows, RowsMut};
-use super::real::Real;
+use super::cpu::matrix::{Matrix, Rows, RowsMut};
+use super::cpu::stretches::Stretches;
 use super::shape::Shape;
-use super::stretches::Stretches;
+use crate::machine::Real;
 
 /// How much of a forward pass is kept for a way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
@@ -35,13 +35,13 @@ pub struct Tape<T> {
     /// Derivative of the loss by the input, `[rows, inputs]`.
     pub input_adjoint: Matrix<T>,
     /// A matrix a hidden layer where values are kept, else up to two that serve in turn.
-    pub(super) values: Vec<Matrix<T>>,
-    pub(super) slopes: Vec<Stretches<T>>,
-    pub(super) curves: Vec<Stretches<T>>,
+    pub(crate) values: Vec<Matrix<T>>,
+    pub(crate) slopes: Vec<Stretches<T>>,
+    pub(crate) curves: Vec<Stretches<T>>,
     /// Derivatives of the loss by the hidden layers before their nonlinearity: a matrix each where adjoints are kept, else two
     /// that serve in turn. Never fewer than two.
-    pub(super) adjoints: Vec<Matrix<T>>,
-    pub(super) keep: Keep,
+    pub(crate) adjoints: Vec<Matrix<T>>,
+    pub(crate) keep: Keep,
     keeps_values: bool,
 }
 
@@ -78,12 +78,12 @@ impl<T: Real> Tape<T> {
 
     /// Where the values of the hidden layers of these rows lie: in the same rows where they are kept, else in the first, which
     /// stay in the nearest cache.
-    pub(super) fn value_rows(&self, rows: &Range<usize>) -> Range<usize> {
+    pub(crate) fn value_rows(&self, rows: &Range<usize>) -> Range<usize> {
         if self.keeps_values { rows.clone() } else { 0..rows.len() }
     }
 
     /// Derivative of the loss by what map `l` writes, after a way back over all rows, where adjoints are kept.
-    pub(super) fn adjoint(&self, l: usize) -> &Matrix<T> {
+    pub(crate) fn adjoint(&self, l: usize) -> &Matrix<T> {
         if l == self.values.len() { &self.output_adjoint } else { &self.adjoints[l] }
     }
 
@@ -99,7 +99,7 @@ fn keeps_values(activation: Activation, keep: Keep) -> bool {
 }
 
 /// What layer `l` reads: the network's input, or `rows` of the layer below.
-pub(super) fn below<'a, T: Real>(
+pub(crate) fn below<'a, T: Real>(
     input: Rows<'a, T>,
     layers: &'a [Matrix<T>],
     l: usize,
@@ -109,7 +109,7 @@ pub(super) fn below<'a, T: Real>(
 }
 
 /// [`below`], and where hidden layer `l` writes.
-pub(super) fn around<'a, T: Real>(
+pub(crate) fn around<'a, T: Real>(
     input: Rows<'a, T>,
     layers: &'a mut [Matrix<T>],
     l: usize,

@@ -36,7 +36,7 @@ fn number(value: f64, step: f64) -> String {
 }
 
 /// A linear map from values to the drawing's units.
-pub(super) struct Axis {
+pub(crate) struct Axis {
     ticks: Vec<f64>,
     start: f64,
     length: f64,
@@ -44,7 +44,7 @@ pub(super) struct Axis {
 
 impl Axis {
     /// Covers the finite ones of `values` with about `count` ticks, from `start` on over `length` units of the drawing.
-    pub(super) fn new(
+    pub(crate) fn new(
         values: impl Iterator<Item = f64>,
         start: f64,
         length: f64,
@@ -64,13 +64,13 @@ impl Axis {
     }
 
     /// Where a value lies.
-    pub(super) fn at(&self, value: f64) -> f64 {
+    pub(crate) fn at(&self, value: f64) -> f64 {
         let (first, last) = (self.ticks[0], self.ticks[self.ticks.len() - 1]);
         self.start + (value - first) / (last - first) * self.length
     }
 
     /// Where each tick lies, and its number.
-    pub(super) fn labels(&self) -> impl Iterator<Item = (f64, String)> {
+    pub(crate) fn labels(&self) -> impl Iterator<Item = (f64, String)> {
         let step = self.ticks[1] - self.ticks[0];
         self.ticks.iter().map(move |&tick| (self.at(tick), number(tick, step)))
     }

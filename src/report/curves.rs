@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::aggregate::{deviation, mean};
-use super::chart::{self, Panel, Point, Series};
+use super::chart;
+use super::chart::{Panel, Point, Series};
 use super::picture::Picture;
-use super::published::{self, UnknownMethod};
+use super::published;
+use super::published::UnknownMethod;
 use crate::config::{Config, differences, variants};
 use crate::run::directory::{DirectoryError, metrics_path, read_config};
 use crate::run::metrics::{self, MetricsError};

@@ -1,7 +1,7 @@
 //! Published learning curves, to be drawn under our own: `published.csv`, where each number has its source and its caveat.
 
 use super::chart::{Point, Series};
-use crate::suggest;
+use crate::config::suggest;
 
 const TABLE: &str = include_str!("published.csv");
 

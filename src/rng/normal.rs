@@ -2,14 +2,14 @@
 //! straight-line code without fused operations: vectorised, and the same bits on every machine, which no system library
 //! promises.
 
-use crate::nn::isa::dispatched;
+use crate::machine::isa::dispatched;
 
 /// Pairs of draws made at a time.
-pub(super) const PAIRS: usize = 32;
+pub(crate) const PAIRS: usize = 32;
 
 /// A uniform number in [0, 1) from the upper 52 bits of a word, without a conversion of integers.
 #[inline(always)]
-pub(super) fn unit(word: u64) -> f64 {
+pub(crate) fn unit(word: u64) -> f64 {
     f64::from_bits((word >> 12) | 0x3FF0_0000_0000_0000) - 1.0
 }
 
@@ -81,7 +81,7 @@ dispatched! {
 }
 
 /// Uniform numbers in [0, 1) in, independent standard normal draws out.
-pub(super) fn box_muller(first: &mut [f64], second: &mut [f64]) {
+pub(crate) fn box_muller(first: &mut [f64], second: &mut [f64]) {
     transform::<f64>(first, second);
 }
 

@@ -13,13 +13,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::encoding::{self, Header, Segment};
+use super::encoding;
 pub use super::encoding::{Evaluation, FORMAT, Info};
+use super::encoding::{Header, Segment};
 use super::snapshot::Snapshot;
 use super::storage::{Storage, StorageError, folder_of, replace};
-use super::verify::{
-    self, CHECKSUMS, HEADER, ROWS, TENSORS, Unusable, checksum_file, parse_header,
-};
+use super::verify;
+use super::verify::{CHECKSUMS, HEADER, ROWS, TENSORS, Unusable, checksum_file, parse_header};
 pub use super::verify::{CheckpointError, Damage, Loaded};
 
 /// The checkpoints of one run. One process at a time: see [`super::directory::RunDirectory`] for the lock.

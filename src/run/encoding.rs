@@ -14,7 +14,7 @@ pub const FORMAT: u32 = 1;
 /// `state.json` of a checkpoint.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Header {
+pub(crate) struct Header {
     pub format: u32,
     pub version: String,
     pub info: Info,
@@ -49,7 +49,7 @@ pub struct Evaluation {
 /// A file with some rows of a growing table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Segment {
+pub(crate) struct Segment {
     pub file: String,
     pub first_row: usize,
     pub rows: usize,
@@ -58,7 +58,7 @@ pub(super) struct Segment {
 
 /// Bytes that are no tensors of ours.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DecodeError {
+pub(crate) enum DecodeError {
     #[error("it is no safetensors file ({0})")]
     Safetensors(#[from] safetensors::SafeTensorError),
     #[error("tensor `{0}` is of type {1:?}, which this program does not use")]
@@ -84,7 +84,7 @@ fn from_little_endian<const N: usize, T>(bytes: &[u8], value: impl Fn([u8; N]) -
 }
 
 /// Tensors as a safetensors file.
-pub(super) fn encode(tensors: &BTreeMap<String, Tensor>) -> Vec<u8> {
+pub(crate) fn encode(tensors: &BTreeMap<String, Tensor>) -> Vec<u8> {
     encode_with_header(tensors, None)
 }
 
@@ -109,7 +109,7 @@ pub fn encode_with_header(
 }
 
 /// The tensors of a safetensors file.
-pub(super) fn decode(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, DecodeError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, DecodeError> {
     SafeTensors::deserialize(bytes)?
         .tensors()
         .into_iter()
@@ -128,7 +128,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, DecodeErr
 }
 
 /// Rows `first..first + rows` of a table as a file.
-pub(super) fn encode_rows(table: &Tensor, first: usize, rows: usize) -> Vec<u8> {
+pub(crate) fn encode_rows(table: &Tensor, first: usize, rows: usize) -> Vec<u8> {
     let width: usize = table.shape.iter().skip(1).product();
     let range = first * width..(first + rows) * width;
     let data = match &table.data {
@@ -144,7 +144,7 @@ pub(super) fn encode_rows(table: &Tensor, first: usize, rows: usize) -> Vec<u8> 
 }
 
 /// Puts `rows` behind those of `table`. `None` when types or widths differ.
-pub(super) fn append(table: &mut Tensor, rows: Tensor) -> Option<()> {
+pub(crate) fn append(table: &mut Tensor, rows: Tensor) -> Option<()> {
     if table.shape.get(1..) != rows.shape.get(1..) {
         return None;
     }

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::encoding::{self, FORMAT, Header, Info, Segment};
+use super::encoding;
+use super::encoding::{FORMAT, Header, Info, Segment};
 use super::snapshot::{Snapshot, Tensor};
 use super::storage::StorageError;
 
-pub(super) const HEADER: &str = "state.json";
-pub(super) const TENSORS: &str = "state.safetensors";
-pub(super) const CHECKSUMS: &str = "checksums";
-pub(super) const ROWS: &str = "rows";
+pub(crate) const HEADER: &str = "state.json";
+pub(crate) const TENSORS: &str = "state.safetensors";
+pub(crate) const CHECKSUMS: &str = "checksums";
+pub(crate) const ROWS: &str = "rows";
 
 /// A file of a checkpoint that is not as it was written.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -77,13 +78,13 @@ pub struct Loaded {
 }
 
 /// Why one checkpoint cannot be loaded.
-pub(super) enum Unusable {
+pub(crate) enum Unusable {
     Damaged(Damage),
     Newer(CheckpointError),
 }
 
 /// Reads the checkpoint of `step` in `directory`, and the list of its row segments.
-pub(super) fn load(
+pub(crate) fn load(
     directory: &Path,
     step: u64,
 ) -> Result<(Loaded, BTreeMap<String, Vec<Segment>>), Unusable> {
@@ -168,7 +169,7 @@ fn damage(path: &Path, problem: impl Into<String>) -> Unusable {
     Unusable::Damaged(Damage { path: path.to_owned(), problem: problem.into() })
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
     std::fs::read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => damage(path, "is missing"),
         _ => damage(path, format!("cannot be read: {error}")),
@@ -176,14 +177,14 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
 }
 
 /// The content of [`CHECKSUMS`].
-pub(super) fn checksum_file(json: &[u8], tensors: &[u8]) -> String {
+pub(crate) fn checksum_file(json: &[u8], tensors: &[u8]) -> String {
     [(HEADER, json), (TENSORS, tensors)]
         .map(|(name, bytes)| format!("{:08x} {} {name}\n", crc32fast::hash(bytes), bytes.len()))
         .concat()
 }
 
 /// `state.json` of the checkpoint in `path`.
-pub(super) fn parse_header(path: &Path, json: &[u8]) -> Result<Header, Unusable> {
+pub(crate) fn parse_header(path: &Path, json: &[u8]) -> Result<Header, Unusable> {
     let file = path.join(HEADER);
     let unreadable = |error: serde_json::Error| damage(&file, format!("cannot be read: {error}"));
     // The format first: a newer one may have other fields.

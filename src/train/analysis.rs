@@ -5,15 +5,15 @@
 
 use std::time::Instant;
 
-use crate::algo::Learner;
-use crate::analysis::gradient_error::{GradientErrors, ModelError, RealStates};
 use crate::config::Config;
 use crate::env::{EnvironmentError, Task};
+use crate::lab::analysis::gradient_error::{GradientErrors, ModelError, RealStates};
+use crate::methods::Learner;
 use crate::rng::Rng;
 use crate::run::metrics::Record;
 
 /// Whether this step's models are to be analysed.
-pub(super) fn is_due(config: &Config, step: u64) -> bool {
+pub(crate) fn is_due(config: &Config, step: u64) -> bool {
     let every = config.analysis.every_steps;
     config.algorithm.uses("analysis") && every > 0 && step.is_multiple_of(every)
 }
@@ -22,7 +22,7 @@ pub(super) fn is_due(config: &Config, step: u64) -> bool {
 ///
 /// # Errors
 /// When the world cannot be made, or lacks the ability to be displaced, and analyses are wanted.
-pub(super) fn check(config: &Config, task: &dyn Task) -> Result<(), EnvironmentError> {
+pub(crate) fn check(config: &Config, task: &dyn Task) -> Result<(), EnvironmentError> {
     if !config.algorithm.uses("analysis") || config.analysis.every_steps == 0 {
         return Ok(());
     }
@@ -37,7 +37,7 @@ pub(super) fn check(config: &Config, task: &dyn Task) -> Result<(), EnvironmentE
 ///
 /// # Errors
 /// When a world fails.
-pub(super) fn analysis_record(
+pub(crate) fn analysis_record(
     learner: &Learner,
     task: &dyn Task,
     config: &Config,

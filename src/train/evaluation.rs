@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use crate::agent::{Actor, Policy};
 use crate::env::{EnvironmentError, Task};
+use crate::policy::{Actor, Policy};
 use crate::rng::Rng;
 
 /// One evaluation episode.

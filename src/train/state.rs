@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::trainer::{Live, TrainError, Trainer};
-use crate::algo::saved::{put_rng, take_rng};
 use crate::config::Config;
 use crate::env::Task;
+use crate::methods::saved::{put_rng, take_rng};
 use crate::run::snapshot::{Snapshot, SnapshotError};
 
 impl Trainer {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::algo::report::{CriticSums, Learned, ModelReport, PolicySums};
+use crate::methods::report::{CriticSums, Learned, ModelReport, PolicySums};
 use crate::model::rollout::RolloutReport;
 use crate::run::metrics::Record;
 

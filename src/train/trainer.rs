@@ -6,11 +6,11 @@ use std::time::Instant;
 use super::analysis;
 use super::evaluation::{Episode, evaluate};
 use super::summary::{Phases, Summary, model_record, rollout_record};
-use crate::agent::Actor;
-use crate::algo::Learner;
 use crate::config::Config;
+use crate::data::Transition;
 use crate::env::{Environment, EnvironmentError, Task};
-use crate::replay::Transition;
+use crate::methods::Learner;
+use crate::policy::Actor;
 use crate::rng::Rng;
 use crate::run::metrics::Record;
 use crate::run::snapshot::SnapshotError;
@@ -35,41 +35,41 @@ pub enum TrainError {
 }
 
 /// The episode being lived.
-pub(super) struct Live {
-    pub(super) environment: Box<dyn Environment>,
+pub(crate) struct Live {
+    pub(crate) environment: Box<dyn Environment>,
     /// The observation to act on.
-    pub(super) observation: Vec<f64>,
+    pub(crate) observation: Vec<f64>,
     /// Steps of this episode.
-    pub(super) length: usize,
+    pub(crate) length: usize,
     /// Rewards of this episode.
-    pub(super) score: f64,
+    pub(crate) score: f64,
 }
 
 /// A run: everything that changes, and the task and configuration that do not.
 pub struct Trainer {
-    pub(super) config: Config,
-    pub(super) task: Arc<dyn Task>,
-    pub(super) learner: Learner,
-    pub(super) live: Live,
-    pub(super) step: u64,
-    pub(super) summary: Summary,
+    pub(crate) config: Config,
+    pub(crate) task: Arc<dyn Task>,
+    pub(crate) learner: Learner,
+    pub(crate) live: Live,
+    pub(crate) step: u64,
+    pub(crate) summary: Summary,
     /// Resets of the training world.
-    pub(super) resets: Rng,
+    pub(crate) resets: Rng,
     /// Random actions, and the policy's noise when acting.
-    pub(super) exploration: Rng,
+    pub(crate) exploration: Rng,
     /// Resets of the evaluation worlds.
-    pub(super) evaluations: Rng,
-    pub(super) actor: Actor,
-    pub(super) action: Vec<f64>,
-    pub(super) next_observation: Vec<f64>,
-    pub(super) narrow: Narrow,
-    pub(super) phases: Phases,
+    pub(crate) evaluations: Rng,
+    pub(crate) actor: Actor,
+    pub(crate) action: Vec<f64>,
+    pub(crate) next_observation: Vec<f64>,
+    pub(crate) narrow: Narrow,
+    pub(crate) phases: Phases,
     /// What the world said of the last step.
-    pub(super) warning: Option<String>,
+    pub(crate) warning: Option<String>,
 }
 
 /// A transition in the precision in which the replay buffer stores it; made once.
-pub(super) struct Narrow {
+pub(crate) struct Narrow {
     observation: Vec<f32>,
     action: Vec<f32>,
     next_observation: Vec<f32>,

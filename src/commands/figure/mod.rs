@@ -29,7 +29,7 @@ pub fn run(args: &FigureArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Writes a figure in both formats and the table behind it, and says where.
-pub(super) fn write(folder: &Path, name: &str, picture: &Picture, csv: &str) -> anyhow::Result<()> {
+pub(crate) fn write(folder: &Path, name: &str, picture: &Picture, csv: &str) -> anyhow::Result<()> {
     fs::create_dir_all(folder).map_err(StorageError::of("create", folder))?;
     let table = folder.join(format!("{name}.csv"));
     replace(&Disk, &table, csv.as_bytes())?;

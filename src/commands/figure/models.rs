@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use ddppo::analysis::model_trial::{ModelTrial, Outcome};
 use ddppo::config::{Algorithm, Config};
-use ddppo::report::model_trials;
+use ddppo::lab::figures::model_trials;
+use ddppo::lab::model_trial::{ModelTrial, Outcome};
 use ddppo::run::storage::StorageError;
 
 use super::super::UsageError;

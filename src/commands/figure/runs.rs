@@ -5,19 +5,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use ddppo::bench::{Bench, Effort, Piece};
 use ddppo::config::{Config, differences};
+use ddppo::lab::bench::{Bench, Effort, Piece};
 use ddppo::report::aggregate::Aggregate;
 use ddppo::report::chart::{Panel, draw};
 use ddppo::report::curves::mean_curve;
 use ddppo::run::directory::{RunDirectory, metrics_path, read_config};
 use ddppo::run::metrics;
 
-use super::super::session::{self, Session, Start};
-use super::super::{UsageError, print, resume, thousands};
+use super::super::{UsageError, print, resume};
 use super::grid::{Curve, PanelPlan, RunFigure};
 use super::{duration, write};
 use crate::cli::{ResumeArgs, RunFigureArgs, SessionArgs};
+use ddppo::session::progress::thousands;
+use ddppo::session::run::{self as session, Session, Start};
 
 /// Epochs of a model training that the estimate supposes: nobody knows them before.
 const EPOCHS: f64 = 30.0;

@@ -1,0 +1,6 @@
+//! Transitions, and how a minibatch of them is shared out among threads.
+
+pub mod minibatch;
+pub mod replay;
+
+pub use replay::{Columns, Replay, Transition};

@@ -1,0 +1,61 @@
+//! When an episode ends: ranges of coordinates, the same for real states and for imagined observations.
+
+use super::description::{HealthyRange, Part, Source};
+use crate::env::EnvironmentError;
+
+/// Bounds on a run of coordinates. A value that is not a number lies outside all bounds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Healthy {
+    /// Positions or velocities.
+    pub part: Part,
+    /// The coordinates `from..to` of the part.
+    pub coordinates: std::ops::Range<usize>,
+    /// Where the observation shows them.
+    pub observed: std::ops::Range<usize>,
+    low: f64,
+    high: f64,
+    /// Whether a value equal to the bound is healthy.
+    low_inclusive: bool,
+    high_inclusive: bool,
+}
+
+impl Healthy {
+    /// Bounds as written, on coordinates that the observation shows at `observed`.
+    pub fn new(
+        source: Source,
+        written: &toml::Spanned<HealthyRange>,
+        coordinates: std::ops::Range<usize>,
+        observed: std::ops::Range<usize>,
+    ) -> Result<Self, EnvironmentError> {
+        let raw = written.get_ref();
+        let fail = |message: &str| Err(source.error(written.span().start, message));
+        let (low, low_inclusive) = match (raw.above, raw.at_least) {
+            (Some(_), Some(_)) => {
+                return fail("a healthy range takes `above` or `at_least`, not both");
+            }
+            (Some(low), None) => (low, false),
+            (None, Some(low)) => (low, true),
+            (None, None) => (f64::NEG_INFINITY, false),
+        };
+        let (high, high_inclusive) = match (raw.below, raw.at_most) {
+            (Some(_), Some(_)) => {
+                return fail("a healthy range takes `below` or `at_most`, not both");
+            }
+            (Some(high), None) => (high, false),
+            (None, Some(high)) => (high, true),
+            (None, None) => (f64::INFINITY, false),
+        };
+        if low.is_nan() || high.is_nan() || low >= high {
+            return fail("the lower bound of a healthy range must be less than its upper bound");
+        }
+        Ok(Self { part: raw.part, coordinates, observed, low, high, low_inclusive, high_inclusive })
+    }
+
+    /// Whether all `values` lie within the bounds.
+    pub fn holds(&self, values: &[f64]) -> bool {
+        values.iter().all(|&x| {
+            (x > self.low || (self.low_inclusive && x == self.low))
+                && (x < self.high || (self.high_inclusive && x == self.high))
+        })
+    }
+}

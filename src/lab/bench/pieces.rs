@@ -1,0 +1,330 @@
+//! The pieces themselves: each is built from random data once, then run and timed any number of times.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+
+use super::{BenchError, Piece};
+use crate::config::Config;
+use crate::data::{Replay, Transition};
+use crate::env::Task;
+use crate::methods::{Learner, World};
+use crate::model::fit::{self, FitWorkspace};
+use crate::model::rollout::{RolloutWorkspace, rollout};
+use crate::model::{GradientLoss, Neighbours, StepTape};
+use crate::nn::{Keep, Matrix};
+use crate::path::Starts;
+use crate::rng::Rng;
+use crate::run::checkpoint::{CheckpointStore, Info};
+use crate::run::snapshot::Snapshot;
+use crate::run::storage::Disk;
+use crate::train::Trainer;
+use crate::train::evaluation::evaluate;
+
+/// Real transitions: the neighbours' window, and what arrives between two model trainings.
+const REAL_ROWS: usize = 10_000;
+const NEW_ROWS: usize = 250;
+/// Imagined transitions, and how many a rollout adds.
+const IMAGINED_ROWS: usize = 400_000;
+const ROLLOUT_STARTS: usize = 100_000;
+/// Rows of [`Piece::ModelForward10k`], and how many of them one piece of work takes, as in a rollout.
+const FORWARD_ROWS: usize = 10_000;
+const FORWARD_CHUNK: usize = 256;
+/// Why an expectation holds.
+const HAS_MODELS: &str = "the pieces are those of ddppo, which has models";
+
+/// Runs a piece once; what has to be put back in place first is not in the time returned.
+pub(crate) type Timed = Box<dyn FnMut() -> Result<Duration, BenchError> + Send>;
+
+/// Builds a piece.
+pub(crate) fn build(
+    piece: Piece,
+    config: &Config,
+    task: &Arc<dyn Task>,
+) -> Result<Timed, BenchError> {
+    let learner = || learner(config, task);
+    match piece {
+        Piece::CriticUpdate => Ok(critic_update(learner())),
+        Piece::PolicyUpdate => Ok(policy_update(learner())),
+        Piece::GradientModelStep => Ok(gradient_model_step(config, learner())),
+        Piece::ModelForward10k => Ok(model_forward(learner())),
+        Piece::NeighbourUpdate => Ok(neighbour_update(config, &**task, learner())),
+        Piece::Rollout100k => Ok(rollout_100k(Arc::clone(task), learner())),
+        Piece::EnvironmentStep => environment_step(config, task),
+        Piece::Evaluation => Ok(evaluation(config, Arc::clone(task), learner())),
+        Piece::Checkpoint => checkpoint(config, Arc::clone(task), learner()),
+    }
+}
+
+fn timed(run: impl FnOnce() -> Result<(), BenchError>) -> Result<Duration, BenchError> {
+    let started = Instant::now();
+    run()?;
+    Ok(started.elapsed())
+}
+
+/// `rows` transitions of standard normal states and uniform actions.
+fn push_random(replay: &mut Replay, task: &dyn Task, rows: usize, rng: &mut Rng) {
+    let mut states = [(); 2].map(|()| vec![0.0_f32; task.observation_dim()]);
+    let mut action = vec![0.0_f32; task.action_dim()];
+    for _ in 0..rows {
+        states.iter_mut().for_each(|state| rng.fill_normal(state));
+        let ranges = task.action_low().iter().zip(task.action_high());
+        for (a, (&low, &high)) in action.iter_mut().zip(ranges) {
+            *a = rng.uniform_in(low, high) as f32;
+        }
+        replay.push(Transition {
+            observation: &states[0],
+            action: &action,
+            reward: states[1][0],
+            next_observation: &states[1],
+            terminated: false,
+        });
+    }
+}
+
+/// Fresh networks, elites as if trained, both buffers as full as in the middle of a run.
+fn learner(config: &Config, task: &Arc<dyn Task>) -> Learner {
+    let mut learner = Learner::new(config, Arc::clone(task));
+    let mut rng = Rng::new(0, "bench");
+    push_random(&mut learner.real, &**task, REAL_ROWS, &mut rng);
+    let world = learner.world.as_mut().expect(HAS_MODELS);
+    for row in 0..IMAGINED_ROWS {
+        world.imagined.push(learner.real.get(row % REAL_ROWS));
+    }
+    let elites: Vec<u32> = (0..config.model.elites as u32).collect();
+    world.prediction_model.elites.clone_from(&elites);
+    if let Some(model) = &mut world.gradient_model {
+        model.elites = elites;
+    }
+    learner
+}
+
+fn critic_update(mut learner: Learner) -> Timed {
+    Box::new(move || {
+        timed(|| {
+            learner.improve_critic()?;
+            Ok(())
+        })
+    })
+}
+
+fn policy_update(mut learner: Learner) -> Timed {
+    Box::new(move || {
+        timed(|| {
+            learner.improve_policy(Starts::Real)?;
+            Ok(())
+        })
+    })
+}
+
+/// The window's neighbour lists.
+fn neighbours(config: &Config, learner: &Learner) -> Neighbours {
+    let loss = &config.gradient_loss;
+    let dim = learner.policy.observation_dim() + learner.policy.action_dim();
+    let mut neighbours = Neighbours::new(loss.neighbours, loss.window, dim);
+    neighbours.update(&learner.real);
+    neighbours
+}
+
+fn gradient_model_step(config: &Config, learner: Learner) -> Timed {
+    let neighbours = neighbours(config, &learner);
+    let (config, batch) = (config.clone(), config.training.batch_size);
+    let Learner { world, real, .. } = learner;
+    let World { gradient_model, prediction_model, .. } = world.expect(HAS_MODELS);
+    let mut model = gradient_model.unwrap_or(prediction_model);
+    let (directions, n) =
+        (config.gradient_loss.directions_per_row, config.gradient_loss.neighbours);
+    let mut workspace = FitWorkspace::new(&model, batch, Some((directions, n)));
+    let mut rng = Rng::new(0, "bench fit");
+    let mut rows: Vec<u32> = (0..real.len() as u32).collect();
+    rng.shuffle(&mut rows);
+    let mut first = 0;
+    let mut started = false;
+    Box::new(move || {
+        let weight = config.gradient_loss.weight;
+        let loss = Some(GradientLoss { neighbours: &neighbours, weight, directions });
+        if !started {
+            workspace.start(&rows, loss);
+            started = true;
+        }
+        first = if first + 2 * batch > rows.len() { 0 } else { first + batch };
+        let decay = &config.model.weight_decay;
+        timed(|| {
+            fit::minibatch(&mut model, &mut workspace, &real, loss, decay, first, &mut rng);
+            Ok(())
+        })
+    })
+}
+
+/// What one thread needs for a chunk of rows.
+struct Chunk {
+    step: StepTape<f32>,
+    rng: Rng,
+    states: Matrix<f32>,
+    actions: Vec<f32>,
+    noise: Vec<f32>,
+    next: Vec<f32>,
+    rewards: Vec<f32>,
+}
+
+fn model_forward(learner: Learner) -> Timed {
+    let model = learner.world.expect(HAS_MODELS).prediction_model;
+    let (s, a) = (model.observation_dim(), model.action_dim());
+    let mut rng = Rng::new(0, "bench forward");
+    let mut chunks: Vec<Chunk> = (0..FORWARD_ROWS.div_ceil(FORWARD_CHUNK))
+        .map(|c| {
+            let rows = FORWARD_CHUNK.min(FORWARD_ROWS - c * FORWARD_CHUNK);
+            let mut states = Matrix::zeros(rows, s);
+            (0..rows).for_each(|i| rng.fill_normal(states.row_mut(i)));
+            Chunk {
+                step: StepTape::new(&model, rows, Keep::Nothing),
+                rng: Rng::from_word(rng.next_u64()),
+                states,
+                actions: vec![0.5; rows * a],
+                noise: vec![0.0; model.label_dim()],
+                next: vec![0.0; rows * s],
+                rewards: vec![0.0; rows],
+            }
+        })
+        .collect();
+    let members = [0; FORWARD_CHUNK];
+    Box::new(move || {
+        timed(|| {
+            chunks.par_iter_mut().for_each(|chunk| {
+                let rows = chunk.rewards.len();
+                model.forward(&mut chunk.step, &members[..rows], &chunk.states, &chunk.actions);
+                let outcomes = chunk.rewards.iter_mut().zip(chunk.next.chunks_exact_mut(s));
+                for (i, (reward, next)) in outcomes.enumerate() {
+                    chunk.rng.fill_normal(&mut chunk.noise);
+                    let state = chunk.states.row(i);
+                    *reward = model.sample(chunk.step.output(i), &chunk.noise, state, next);
+                }
+            });
+            Ok(())
+        })
+    })
+}
+
+fn neighbour_update(config: &Config, task: &dyn Task, mut learner: Learner) -> Timed {
+    let before = neighbours(config, &learner);
+    push_random(&mut learner.real, task, NEW_ROWS, &mut Rng::new(1, "bench"));
+    Box::new(move || {
+        let mut lists = before.clone();
+        timed(|| {
+            lists.update(&learner.real);
+            Ok(())
+        })
+    })
+}
+
+fn rollout_100k(task: Arc<dyn Task>, mut learner: Learner) -> Timed {
+    let mut world = learner.world.take().expect(HAS_MODELS);
+    let mut workspace = RolloutWorkspace::new(&learner.policy, &world.prediction_model, 1);
+    let mut rng = Rng::new(0, "bench rollout");
+    Box::new(move || {
+        let World { prediction_model, imagined, .. } = &mut world;
+        let Learner { policy, real, .. } = &learner;
+        let size = (ROLLOUT_STARTS, 1);
+        timed(|| {
+            rollout(
+                &mut workspace,
+                policy,
+                prediction_model,
+                &*task,
+                real,
+                imagined,
+                size,
+                &mut rng,
+            );
+            Ok(())
+        })
+    })
+}
+
+fn environment_step(config: &Config, task: &Arc<dyn Task>) -> Result<Timed, BenchError> {
+    /// Steps a run, since one takes microseconds.
+    const STEPS: u32 = 100;
+    let mut trainer = Trainer::new(acting_only(config), Arc::clone(task))?;
+    Ok(Box::new(move || {
+        let time = timed(|| {
+            for _ in 0..STEPS {
+                trainer.advance()?;
+            }
+            Ok(())
+        })?;
+        Ok(time / STEPS)
+    }))
+}
+
+/// A configuration under which a run acts with its policy, stores transitions, and learns nothing.
+fn acting_only(config: &Config) -> Config {
+    let mut config = config.clone();
+    config.training.warmup_steps = 0;
+    config.training.policy_updates_per_step = 0;
+    config.training.critic_updates_per_step = 0;
+    config.training.model_every_steps = u64::MAX;
+    config.evaluation.every_steps = u64::MAX;
+    config
+}
+
+fn evaluation(config: &Config, task: Arc<dyn Task>, learner: Learner) -> Timed {
+    let episodes = config.evaluation.episodes;
+    let mut rng = Rng::new(0, "bench evaluation");
+    Box::new(move || {
+        let started = Instant::now();
+        let results = evaluate(&learner.policy, &*task, episodes, &mut rng)?;
+        let time = started.elapsed();
+        // An untrained policy may fall at once; a trained one is evaluated at the episodes' full length.
+        let steps: usize = results.iter().map(|episode| episode.length).sum();
+        Ok(time.mul_f64((episodes * task.time_limit()) as f64 / steps.max(1) as f64))
+    })
+}
+
+/// A folder that goes when its owner does.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, BenchError> {
+        let path = std::env::temp_dir().join(format!("ddppo-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&path)
+            .map_err(|reason| BenchError::File { path: path.clone(), reason })?;
+        Ok(Self(path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Nothing depends on it: at worst a folder stays in the temporary folder.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn checkpoint(
+    config: &Config,
+    task: Arc<dyn Task>,
+    mut learner: Learner,
+) -> Result<Timed, BenchError> {
+    let scratch = Scratch::new()?;
+    let mut store = CheckpointStore::new(scratch.path(), config.checkpoint.keep, Box::new(Disk));
+    let mut rng = Rng::new(2, "bench");
+    let mut info = Info { step: 0, metrics_lines: 0, evaluation: None, config: config.to_toml() };
+    Ok(Box::new(move || {
+        let _kept_while_saving = &scratch;
+        push_random(&mut learner.real, &*task, NEW_ROWS, &mut rng);
+        let imagined = &mut learner.world.as_mut().expect(HAS_MODELS).imagined;
+        push_random(imagined, &*task, ROLLOUT_STARTS, &mut rng);
+        info.step += 1;
+        timed(|| {
+            let mut snapshot = Snapshot::new();
+            learner.save(&mut snapshot);
+            store.save(&info, &snapshot)?;
+            Ok(())
+        })
+    }))
+}

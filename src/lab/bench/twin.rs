@@ -1,0 +1,208 @@
+//! The twins (`benches/reference/`): the same pieces in another framework, asked for one at a time, so that both sides can
+//! be timed in alternation.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::environment;
+use super::environment::Environment;
+use super::{BenchError, Piece};
+
+/// PyTorch's worker threads spin for some milliseconds after a piece; ours must not be timed beside them.
+const AFTER_SPIN: Duration = Duration::from_millis(20);
+
+/// Tasks whose sizes are in `benches/reference/sizes.py`.
+const TASKS: [&str; 6] = [
+    "InvertedPendulum",
+    "Hopper",
+    "Walker2d",
+    "HalfCheetah",
+    "AntTruncatedObs",
+    "HumanoidTruncatedObs",
+];
+
+/// A framework, and how it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// PyTorch, one operation after the other.
+    PyTorch,
+    /// PyTorch through its compiler.
+    TorchCompile,
+    /// JAX under `jit`.
+    Jax,
+}
+
+impl Kind {
+    /// Name in the JSON output and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PyTorch => "pytorch",
+            Self::TorchCompile => "torch-compile",
+            Self::Jax => "jax",
+        }
+    }
+
+    /// Name for people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::PyTorch => "PyTorch",
+            Self::TorchCompile => "torch.compile",
+            Self::Jax => "JAX",
+        }
+    }
+
+    fn environment(self) -> &'static Environment {
+        match self {
+            Self::PyTorch | Self::TorchCompile => &environment::TORCH,
+            Self::Jax => &environment::JAX,
+        }
+    }
+
+    /// File in `benches/reference`, and the flags that make it this kind.
+    fn script(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Self::PyTorch => ("pieces.py", &[]),
+            Self::TorchCompile => ("pieces.py", &["--compile"]),
+            Self::Jax => ("jax_pieces.py", &[]),
+        }
+    }
+}
+
+/// What a twin answers to a piece's name.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Answer {
+    /// Milliseconds of one run, median.
+    pub ms_median: f64,
+    /// 10⁹ operations a second at the median.
+    pub gflops: f64,
+    /// The same as a share of the framework's own sgemm peak.
+    pub fraction_of_peak: f64,
+}
+
+/// How a twin is to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    /// Which twin.
+    pub kind: Kind,
+    /// Task name, for its sizes.
+    pub task: &'a str,
+    /// CPU threads.
+    pub threads: usize,
+    /// Directions a row in R.
+    pub directions: usize,
+}
+
+/// Sees to it that there is the C++ compiler that torch.compile would look for, before anything is installed.
+fn find_compiler() -> Result<(), BenchError> {
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "g++".to_owned());
+    let found = Command::new(&compiler).arg("--version").output().is_ok();
+    found.then_some(()).ok_or(BenchError::NoCompiler { compiler })
+}
+
+/// A twin's process; it ends with this value.
+pub struct Twin {
+    kind: Kind,
+    child: Child,
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Twin {
+    /// Starts a twin, installing its framework first if need be; `tell` is given what is being waited for.
+    ///
+    /// # Errors
+    /// When the source tree is gone, or installing or starting fails.
+    pub fn start(settings: Settings<'_>, tell: impl Fn(&str)) -> Result<Self, BenchError> {
+        let Settings { kind, task, .. } = settings;
+        if !TASKS.contains(&task) {
+            let (task, known) = (task.to_owned(), TASKS.join(", "));
+            return Err(BenchError::NoTwin { kind: kind.name(), task, known });
+        }
+        if kind == Kind::TorchCompile {
+            find_compiler()?;
+        }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let (file, flags) = kind.script();
+        let script = root.join("benches/reference").join(file);
+        if !script.is_file() {
+            return Err(BenchError::Twin(format!(
+                "{} is compared with from the source tree, which is no longer in {}",
+                kind.title(),
+                root.display()
+            )));
+        }
+        let interpreter = kind.environment().install(root, &tell)?;
+        if kind != Kind::PyTorch {
+            tell("a piece is compiled when it is first run, which can take a minute");
+        }
+        let mut child = Command::new(&interpreter)
+            .arg(&script)
+            .args(flags)
+            .args(["--stdin", "--task", task])
+            .args(["--threads", &settings.threads.to_string()])
+            .args(["--directions", &settings.directions.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|reason| BenchError::File { path: interpreter, reason })?;
+        let (Some(requests), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(BenchError::Twin(format!("{}'s process has no pipes", kind.title())));
+        };
+        Ok(Self { kind, child, requests, answers: BufReader::new(answers) })
+    }
+
+    /// Has a piece timed over this many runs, and waits until the machine is quiet again.
+    ///
+    /// # Errors
+    /// When the process ended, or answered something else.
+    pub fn measure(&mut self, piece: Piece, runs: usize) -> Result<Answer, BenchError> {
+        let title = self.kind.title();
+        let mut line = String::new();
+        let asked = writeln!(self.requests, "{} {runs}", piece.name())
+            .and_then(|()| self.requests.flush())
+            .and_then(|()| self.answers.read_line(&mut line));
+        match asked {
+            // A process that ended before it was asked breaks the pipe.
+            Err(reason) if reason.kind() != std::io::ErrorKind::BrokenPipe => {
+                return Err(BenchError::Twin(format!("{title} cannot be asked: {reason}")));
+            }
+            _ if line.is_empty() => {
+                let said = "process ended early; what it said is above";
+                return Err(BenchError::Twin(format!("{title}'s {said}")));
+            }
+            _ => {}
+        }
+        let answer = serde_json::from_str(&line).map_err(|reason| {
+            BenchError::Twin(format!("{title} answered `{}`: {reason}", line.trim()))
+        })?;
+        std::thread::sleep(AFTER_SPIN);
+        Ok(answer)
+    }
+}
+
+impl Drop for Twin {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way it is collected.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_without_a_twin_is_refused() {
+        for kind in [Kind::PyTorch, Kind::TorchCompile, Kind::Jax] {
+            let settings = Settings { kind, task: "PointMass", threads: 1, directions: 1 };
+            let error = Twin::start(settings, |_| ()).err().unwrap();
+            let start = format!("--against {} knows InvertedPendulum, ", kind.name());
+            assert!(error.is_mistake() && error.to_string().starts_with(&start), "{error}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The pictures of what was measured.
+
+pub mod gradient_errors;
+pub mod model_trials;
+pub mod theory;

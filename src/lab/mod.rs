@@ -1,0 +1,9 @@
+//! What is measured on runs: the models' errors, theorems, probes, figures, benchmarks.
+
+pub mod analysis;
+pub mod bench;
+pub mod figures;
+pub mod model_trial;
+pub mod precision;
+pub mod probe;
+pub mod theory;

@@ -1,0 +1,325 @@
+//! One model learned from a random policy's data, its derivative measured while it learns (the paper's Fig. 2).
+//!
+//! Trials of one task and seed share data, initial weights, split and minibatches whatever their gradient loss, so that
+//! nothing but R differs between a model with it and one without. They run for a fixed number of epochs: early
+//! stopping would stop the two at different ones.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::analysis::gradient_error::{ModelError, RealStates};
+use super::precision;
+use crate::config::{Config, GradientLossConfig, ModelConfig};
+use crate::data::{Replay, Transition};
+use crate::env::{EnvironmentError, Task, uniform_actions};
+use crate::model::fit::{FitWorkspace, best_members, epoch, minibatch};
+use crate::model::{DynamicsModel, FitReport, GradientLoss, Neighbours, Standardiser};
+use crate::rng::Rng;
+use crate::run::storage::{Disk, StorageError, replace};
+
+/// Epochs at which a trial is measured, about.
+const MEASUREMENTS: u64 = 25;
+
+/// Why a trial came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// The world failed, or has no true derivative.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// No state to measure at.
+    #[error("none of the {states} states of {task} has a smooth derivative: try more --states")]
+    NoState {
+        /// Task name.
+        task: String,
+        /// States met.
+        states: usize,
+    },
+    /// Numbers broke.
+    #[error(
+        "{task}, seed {seed}: the model's errors are not finite after epoch {epoch}; a smaller --weight may help"
+    )]
+    NonFinite {
+        /// Task name.
+        task: String,
+        /// Seed.
+        seed: u64,
+        /// Epoch, from 1.
+        epoch: u64,
+    },
+    /// A file operation failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A file holds something else.
+    #[error("{path} is no finished trial ({problem}): remove it, or choose another folder with -o")]
+    NoTrial {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// What a trial is, down to the bit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelTrial {
+    /// Task name.
+    pub task: String,
+    /// Seed of data, weights, split, minibatches and held-out states.
+    pub seed: u64,
+    /// Environment steps of the random policy.
+    pub steps: usize,
+    /// Passes over the training split.
+    pub epochs: u64,
+    /// Held-out states at which errors are measured; those without a smooth derivative are left out of the mean.
+    pub states: usize,
+    /// Rows of a minibatch.
+    pub batch_size: usize,
+    /// The ensemble. Its early stopping is not used.
+    pub model: ModelConfig,
+    /// R; weight 0 leaves it out.
+    pub gradient_loss: GradientLossConfig,
+}
+
+/// A model after some epochs, on held-out states.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// Epochs done.
+    pub epoch: u64,
+    /// What was measured.
+    pub error: ModelError,
+}
+
+/// A finished trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What was done.
+    pub trial: ModelTrial,
+    /// In the order of epochs.
+    pub measurements: Vec<Measurement>,
+    /// Wall-clock seconds that it took.
+    pub seconds: f64,
+}
+
+impl Outcome {
+    /// Reads a finished trial; `None` where there is no file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds something else.
+    pub fn read(path: &Path) -> Result<Option<Self>, TrialError> {
+        let text = match std::fs::read_to_string(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            outcome => outcome.map_err(StorageError::of("read", path))?,
+        };
+        let no_trial =
+            |problem: String| TrialError::NoTrial { path: path.display().to_string(), problem };
+        let outcome: Self = serde_json::from_str(&text).map_err(|e| no_trial(e.to_string()))?;
+        if outcome.measurements.is_empty() {
+            return Err(no_trial("it has no measurement".to_owned()));
+        }
+        Ok(Some(outcome))
+    }
+
+    /// Writes the trial in one step: a crash leaves no half of it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), StorageError> {
+        let text = serde_json::to_string_pretty(self).expect("a finished trial has finite numbers");
+        replace(&Disk, path, (text + "\n").as_bytes())
+    }
+
+    /// The last measurement.
+    pub fn last(&self) -> &Measurement {
+        self.measurements.last().expect("a trial measures its last epoch")
+    }
+}
+
+impl ModelTrial {
+    /// A trial with a configuration's models, on its task and seed.
+    pub fn new(config: &Config, steps: usize, epochs: u64, states: usize) -> Self {
+        Self {
+            task: config.task.clone(),
+            seed: config.seed,
+            steps,
+            epochs,
+            states,
+            batch_size: config.training.batch_size,
+            model: config.model.clone(),
+            gradient_loss: config.gradient_loss.clone(),
+        }
+    }
+
+    /// Runs it; `progress` hears of every epoch that is done.
+    ///
+    /// # Errors
+    /// When the world fails, no state is smooth, or the errors are not finite.
+    pub fn run(
+        &self,
+        task: &dyn Task,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Outcome, TrialError> {
+        let started = Instant::now();
+        let mut learning = Learning::new(self, task)?;
+        let measured_every = self.epochs.div_ceil(MEASUREMENTS).max(1);
+        let mut measurements = Vec::new();
+        for epoch in 1..=self.epochs {
+            learning.epoch();
+            if epoch.is_multiple_of(measured_every) || epoch == self.epochs {
+                let measurement = learning.measure(task, epoch);
+                let error = &measurement.error;
+                if !(error.mean_prediction() + error.mean_gradient()).is_finite() {
+                    let (task, seed) = (self.task.clone(), self.seed);
+                    return Err(TrialError::NonFinite { task, seed, epoch });
+                }
+                measurements.push(measurement);
+            }
+            progress(epoch);
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(Outcome { trial: self.clone(), measurements, seconds })
+    }
+
+    /// Seconds that [`ModelTrial::run`] will take here, from one minibatch and one measurement.
+    ///
+    /// # Errors
+    /// When the world fails, or no state is smooth.
+    pub fn estimate(&self, task: &dyn Task) -> Result<f64, TrialError> {
+        let few = Self { states: self.states.min(20), ..self.clone() };
+        let mut learning = Learning::new(&few, task)?;
+        learning.minibatch(); // The first one meets cold caches.
+        let started = Instant::now();
+        learning.minibatch();
+        let minibatch = started.elapsed().as_secs_f64();
+        let started = Instant::now();
+        learning.measure(task, 0);
+        let state = started.elapsed().as_secs_f64() / few.states as f64;
+        let minibatches = learning.training.len().div_ceil(self.batch_size) as u64 * self.epochs;
+        let measured = self.epochs.min(MEASUREMENTS) as f64 * self.states as f64;
+        Ok(minibatches as f64 * minibatch + measured * state)
+    }
+}
+
+/// A model being trained.
+struct Learning<'a> {
+    trial: &'a ModelTrial,
+    replay: Replay,
+    neighbours: Neighbours,
+    model: DynamicsModel<f32>,
+    workspace: FitWorkspace<f32>,
+    training: Vec<u32>,
+    holdout: Vec<u32>,
+    rng: Rng,
+    report: FitReport,
+    states: RealStates,
+    smooth: Vec<usize>,
+}
+
+impl<'a> Learning<'a> {
+    fn new(trial: &'a ModelTrial, task: &dyn Task) -> Result<Self, TrialError> {
+        let stream = |name: &str| Rng::new(trial.seed, name);
+        let (s, a) = (task.observation_dim(), task.action_dim());
+        let replay = random_transitions(task, trial.steps, &mut stream("random policy"))?;
+        let states = RealStates::along(task, trial.states, trial.seed, &mut uniform_actions(task))?;
+        let smooth = states.smooth();
+        if smooth.is_empty() {
+            return Err(TrialError::NoState { task: trial.task.clone(), states: trial.states });
+        }
+        let loss = &trial.gradient_loss;
+        let mut neighbours = Neighbours::new(loss.neighbours, loss.window, s + a);
+        neighbours.update(&replay);
+        let mut model = DynamicsModel::new(s, a, &trial.model, &mut stream("initial weights"));
+        let directions = (loss.weight > 0.0).then_some((loss.directions_per_row, loss.neighbours));
+        let mut workspace = FitWorkspace::new(&model, trial.batch_size, directions);
+
+        let mut rng = stream("model training");
+        let mut order: Vec<u32> = (0..replay.len() as u32).collect();
+        rng.shuffle(&mut order);
+        let held_out = ((order.len() as f64 * trial.model.holdout_fraction) as usize).max(1);
+        let training = order.split_off(held_out);
+        model.standardiser = Standardiser::fit(&replay, &training, s + a);
+        model.elites = (0..trial.model.elites as u32).collect();
+        // With the window even where R is left out: its orders are drawn from the same stream as the minibatches.
+        let window = GradientLoss { neighbours: &neighbours, weight: 0.0, directions: 1 };
+        workspace.start(&training, Some(window));
+        let report =
+            FitReport { epochs: 0, holdout_errors: Vec::new(), nll: 0.0, gradient_loss: None };
+        let holdout = order;
+        Ok(Self {
+            trial,
+            replay,
+            neighbours,
+            model,
+            workspace,
+            training,
+            holdout,
+            rng,
+            report,
+            states,
+            smooth,
+        })
+    }
+
+    /// One pass over the training split; then the elites are those of the holdout, as in a run.
+    fn epoch(&mut self) {
+        self.workspace.shuffle(&mut self.rng);
+        let Self { trial, replay, neighbours, model, workspace, rng, report, .. } = self;
+        let loss = gradient_loss(trial, neighbours);
+        epoch(model, workspace, replay, loss, &trial.model.weight_decay, rng, report);
+        let errors = workspace.holdout_errors(model, replay, &self.holdout);
+        model.elites = best_members(&errors, trial.model.elites);
+    }
+
+    /// One Adam step of every member.
+    fn minibatch(&mut self) {
+        let Self { trial, replay, neighbours, model, workspace, rng, .. } = self;
+        let loss = gradient_loss(trial, neighbours);
+        minibatch(model, workspace, replay, loss, &trial.model.weight_decay, 0, rng);
+    }
+
+    fn measure(&self, task: &dyn Task, epoch: u64) -> Measurement {
+        Measurement {
+            epoch,
+            error: self.states.error(&precision::model(&self.model), task, &self.smooth),
+        }
+    }
+}
+
+fn gradient_loss<'a>(trial: &ModelTrial, neighbours: &'a Neighbours) -> Option<GradientLoss<'a>> {
+    let GradientLossConfig { weight, directions_per_row: directions, .. } = trial.gradient_loss;
+    (weight > 0.0).then_some(GradientLoss { neighbours, weight, directions })
+}
+
+/// Transitions of uniformly random actions, with resets where episodes end.
+fn random_transitions(
+    task: &dyn Task,
+    steps: usize,
+    rng: &mut Rng,
+) -> Result<Replay, EnvironmentError> {
+    let narrow = |values: &[f64]| -> Vec<f32> { values.iter().map(|&x| x as f32).collect() };
+    let mut replay = Replay::new(task.observation_dim(), task.action_dim(), steps);
+    let (mut world, mut act) = (task.make()?, uniform_actions(task));
+    let mut observation = vec![0.0; task.observation_dim()];
+    let mut next = observation.clone();
+    let mut length = 0;
+    world.reset(rng, &mut observation);
+    for _ in 0..steps {
+        let action = act(&observation, rng);
+        let step = world.step(&action, &mut next)?;
+        replay.push(Transition {
+            observation: &narrow(&observation),
+            action: &narrow(&action),
+            reward: step.reward as f32,
+            next_observation: &narrow(&next),
+            terminated: step.terminated,
+        });
+        std::mem::swap(&mut observation, &mut next);
+        length += 1;
+        if step.terminated || length >= task.time_limit() {
+            world.reset(rng, &mut observation);
+            length = 0;
+        }
+    }
+    Ok(replay)
+}

@@ -1,0 +1,151 @@
+//! Instruction sets: every hot loop is written once, in plain Rust, and compiled for several of them. The machine is
+//! asked once which it has, so that a build made anywhere runs at full speed everywhere.
+
+use super::Real;
+
+/// What the instruction set that a hot loop is compiled for decides.
+pub trait Isa {
+    /// Rows of a register tile one panel wide.
+    const TILE_ROWS: usize = 6;
+    /// Whether the registers hold two rows of four panels' sums.
+    const PAIRS: bool = false;
+
+    /// `a·b + c`, rounded once or twice.
+    fn fma<T: Real>(a: T, b: T, c: T) -> T;
+}
+
+/// Numbers of type `f32` in a cache line.
+pub(crate) const LINE: usize = 16;
+
+/// Asks for a cache line that will be read soon, into the nearest cache.
+#[inline(always)]
+pub(crate) fn prefetch<T>(line: &[T]) {
+    fetch::<T, false>(line);
+}
+
+/// Asks for a cache line that will be read a little later, into the second cache.
+#[inline(always)]
+pub(crate) fn prefetch_far<T>(line: &[T]) {
+    fetch::<T, true>(line);
+}
+
+#[inline(always)]
+fn fetch<T, const FAR: bool>(line: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of every x86-64, and a prefetch of any address is harmless.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        let line = line.as_ptr().cast();
+        if FAR { _mm_prefetch::<_MM_HINT_T1>(line) } else { _mm_prefetch::<_MM_HINT_T0>(line) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
+}
+
+/// One instruction, one rounding.
+pub struct Fused;
+impl Isa for Fused {
+    #[inline(always)]
+    fn fma<T: Real>(a: T, b: T, c: T) -> T {
+        a.mul_add(b, c)
+    }
+}
+
+/// The same with 32 registers, each of which holds a panel's row: taller tiles, since some processors begin two such multiply-adds a
+/// cycle, and six sums do not keep them busy (decision 046).
+pub struct FusedWide;
+impl Isa for FusedWide {
+    const TILE_ROWS: usize = 8;
+    const PAIRS: bool = true;
+
+    #[inline(always)]
+    fn fma<T: Real>(a: T, b: T, c: T) -> T {
+        a.mul_add(b, c)
+    }
+}
+
+/// Without a fused instruction: `mul_add` would call a slow library routine.
+pub struct Separate;
+impl Isa for Separate {
+    #[inline(always)]
+    fn fma<T: Real>(a: T, b: T, c: T) -> T {
+        a * b + c
+    }
+}
+
+/// What this processor offers, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub(crate) enum Level {
+    Avx512,
+    Avx2,
+    Baseline,
+}
+
+/// The best level of this processor. Cheap: the standard library remembers the answer.
+#[inline]
+pub(crate) fn level() -> Level {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
+            return Level::Avx512;
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return Level::Avx2;
+        }
+    }
+    Level::Baseline
+}
+
+/// Name of the level in use, for reports.
+pub fn instruction_set() -> &'static str {
+    match level() {
+        Level::Avx512 => "AVX-512",
+        Level::Avx2 => "AVX2",
+        Level::Baseline => "baseline",
+    }
+}
+
+/// The rounding of the baseline build: NEON is part of every aarch64 and has the fused instruction.
+#[cfg(target_arch = "aarch64")]
+pub(crate) type BaselineIsa = Fused;
+#[cfg(not(target_arch = "aarch64"))]
+pub(crate) type BaselineIsa = Separate;
+
+/// Defines a function whose body is compiled once for each instruction set and chosen at run time. In the body,
+/// `I` is the [`Isa`].
+macro_rules! dispatched {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident<$T:ident, $I:ident $(, $E:ident: $bound:path)?>($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        $vis fn $name<$T: $crate::machine::Real $(, $E: $bound)?>($($arg: $ty),*) {
+            #[allow(unused_imports)]
+            use $crate::machine::isa::{BaselineIsa, Fused, FusedWide, Isa, Level, level};
+            #[inline(always)]
+            #[allow(clippy::extra_unused_type_parameters, clippy::too_many_arguments)]
+            fn body<$T: $crate::machine::Real, $I: Isa $(, $E: $bound)?>($($arg: $ty),*) $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            #[allow(clippy::too_many_arguments)]
+            fn avx2<$T: $crate::machine::Real $(, $E: $bound)?>($($arg: $ty),*) {
+                body::<$T, Fused $(, $E)?>($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
+            #[allow(clippy::too_many_arguments)]
+            fn avx512<$T: $crate::machine::Real $(, $E: $bound)?>($($arg: $ty),*) {
+                body::<$T, FusedWide $(, $E)?>($($arg),*)
+            }
+            match level() {
+                // SAFETY: `level` saw these features on this processor.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512 => unsafe { avx512::<$T $(, $E)?>($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => unsafe { avx2::<$T $(, $E)?>($($arg),*) },
+                _ => body::<$T, BaselineIsa $(, $E)?>($($arg),*),
+            }
+        }
+    };
+}
+pub(crate) use dispatched;

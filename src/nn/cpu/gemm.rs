@@ -1,0 +1,316 @@
+//! Matrix products for small, tall matrices (K of 14 to 256, N of 24 to 256, tens to hundreds of rows).
+//!
+//! The right-hand matrix is always in *panels*: groups of [`LANES`] columns, each stored `[depth, LANES]` and the last
+//! one padded with zeros. Weights live in that form for good, so a product packs nothing; the left-hand matrix is read
+//! in place. Every sum runs over the depth in order, whatever the instruction set's width and the thread count.
+
+use super::matrix::{Rows, RowsMut};
+use super::tile::{HALF, Left, by_size, lanes, lanes_mut, tile, tiles};
+use crate::machine::Real;
+use crate::machine::isa::{Isa, dispatched};
+
+/// Columns of a panel: two AVX2 registers of `f32`.
+pub const LANES: usize = 16;
+/// Rows of an outer product summed at a time: a column of tiles of A and a panel of D, a cache line a row each, take half
+/// of a nearest cache of 32 kB.
+const OUTER_ROWS: usize = 128;
+
+/// `n` rounded up to whole panels.
+pub const fn padded(n: usize) -> usize {
+    n.div_ceil(LANES) * LANES
+}
+
+/// What a product starts from.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a, T> {
+    /// C = A·B.
+    Zero,
+    /// C = A·B + bias in every row, `[padded(n)]`.
+    Bias(&'a [T]),
+}
+
+/// What follows a product: applied to every stretch of [`LANES`] columns while it is in the nearest cache.
+pub(crate) trait Epilogue<T> {
+    /// Whether it does nothing.
+    const IDLE: bool = false;
+
+    /// `z` is the product's row `row` from column `column` on.
+    fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]);
+}
+
+/// The product as it is.
+pub(crate) struct Plain;
+
+impl<T: Real> Epilogue<T> for Plain {
+    const IDLE: bool = true;
+
+    #[inline(always)]
+    fn finish<I: Isa>(&mut self, _: usize, _: usize, _: &mut [T; LANES]) {}
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn product_tile<T: Real, I: Isa, const R: usize, const W: usize, const FAR: bool>(
+    a: Left<'_, T>,
+    origin: usize,
+    panel: &[T],
+    ahead: &[T],
+    start: &[T; LANES],
+    c: &mut [T],
+    c_stride: usize,
+) {
+    let start = *lanes::<T, W>(start, 0);
+    let sum = tile::<T, I, R, W, FAR>(a, origin, panel, ahead, [start; R]);
+    for (i, &row) in sum.iter().enumerate() {
+        *lanes_mut::<T, W>(c, i * c_stride) = row;
+    }
+}
+
+dispatched! {
+    /// One panel of C: A `[rows, depth]` times the first `columns` columns of the first of three panels. On the way the second cache is asked for the
+    /// panel after the next, a share in every tile but the last, and in the last one the nearest cache for the next.
+    fn product_panel<T, I>(
+        rows: usize,
+        columns: usize,
+        a: &[T],
+        a_stride: usize,
+        panels: [&[T]; 3],
+        start: &[T; LANES],
+        c: &mut [T],
+        c_stride: usize,
+    ) {
+        let [panel, next, mut later] = panels;
+        let left = Left { data: a, row: a_stride, depth: 1 };
+        let tiles = tiles::<I>(rows, columns);
+        let share = (later.len() / LANES).div_ceil(tiles.len().max(2) - 1) * LANES;
+        for (first, height) in tiles {
+            let (origin, c) = (first * a_stride, &mut c[first * c_stride..]);
+            if first + height == rows {
+                by_size!(height, columns, R, W =>
+                    product_tile::<T, I, R, W, false>(left, origin, panel, next, start, c, c_stride));
+            } else {
+                let ahead;
+                (ahead, later) = later.split_at(share.min(later.len()));
+                by_size!(height, columns, R, W =>
+                    product_tile::<T, I, R, W, true>(left, origin, panel, ahead, start, c, c_stride));
+            }
+        }
+    }
+}
+
+dispatched! {
+    /// The epilogue over one panel of C. A function of its own: in one with the product, its constants take registers
+    /// that the accumulators need.
+    fn finish_panel<T, I, E: Epilogue<T>>(
+        rows: usize,
+        column: usize,
+        c: &mut [T],
+        c_stride: usize,
+        epilogue: &mut E,
+    ) {
+        for (row, z) in c.chunks_mut(c_stride).enumerate().take(rows) {
+            if let Some(z) = z.first_chunk_mut::<LANES>() {
+                epilogue.finish::<I>(row, column, z);
+            }
+        }
+    }
+}
+
+/// C `[rows, columns]` = A `[rows, depth]` · B + start, each panel of C given to the epilogue while it is in the nearest
+/// cache. B is the first `columns` columns and `depth` rows of the panels that `panels` begins with, each `[panel_depth, LANES]`;
+/// what lies behind them is fetched, not read. The padding of C is left as it is.
+pub(crate) fn product<T: Real, E: Epilogue<T>>(
+    a: Rows<'_, T>,
+    panels: &[T],
+    panel_depth: usize,
+    start: Start<'_, T>,
+    c: RowsMut<'_, T>,
+    epilogue: &mut E,
+) {
+    product_from(0, a, panels, panel_depth, start, c, epilogue);
+}
+
+/// [`product`] from panel `first` on.
+pub(crate) fn product_from<T: Real, E: Epilogue<T>>(
+    first: usize,
+    a: Rows<'_, T>,
+    panels: &[T],
+    panel_depth: usize,
+    start: Start<'_, T>,
+    c: RowsMut<'_, T>,
+    epilogue: &mut E,
+) {
+    let (rows, columns, depth) = (a.len(), c.columns, a.columns);
+    let (count, size) = (columns.div_ceil(LANES), panel_depth * LANES);
+    assert!(depth <= panel_depth && panels.len() >= count * size, "B is smaller than the product");
+    let panel = |j: usize| {
+        let rest = panels.get(j * size..).unwrap_or_default();
+        &rest[..rest.len().min(depth * LANES)]
+    };
+    for j in first..count {
+        let column = j * LANES;
+        let mut first_row = [T::ZERO; LANES];
+        if let Start::Bias(bias) = start {
+            first_row.copy_from_slice(&bias[column..column + LANES]);
+        }
+        let three = [panel(j), panel(j + 1), panel(j + 2)];
+        let (a_stride, c_stride, c) = (a.stride, c.stride, &mut c.data[column..]);
+        product_panel(rows, columns - column, a.data, a_stride, three, &first_row, c, c_stride);
+        if !E::IDLE {
+            finish_panel(rows, column, c, c_stride, epilogue);
+        }
+    }
+}
+
+/// Adds to the first `W` columns of the first `R` rows of a panel.
+#[inline(always)]
+fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize>(
+    a: Left<'_, T>,
+    origin: usize,
+    panel: &[T],
+    out: &mut [[T; LANES]],
+) {
+    let out: &mut [[T; LANES]; R] = out.first_chunk_mut().expect("a panel holds all rows");
+    let mut start = [[T::ZERO; W]; R];
+    for (row, out) in start.iter_mut().zip(&*out) {
+        *row = *lanes::<T, W>(out, 0);
+    }
+    let sum = tile::<T, I, R, W, false>(a, origin, panel, &[], start);
+    for (row, out) in sum.iter().zip(out) {
+        *lanes_mut::<T, W>(out, 0) = *row;
+    }
+}
+
+/// A panel of D, rows next to each other: scratch of [`add_outer_panel`].
+type Gathered<T> = [T; OUTER_ROWS * LANES];
+
+dispatched! {
+    /// Adds to `out` `[inputs, LANES]` the panel of Aᵀ·D that begins at D's column `column`, A `[rows, inputs]` and D `[rows, columns]`; and to
+    /// `sums` the sums of its columns.
+    fn add_outer_panel<T, I>(
+        a: Rows<'_, T>,
+        d: Rows<'_, T>,
+        column: usize,
+        gathered: &mut Gathered<T>,
+        out: &mut [T],
+        sums: &mut [T; LANES],
+    ) {
+        let (rows, inputs, columns) = (a.len(), a.columns, d.columns - column);
+        let left = Left { data: a.data, row: 1, depth: a.stride };
+        let out = out.as_chunks_mut::<LANES>().0;
+        let mut sum = *sums;
+        for top in (0..rows).step_by(OUTER_ROWS) {
+            let panel = &mut gathered[..OUTER_ROWS.min(rows - top) * LANES];
+            for (row, p) in panel.chunks_exact_mut(LANES).enumerate() {
+                let d = lanes::<T, LANES>(d.data, (top + row) * d.stride + column);
+                p.copy_from_slice(d);
+                for (s, &x) in sum.iter_mut().zip(d) {
+                    *s += x;
+                }
+            }
+            for (first, height) in tiles::<I>(inputs, columns) {
+                let (origin, out) = (top * a.stride + first, &mut out[first..]);
+                by_size!(height, columns, R, W => outer_tile::<T, I, R, W>(left, origin, panel, out));
+            }
+        }
+        *sums = sum;
+    }
+}
+
+/// Adds to the panels `out`, each `[inputs, LANES]`, those of Aᵀ·D from panel `first` on, A `[rows, inputs]` and D
+/// `[rows, columns]`; and to `sums`, one a panel, the sums of their columns of D.
+pub(crate) fn add_outer_panels<T: Real>(
+    a: Rows<'_, T>,
+    d: Rows<'_, T>,
+    first: usize,
+    out: &mut [T],
+    sums: &mut [[T; LANES]],
+) {
+    let mut gathered = [T::ZERO; OUTER_ROWS * LANES];
+    for (j, (out, sum)) in out.chunks_exact_mut(a.columns * LANES).zip(sums).enumerate() {
+        add_outer_panel(a, d, (first + j) * LANES, &mut gathered, out, sum);
+    }
+}
+
+/// Adds Aᵀ·D to the panels `out`, A `[rows, inputs]`, D `[rows, columns]`; and the sums of D's columns to `sums`, where it is not
+/// empty.
+pub(crate) fn add_outer_product<T: Real>(
+    a: Rows<'_, T>,
+    d: Rows<'_, T>,
+    out: &mut [T],
+    sums: &mut [T],
+) {
+    let panels = out.chunks_exact_mut(a.columns * LANES).take(d.columns.div_ceil(LANES));
+    let mut sums = sums.as_chunks_mut().0.iter_mut();
+    for (j, out) in panels.enumerate() {
+        let mut nowhere = [[T::ZERO; LANES]];
+        let sum = sums.next().map_or(&mut nowhere, std::array::from_mut);
+        add_outer_panels(a, d, j, out, sum);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::cpu::panels::{pack, unpack};
+    use crate::rng::Rng;
+
+    fn random(n: usize, rng: &mut Rng) -> Vec<f64> {
+        let mut x = vec![0.0; n];
+        rng.fill_normal(&mut x);
+        x
+    }
+
+    #[test]
+    fn products_match_the_definition_at_every_remainder() {
+        let mut rng = Rng::new(0, "gemm");
+        for (rows, depth, columns) in
+            [(1, 1, 1), (7, 3, 16), (13, 14, 24), (26, 33, 200), (6, 200, 17)]
+        {
+            let a = random(rows * depth, &mut rng);
+            let b = random(depth * columns, &mut rng);
+            let bias = random(padded(columns), &mut rng);
+            let mut panels = vec![0.0; depth * padded(columns)];
+            pack(&b, columns, &mut panels);
+            let stride = padded(columns);
+            let mut c = vec![0.0; rows * stride];
+            product(
+                Rows { data: &a, columns: depth, stride: depth },
+                &panels,
+                depth,
+                Start::Bias(&bias),
+                RowsMut { data: &mut c, columns, stride },
+                &mut Plain,
+            );
+            for i in 0..rows {
+                for j in 0..columns {
+                    let exact: f64 = bias[j]
+                        + (0..depth).map(|p| a[i * depth + p] * b[p * columns + j]).sum::<f64>();
+                    assert!((c[i * stride + j] - exact).abs() < 1e-12 * depth as f64, "{i} {j}");
+                }
+            }
+            // Aᵀ·C and the sums of C's columns, added to what is there.
+            let mut out = vec![1.0; depth * padded(columns)];
+            let mut sums = vec![1.0; padded(columns)];
+            add_outer_product(
+                Rows { data: &a, columns: depth, stride: depth },
+                Rows { data: &c, columns, stride },
+                &mut out,
+                &mut sums,
+            );
+            for (j, sum) in sums.iter().enumerate().take(columns) {
+                let exact = 1.0 + (0..rows).map(|i| c[i * stride + j]).sum::<f64>();
+                assert!((sum - exact).abs() < 1e-10, "{j}");
+            }
+            let mut plain = vec![0.0; depth * columns];
+            unpack(&out, columns, &mut plain);
+            for p in 0..depth {
+                for j in 0..columns {
+                    let exact: f64 =
+                        1.0 + (0..rows).map(|i| a[i * depth + p] * c[i * stride + j]).sum::<f64>();
+                    assert!((plain[p * columns + j] - exact).abs() < 1e-10, "{p} {j}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The gradient of a policy's objective (eq. 11), as an adjoint: the policy is rolled through the prediction model
+//! (`imagine.rs`), then the adjoint of the state is carried backwards through the derivatives of the *gradient model's* mean head
+//! at the prediction model's states (SPEC section 2), or through those of the prediction model's own steps.
+//!
+//! The adjoint kept here is P_j = γʲ·λ_j/B, so that every step back is a plain reverse pass:
+//! P_K = γᴷ·m_K/B·∇c_K and P_j = D_jᵀ·P_{j+1} + γʲ·m_j/B·∇c_j. (m_{j+1} ≤ m_j, so P_{j+1} carries its own mask.)
+//!
+//! With K = 0 nothing is imagined, and what remains is soft actor-critic's gradient of −min Q + α·log π at the start states.
+
+use std::ops::Range;
+
+use super::objective::{Imagination, Objective};
+use crate::config::GradientSource;
+use crate::data::minibatch::RowStreams;
+use crate::model::StepTape;
+use crate::nn::cpu::vector;
+use crate::nn::{Keep, Real, Tape};
+use crate::policy::PolicyTape;
+
+/// Draws and buffers of one part of a minibatch, a thread's work. The draws are all that is random about an update.
+#[derive(Debug)]
+pub struct Part<T> {
+    /// How many rows it has.
+    pub rows: usize,
+    /// Its first row's number within the minibatch.
+    pub(crate) first: usize,
+    /// The policy at steps 0..=K: states, noise, actions.
+    pub points: Vec<PolicyTape<T>>,
+    /// Elite of M^p for each row, by step.
+    pub prediction_elites: Vec<Vec<u32>>,
+    /// Elite of M^g for each row, by step.
+    pub gradient_elites: Vec<Vec<u32>>,
+    /// ε of (r, Δs), `[rows, 1 + observation_dim]`, by step.
+    pub model_noise: Vec<Vec<T>>,
+    /// m_j, `[rows]`, by step.
+    pub alive: Vec<Vec<T>>,
+    /// P_j, `[rows, observation_dim]`, by step; P_0 is not needed and stays 0.
+    pub adjoints: Vec<Vec<T>>,
+    /// M^p's pass over the present step, where M^g has one of its own.
+    pub(crate) prediction: Option<StepTape<T>>,
+    /// Passes of the model whose derivatives are used, by step.
+    pub(crate) derivatives: Vec<StepTape<T>>,
+    values: [Tape<T>; 2],
+    action_adjoint: Vec<T>,
+    log_prob_adjoint: Vec<T>,
+    pub(crate) wide: Vec<f64>,
+    pub(crate) streams: RowStreams,
+    /// Each row's Σ_j γʲ·m_j·c_j.
+    pub(crate) losses: Vec<f64>,
+    /// Each row's Σ_j |λ_j|, over steps 1..=K and state dimensions.
+    pub(crate) adjoint_sizes: Vec<f64>,
+    /// Living rows whose next state the prediction model put beyond all numbers.
+    pub(crate) broken: u64,
+}
+
+impl<T: Real> Part<T> {
+    /// Buffers for the rows `of` a minibatch and K = `horizon` model steps.
+    pub(crate) fn new(objective: &Objective<'_, T>, of: Range<usize>, horizon: usize) -> Self {
+        let rows = of.len();
+        let Objective { policy, imagination, critic, .. } = objective;
+        let observations = policy.observation_dim();
+        let imagined = |i: &Imagination<'_, T>| {
+            let apart = i.gradient_source == GradientSource::GradientModel;
+            let of = if apart { StepTape::of_means } else { StepTape::new };
+            let steps = (0..horizon).map(|_| of(i.differentiated(), rows, Keep::Slopes));
+            let prediction = apart.then(|| StepTape::new(i.prediction_model, rows, Keep::Nothing));
+            (prediction, steps.collect::<Vec<_>>())
+        };
+        let (prediction, derivatives) = imagination.as_ref().map(imagined).unzip();
+        Self {
+            rows,
+            first: of.start,
+            points: (0..=horizon).map(|_| PolicyTape::new(policy, rows, Keep::Adjoints)).collect(),
+            prediction_elites: vec![vec![0; rows]; horizon],
+            gradient_elites: vec![vec![0; rows]; horizon],
+            model_noise: vec![vec![T::ZERO; rows * (1 + observations)]; horizon],
+            alive: vec![vec![T::ONE; rows]; horizon + 1],
+            adjoints: vec![vec![T::ZERO; rows * observations]; horizon + 1],
+            prediction: prediction.flatten(),
+            derivatives: derivatives.unwrap_or_default(),
+            values: [0, 1].map(|_| Tape::new(critic.shape(), rows, Keep::Slopes)),
+            action_adjoint: vec![T::ZERO; rows * policy.action_dim()],
+            log_prob_adjoint: vec![T::ZERO; rows],
+            wide: vec![0.0; observations],
+            streams: RowStreams::new(rows),
+            losses: vec![0.0; rows],
+            adjoint_sizes: vec![0.0; rows],
+            broken: 0,
+        }
+    }
+
+    /// Steps 2 and 3 of SPEC section 2: costs, adjoints from K down to 0, and the policy's gradient, which is added to `gradient` where it
+    /// is given; what it needs stays on the policy's tapes.
+    pub(crate) fn backward(
+        &mut self,
+        objective: &Objective<'_, T>,
+        batch: usize,
+        mut gradient: Option<&mut [T]>,
+    ) {
+        self.losses.fill(0.0);
+        self.adjoint_sizes.fill(0.0);
+        let horizon = self.model_noise.len();
+        self.start_adjoint(objective, horizon, batch);
+        self.through_policy(objective, horizon, gradient.as_deref_mut());
+        if let Some(imagination) = objective.imagination {
+            for j in (0..horizon).rev() {
+                self.carry_adjoint(objective, imagination, j, batch);
+                self.through_policy(objective, j, gradient.as_deref_mut());
+            }
+        }
+        let s = objective.policy.observation_dim();
+        for (j, adjoints) in self.adjoints.iter().enumerate().skip(1) {
+            let unscale = batch as f64 / objective.discount.powi(j as i32);
+            for (size, row) in self.adjoint_sizes.iter_mut().zip(adjoints.chunks_exact(s)) {
+                *size += unscale * row.iter().map(|p| p.to_f64().abs()).sum::<f64>();
+            }
+        }
+    }
+
+    /// γʲ/B.
+    fn weight(objective: &Objective<'_, T>, j: usize, batch: usize) -> T {
+        T::from_f64(objective.discount.powi(j as i32) / batch as f64)
+    }
+
+    /// P_K = γᴷ·m_K/B·∇_s c_K with c_K = −min(Q₁, Q₂)(s_K, a_K) + α·log π(a_K|s_K).
+    fn start_adjoint(&mut self, objective: &Objective<'_, T>, k: usize, batch: usize) {
+        let (s, a) = (objective.policy.observation_dim(), objective.policy.action_dim());
+        let weight = Self::weight(objective, k, batch);
+        let alpha = T::from_f64(objective.alpha);
+        for (twin, tape) in objective.critic.twins.iter().zip(&mut self.values) {
+            for i in 0..self.rows {
+                let (to_s, to_a) = tape.input.row_mut(i).split_at_mut(s);
+                to_s.copy_from_slice(self.points[k].network.input.row(i));
+                to_a.copy_from_slice(&self.points[k].actions[i * a..(i + 1) * a]);
+            }
+            twin.network.forward(tape, 0..self.rows);
+        }
+        let [first, second] = &mut self.values;
+        for i in 0..self.rows {
+            let mask = self.alive[k][i];
+            let (q1, q2) = (first.output.row(i)[0], second.output.row(i)[0]);
+            let adjoint = -(weight * mask);
+            let (by_q1, by_q2) = if q1 <= q2 { (adjoint, T::ZERO) } else { (T::ZERO, adjoint) };
+            first.output_adjoint.row_mut(i)[0] = by_q1;
+            second.output_adjoint.row_mut(i)[0] = by_q2;
+            self.log_prob_adjoint[i] = weight * mask * alpha;
+            let cost = alpha * self.points[k].log_probs[i] - q1.min(q2);
+            self.losses[i] += (weight * mask * cost).to_f64() * batch as f64;
+        }
+        for (twin, tape) in objective.critic.twins.iter().zip(&mut self.values) {
+            twin.network.backward(tape, 0..self.rows, None, true);
+        }
+        let [first, second] = &self.values;
+        for i in 0..self.rows {
+            let sums = first
+                .input_adjoint
+                .row(i)
+                .iter()
+                .zip(second.input_adjoint.row(i))
+                .map(|(&x, &y)| x + y);
+            for (d, g) in sums.enumerate() {
+                match d.checked_sub(s) {
+                    None => self.adjoints[k][i * s + d] = g,
+                    Some(d) => self.action_adjoint[i * a + d] = g,
+                }
+            }
+        }
+    }
+
+    /// P_j = D_jᵀ·P_{j+1} + γʲ·m_j/B·∇_s c_j with c_j = −r_j + α·log π(a_j|s_j).
+    fn carry_adjoint(
+        &mut self,
+        objective: &Objective<'_, T>,
+        imagination: Imagination<'_, T>,
+        j: usize,
+        batch: usize,
+    ) {
+        let model = imagination.differentiated();
+        let sampled = imagination.gradient_source == GradientSource::SampledStep;
+        let (s, a) = (model.observation_dim(), model.action_dim());
+        let weight = Self::weight(objective, j, batch);
+        let alpha = T::from_f64(objective.alpha);
+        let step = &mut self.derivatives[j];
+        for i in 0..self.rows {
+            let cost_weight = weight * self.alive[j][i];
+            let noise = &self.model_noise[j][i * (1 + s)..(i + 1) * (1 + s)];
+            let output = step.output(i);
+            let mut reward = output[0];
+            if sampled {
+                reward += model.bounds.deviation(0, output[1 + s]) * noise[0];
+            }
+            let cost = alpha * self.points[j].log_probs[i] - reward;
+            self.losses[i] += (cost_weight * cost).to_f64() * batch as f64;
+            self.log_prob_adjoint[i] = cost_weight * alpha;
+            // The mean head is (r, Δs). The log-variance's adjoint stays 0 but where the noise's size is differentiated too.
+            let (output, adjoint) = step.output_and_adjoint(i);
+            adjoint[0] = -cost_weight;
+            adjoint[1..=s].copy_from_slice(&self.adjoints[j + 1][i * s..(i + 1) * s]);
+            if sampled {
+                let (by_mean, by_raw) = adjoint.split_at_mut(1 + s);
+                for (d, by_raw) in by_raw.iter_mut().enumerate() {
+                    let slope = model.bounds.deviation_slope(d, output[1 + s + d]);
+                    *by_raw = by_mean[d] * noise[d] * slope;
+                }
+            }
+        }
+        model.backward_to_input(step);
+        let (low, high) = self.adjoints.split_at_mut(j + 1);
+        let (adjoints, after) = (&mut low[j], &high[0]);
+        for i in 0..self.rows {
+            let scaled = step.input_adjoint(i).iter().zip(&model.standardiser.deviation);
+            for (d, (&g, &deviation)) in scaled.enumerate() {
+                match d.checked_sub(s) {
+                    // s' = s + Δs: the identity passes P_{j+1} on.
+                    None => adjoints[i * s + d] = after[i * s + d] + g / deviation,
+                    Some(d) => self.action_adjoint[i * a + d] = g / deviation,
+                }
+            }
+        }
+    }
+
+    /// The part of step j that goes through a_j = π(s_j): adds to P_j, and to `gradient`.
+    fn through_policy(
+        &mut self,
+        objective: &Objective<'_, T>,
+        j: usize,
+        gradient: Option<&mut [T]>,
+    ) {
+        let point = &mut self.points[j];
+        let to_input = j > 0;
+        objective.policy.backward(
+            point,
+            self.rows,
+            &self.action_adjoint,
+            &self.log_prob_adjoint,
+            gradient,
+            to_input,
+        );
+        let adjoints = &mut self.adjoints[j];
+        if !to_input {
+            adjoints.fill(T::ZERO);
+            return;
+        }
+        let s = objective.policy.observation_dim();
+        for (i, row) in adjoints.chunks_exact_mut(s).enumerate() {
+            vector::add_assign(row, point.network.input_adjoint.row(i));
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The policy: a tanh-squashed Gaussian, a = scale·tanh(u) + bias with u = μ(s) + σ(s)·η (SPEC section 2).
+
+use crate::machine::isa::dispatched;
+use crate::nn::{Activation, Adam, Keep, Mlp, Real, Shape, Tape};
+use crate::rng::Rng;
+
+/// Bounds of log σ.
+pub const LOG_SIGMA_RANGE: (f64, f64) = (-20.0, 2.0);
+/// Keeps the logarithm of the tanh correction finite.
+const SQUASH_EPSILON: f64 = 1e-6;
+const HALF_LOG_TAU: f64 = 0.918_938_533_204_672_7;
+
+/// Policy network, its optimiser and the action range.
+#[derive(Clone, Debug)]
+pub struct Policy<T> {
+    /// Input s, output (μ, log σ) before the clamp, `2·action_dim`.
+    pub network: Mlp<T>,
+    /// Moments of the network's parameters.
+    pub adam: Adam<T>,
+    /// Half the action range, `[action_dim]`.
+    pub scale: Vec<T>,
+    /// Middle of the action range, `[action_dim]`.
+    pub bias: Vec<T>,
+    /// Added to log π: 0 in environment units, Σ ln scale where it is the density of actions scaled to [−1, 1].
+    pub log_prob_offset: T,
+}
+
+/// Sampled actions of up to `rows` states, and what their way back needs. Allocated once.
+#[derive(Clone, Debug)]
+pub struct PolicyTape<T> {
+    /// States go into `network.input`, `[rows, observation_dim]`.
+    pub network: Tape<T>,
+    /// η, `[rows, action_dim]`: filled by the caller.
+    pub noise: Vec<T>,
+    /// a, `[rows, action_dim]`.
+    pub actions: Vec<T>,
+    /// log π(a|s) in environment units, or as [`Policy::normalise_density`] says, `[rows]`.
+    pub log_probs: Vec<T>,
+    /// σ, `[rows, action_dim]`.
+    sigma: Vec<T>,
+    /// tanh(u), `[rows, action_dim]`.
+    squashed: Vec<T>,
+    /// Each action's part of log π, `[rows, action_dim]`.
+    densities: Vec<T>,
+    /// The policy's `scale`, once a row.
+    scales: Vec<T>,
+}
+
+dispatched! {
+    /// What [`Policy::sample`] does with each number: from η, μ (in `squashed`) and the clamped log σ (in `sigma`) to
+    /// tanh(u), σ and the density's logarithm. One loop over all rows, so that it is vectorised whatever the number of
+    /// actions is.
+    fn squash<T, I>(
+        scales: &[T],
+        noise: &[T],
+        sigma: &mut [T],
+        squashed: &mut [T],
+        densities: &mut [T],
+    ) {
+        let half = T::from_f64(0.5);
+        let (constant, epsilon) = (T::from_f64(HALF_LOG_TAU), T::from_f64(SQUASH_EPSILON));
+        let given = scales.iter().zip(noise);
+        let results = sigma.iter_mut().zip(squashed).zip(densities);
+        for ((&scale, &eta), ((sigma, t), density)) in given.zip(results) {
+            let log_sigma = *sigma;
+            *sigma = log_sigma.exp();
+            *t = (*t + *sigma * eta).tanh();
+            let slope = scale * (T::ONE - *t * *t);
+            *density = -(half * eta * eta + log_sigma + constant + (slope + epsilon).ln());
+        }
+    }
+}
+
+impl<T: Real> PolicyTape<T> {
+    /// Buffers for up to `rows` states.
+    pub fn new(policy: &Policy<T>, rows: usize, keep: Keep) -> Self {
+        let numbers = rows * policy.action_dim();
+        Self {
+            network: Tape::new(policy.network.shape(), rows, keep),
+            noise: vec![T::ZERO; numbers],
+            actions: vec![T::ZERO; numbers],
+            log_probs: vec![T::ZERO; rows],
+            sigma: vec![T::ZERO; numbers],
+            squashed: vec![T::ZERO; numbers],
+            densities: vec![T::ZERO; numbers],
+            scales: (0..rows).flat_map(|_| policy.scale.iter().copied()).collect(),
+        }
+    }
+}
+
+impl<T: Real> Policy<T> {
+    /// A policy for actions between `low` and `high`, Xavier-uniform, biases 0.
+    pub fn new(
+        observation_dim: usize,
+        low: &[f64],
+        high: &[f64],
+        hidden: usize,
+        learning_rate: f64,
+        rng: &mut Rng,
+    ) -> Self {
+        let shape = Shape::new(&[observation_dim, hidden, hidden, 2 * low.len()], Activation::Relu);
+        let ranges = || low.iter().zip(high);
+        Self {
+            adam: Adam::new(shape.parameter_len(), learning_rate),
+            network: Mlp::xavier(shape, rng),
+            scale: ranges().map(|(l, h)| T::from_f64((h - l) / 2.0)).collect(),
+            bias: ranges().map(|(l, h)| T::from_f64((h + l) / 2.0)).collect(),
+            log_prob_offset: T::ZERO,
+        }
+    }
+
+    /// Takes log π of actions scaled to [−1, 1], as MBPO does, instead of in environment units.
+    pub fn normalise_density(&mut self) {
+        self.log_prob_offset = self.scale.iter().map(|scale| scale.ln()).sum();
+    }
+
+    /// |S|.
+    pub fn observation_dim(&self) -> usize {
+        self.network.shape().inputs()
+    }
+
+    /// |A|.
+    pub fn action_dim(&self) -> usize {
+        self.scale.len()
+    }
+
+    /// Samples actions and their log-probabilities for the first `rows` states of the tape, from its noise.
+    pub fn sample(&self, tape: &mut PolicyTape<T>, rows: usize) {
+        self.network.forward(&mut tape.network, 0..rows);
+        let a = self.action_dim();
+        let (low, high) = (T::from_f64(LOG_SIGMA_RANGE.0), T::from_f64(LOG_SIGMA_RANGE.1));
+        let PolicyTape { network, noise, actions, log_probs, sigma, squashed, densities, scales } =
+            tape;
+        for (i, (mean, log_sigma)) in
+            squashed.chunks_exact_mut(a).zip(sigma.chunks_exact_mut(a)).enumerate().take(rows)
+        {
+            let (output, raw) = network.output.row(i).split_at(a);
+            mean.copy_from_slice(output);
+            log_sigma.iter_mut().zip(raw).for_each(|(l, r)| *l = r.max(low).min(high));
+        }
+        let n = rows * a;
+        squash(&scales[..n], &noise[..n], &mut sigma[..n], &mut squashed[..n], &mut densities[..n]);
+        let range = self.scale.iter().zip(&self.bias);
+        for (actions, squashed) in
+            actions.chunks_exact_mut(a).zip(squashed.chunks_exact(a)).take(rows)
+        {
+            for ((action, &t), (&scale, &bias)) in
+                actions.iter_mut().zip(squashed).zip(range.clone())
+            {
+                *action = scale * t + bias;
+            }
+        }
+        for (log_prob, densities) in log_probs.iter_mut().zip(densities.chunks_exact(a)).take(rows)
+        {
+            *log_prob = self.log_prob_offset + densities.iter().copied().sum();
+        }
+    }
+
+    /// The way back of [`Policy::sample`]: `action_adjoint` `[rows, action_dim]` and `log_prob_adjoint` `[rows]` are the
+    /// derivatives of a loss by a and log π. Adds to `gradient` where it is given (else [`Mlp::gradient`] can make it, where the
+    /// tape keeps adjoints); writes `tape.network.input_adjoint` where `to_input`.
+    pub fn backward(
+        &self,
+        tape: &mut PolicyTape<T>,
+        rows: usize,
+        action_adjoint: &[T],
+        log_prob_adjoint: &[T],
+        gradient: Option<&mut [T]>,
+        to_input: bool,
+    ) {
+        let a = self.action_dim();
+        let (low, high) = (T::from_f64(LOG_SIGMA_RANGE.0), T::from_f64(LOG_SIGMA_RANGE.1));
+        let two = T::from_f64(2.0);
+        for (i, &weight) in log_prob_adjoint.iter().enumerate().take(rows) {
+            let raw = &tape.network.output.row(i)[a..];
+            let adjoint = tape.network.output_adjoint.row_mut(i);
+            for d in 0..a {
+                let at = i * a + d;
+                let t = tape.squashed[at];
+                let slope = self.scale[d] * (T::ONE - t * t);
+                // ∂a/∂u = slope; ∂(−ln(slope + ε))/∂u = 2·t·slope/(slope + ε).
+                let by_u = action_adjoint[at] * slope
+                    + weight * two * t * slope / (slope + T::from_f64(SQUASH_EPSILON));
+                adjoint[d] = by_u;
+                // log σ moves u by σ·η and log π by −1; the clamp cuts it off.
+                let inside = raw[d] >= low && raw[d] <= high;
+                let by_log_sigma = by_u * tape.sigma[at] * tape.noise[at] - weight;
+                adjoint[a + d] = if inside { by_log_sigma } else { T::ZERO };
+            }
+        }
+        self.network.backward(&mut tape.network, 0..rows, gradient, to_input);
+    }
+
+    /// The deterministic action scale·tanh(μ) + bias for the first `rows` states, into `tape.actions`.
+    pub fn act_deterministically(&self, tape: &mut PolicyTape<T>, rows: usize) {
+        self.network.forward(&mut tape.network, 0..rows);
+        let a = self.action_dim();
+        for i in 0..rows {
+            for d in 0..a {
+                tape.actions[i * a + d] =
+                    self.scale[d] * tape.network.output.row(i)[d].tanh() + self.bias[d];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backward_equals_central_differences() {
+        let mut rng = Rng::new(0, "policy");
+        let mut policy = Policy::<f64>::new(3, &[-3.0, -0.4], &[3.0, 0.6], 16, 1e-3, &mut rng);
+        // One log σ about the lower clamp: cut off in some rows, not in others. (At the upper one tanh saturates, and
+        // differences drown in rounding.)
+        policy.network.update(|p, shape| {
+            let last = shape.layers[2].clone();
+            p[last.bias.start + 3] = -20.0;
+        });
+        let rows = 6;
+        let mut tape = PolicyTape::new(&policy, rows, Keep::Adjoints);
+        for i in 0..rows {
+            rng.fill_normal(tape.network.input.row_mut(i));
+        }
+        rng.fill_normal(&mut tape.noise);
+        let mut action_weight = vec![0.0; rows * 2];
+        let mut log_weight = vec![0.0; rows];
+        rng.fill_normal(&mut action_weight);
+        rng.fill_normal(&mut log_weight);
+        let loss = |policy: &Policy<f64>, tape: &mut PolicyTape<f64>| {
+            policy.sample(tape, rows);
+            let by_action: f64 = tape.actions.iter().zip(&action_weight).map(|(x, w)| x * w).sum();
+            by_action + tape.log_probs.iter().zip(&log_weight).map(|(x, w)| x * w).sum::<f64>()
+        };
+        loss(&policy, &mut tape);
+        let clamped =
+            (0..rows).filter(|&i| tape.network.output.row(i)[3] < LOG_SIGMA_RANGE.0).count();
+        assert!(0 < clamped && clamped < rows, "{clamped} rows beyond the clamp");
+        let mut gradient = vec![0.0; policy.network.parameters().len()];
+        policy.backward(&mut tape, rows, &action_weight, &log_weight, None, true);
+        policy.network.gradient(std::iter::once(&tape.network), &mut gradient);
+        let by_input: Vec<f64> =
+            (0..rows).flat_map(|i| tape.network.input_adjoint.row(i).to_vec()).collect();
+        for k in 0..gradient.len() {
+            if policy.network.parameters()[k] == 0.0 && gradient[k] == 0.0 {
+                continue;
+            }
+            let mut at = |h: f64| {
+                let mut moved = policy.clone();
+                moved.network.update(|p, _| p[k] += h);
+                loss(&moved, &mut tape)
+            };
+            let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
+            assert!(
+                (difference - gradient[k]).abs() < 1e-6 * (1.0 + difference.abs()),
+                "parameter {k}"
+            );
+        }
+        for (k, &expected) in by_input.iter().enumerate() {
+            let mut at = |h: f64| {
+                tape.network.input.row_mut(k / 3)[k % 3] += h;
+                let value = loss(&policy, &mut tape);
+                tape.network.input.row_mut(k / 3)[k % 3] -= h;
+                value
+            };
+            let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
+            assert!((difference - expected).abs() < 1e-6 * (1.0 + difference.abs()), "input {k}");
+        }
+    }
+
+    /// A one-dimensional policy's density over its action range, by the change of variables a → u.
+    fn integral(policy: &Policy<f64>) -> f64 {
+        let n = 4001;
+        let mut tape = PolicyTape::new(policy, n, Keep::Nothing);
+        for i in 0..n {
+            tape.network.input.row_mut(i)[0] = 0.3;
+            tape.noise[i] = -8.0 + 16.0 * i as f64 / (n - 1) as f64;
+        }
+        policy.sample(&mut tape, n);
+        (1..n)
+            .map(|i| {
+                let width = tape.actions[i] - tape.actions[i - 1];
+                width * 0.5 * (tape.log_probs[i].exp() + tape.log_probs[i - 1].exp())
+            })
+            .sum()
+    }
+
+    #[test]
+    fn density_integrates_to_one_over_the_range_that_it_is_of() {
+        let rng = &mut Rng::new(1, "density");
+        let mut policy = Policy::<f64>::new(1, &[-2.0], &[2.0], 8, 1e-3, rng);
+        let over_range = integral(&policy);
+        assert!((over_range - 1.0).abs() < 1e-3, "{over_range}");
+        // The density of a/2 is twice that of a, and so is its integral over a.
+        policy.normalise_density();
+        let over_unit_range = integral(&policy) / 2.0;
+        assert!((over_unit_range - 1.0).abs() < 1e-3, "{over_unit_range}");
+    }
+}

@@ -1,0 +1,9 @@
+//! What acts: the policy, and the temperature of its entropy.
+
+pub mod actor;
+pub mod gaussian;
+pub mod temperature;
+
+pub use actor::Actor;
+pub use gaussian::{Policy, PolicyTape};
+pub use temperature::Temperature;

@@ -1,0 +1,214 @@
+//! Films: an episode as an animated GIF, or as MP4 where ffmpeg is installed.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use color_quant::NeuQuant;
+
+use crate::env::Picture;
+use crate::env::{EnvironmentError, Task};
+use crate::rng::Rng;
+
+/// What to film.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shot {
+    /// Seed of the episode's start.
+    pub seed: u64,
+    /// Seconds of the world after which the film ends, if the episode does not end before.
+    pub seconds: f64,
+    /// Pixels a row, an even number.
+    pub width: usize,
+    /// Rows, an even number.
+    pub height: usize,
+}
+
+impl Default for Shot {
+    fn default() -> Self {
+        Self { seed: 0, seconds: 8.0, width: 400, height: 300 }
+    }
+}
+
+/// What was filmed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Filmed {
+    /// Steps of the world.
+    pub steps: usize,
+    /// Pictures.
+    pub frames: usize,
+    /// Sum of the rewards.
+    pub total_reward: f64,
+}
+
+/// Why there is no film.
+#[derive(Debug, thiserror::Error)]
+pub enum FilmError {
+    /// The world failed, or cannot be drawn.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// The name of the file says no known format.
+    #[error("`{0}` must end in .gif or .mp4")]
+    Format(String),
+    /// The file could not be written.
+    #[error("{0} cannot be written: {1}")]
+    Write(String, String),
+    /// MP4 needs a program that is not there.
+    #[error(
+        "MP4 needs the program ffmpeg, which cannot be started ({0}): install it, or name a .gif file"
+    )]
+    Encoder(std::io::Error),
+}
+
+/// Seconds a picture stays, about.
+const FRAME: f64 = 0.04;
+
+/// Runs one episode with `policy` and writes it to `path`, in real time.
+///
+/// # Errors
+/// When the world fails or cannot be drawn, or when the file cannot be written; nothing is left then.
+pub fn record(
+    task: &dyn Task,
+    shot: Shot,
+    policy: &mut dyn FnMut(&[f64], &mut Rng) -> Vec<f64>,
+    path: &Path,
+) -> Result<Filmed, FilmError> {
+    let encode = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("gif") => write_gif,
+        Some("mp4") => write_mp4,
+        _ => return Err(FilmError::Format(path.display().to_string())),
+    };
+    let step_seconds = task.step_seconds().unwrap_or(FRAME);
+    let steps_a_frame = (FRAME / step_seconds).round().max(1.0) as usize;
+    let steps = (shot.seconds / step_seconds).ceil() as usize;
+
+    let mut world = task.make()?;
+    let mut resets = Rng::new(shot.seed, "film resets");
+    let mut actions = Rng::new(shot.seed, "film actions");
+    let mut observation = vec![0.0; task.observation_dim()];
+    let mut frames = Vec::new();
+    let mut filmed = Filmed { steps: 0, frames: 0, total_reward: 0.0 };
+    world.reset(&mut resets, &mut observation);
+    loop {
+        let over = filmed.steps >= steps.min(task.time_limit());
+        if filmed.steps.is_multiple_of(steps_a_frame) || over {
+            let mut picture = Picture::new(shot.width, shot.height);
+            world.draw(&mut picture)?;
+            frames.push(picture);
+        }
+        if over {
+            break;
+        }
+        let action = policy(&observation, &mut actions);
+        let step = world.step(&action, &mut observation)?;
+        filmed.steps += 1;
+        filmed.total_reward += step.reward;
+        if step.terminated {
+            break;
+        }
+    }
+    filmed.frames = frames.len();
+    encode(&frames, steps_a_frame as f64 * step_seconds, path)?;
+    Ok(filmed)
+}
+
+fn write_error(path: &Path, error: impl ToString) -> FilmError {
+    FilmError::Write(path.display().to_string(), error.to_string())
+}
+
+/// Index of the colour that means "as before".
+const UNCHANGED: u8 = 255;
+
+/// 255 colours for all frames, and the nearest of them to every colour, looked up by its five highest bits a channel.
+struct Palette {
+    rgb: Vec<u8>,
+    nearest: Vec<u8>,
+}
+
+impl Palette {
+    fn new(frames: &[Picture]) -> Self {
+        // A prime stride over the pixels of all frames, for some 200 000 samples.
+        let pixels: usize = frames.iter().map(|frame| frame.width * frame.height).sum();
+        let stride = (pixels / 200_000).max(1) | 1;
+        let all = frames.iter().flat_map(|frame| frame.rgb.chunks_exact(3));
+        let samples: Vec<u8> =
+            all.step_by(stride).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect();
+        let quantizer = NeuQuant::new(10, usize::from(UNCHANGED), &samples);
+        let channel = |bits: usize| (bits as u8 & 31) << 3 | 4;
+        let nearest = (0..1 << 15)
+            .map(|key: usize| {
+                quantizer.index_of(&[channel(key >> 10), channel(key >> 5), channel(key), 255])
+                    as u8
+            })
+            .collect();
+        let mut rgb = quantizer.color_map_rgb();
+        rgb.resize(3 * 256, 0);
+        Self { rgb, nearest }
+    }
+
+    fn index(&self, rgb: &[u8]) -> u8 {
+        let bits = |channel: u8| usize::from(channel >> 3);
+        self.nearest[bits(rgb[0]) << 10 | bits(rgb[1]) << 5 | bits(rgb[2])]
+    }
+}
+
+fn write_gif(frames: &[Picture], seconds: f64, path: &Path) -> Result<(), FilmError> {
+    let Some(first) = frames.first() else { return Ok(()) };
+    let palette = Palette::new(frames);
+    let (width, height) = (first.width as u16, first.height as u16);
+    let mut bytes = Vec::new();
+    let failed = |error: gif::EncodingError| write_error(path, error);
+    {
+        let mut encoder =
+            gif::Encoder::new(&mut bytes, width, height, &palette.rgb).map_err(failed)?;
+        encoder.set_repeat(gif::Repeat::Infinite).map_err(failed)?;
+        let mut before: Vec<u8> = Vec::new();
+        for frame in frames {
+            let now: Vec<u8> = frame.rgb.chunks_exact(3).map(|rgb| palette.index(rgb)).collect();
+            let shown: Vec<u8> = if before.is_empty() {
+                now.clone()
+            } else {
+                now.iter()
+                    .zip(&before)
+                    .map(|(now, before)| if now == before { UNCHANGED } else { *now })
+                    .collect()
+            };
+            let frame = gif::Frame {
+                width,
+                height,
+                buffer: shown.into(),
+                delay: (100.0 * seconds).round().max(2.0) as u16,
+                dispose: gif::DisposalMethod::Keep,
+                transparent: Some(UNCHANGED),
+                ..gif::Frame::default()
+            };
+            encoder.write_frame(&frame).map_err(failed)?;
+            before = now;
+        }
+    }
+    std::fs::write(path, bytes).map_err(|error| write_error(path, error))
+}
+
+fn write_mp4(frames: &[Picture], seconds: f64, path: &Path) -> Result<(), FilmError> {
+    let Some(first) = frames.first() else { return Ok(()) };
+    let mut ffmpeg = Command::new("ffmpeg")
+        .args(["-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"])
+        .args(["-s", &format!("{}x{}", first.width, first.height)])
+        .args(["-r", &format!("{}", 1.0 / seconds), "-i", "-", "-pix_fmt", "yuv420p"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(FilmError::Encoder)?;
+    let mut input = ffmpeg.stdin.take().expect("the input was piped");
+    // If ffmpeg ends early the write fails, and its own message says more.
+    let written = frames.iter().try_for_each(|frame| input.write_all(&frame.rgb));
+    drop(input);
+    let output = ffmpeg.wait_with_output().map_err(|error| write_error(path, error))?;
+    if output.status.success() {
+        return written.map_err(|error| write_error(path, error));
+    }
+    let _ = std::fs::remove_file(path);
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(write_error(path, said.trim().lines().last().unwrap_or("ffmpeg failed")))
+}
