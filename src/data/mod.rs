@@ -3,4 +3,4 @@
 pub mod minibatch;
 pub mod replay;
 
-pub use replay::{Columns, Replay, Transition};
+pub use replay::{ExperienceConfig, Replay, Storage, Transition, mixture};

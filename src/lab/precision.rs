@@ -1,7 +1,6 @@
 //! The learned networks in another float type, so that what runs in `f32` can be checked in `f64`.
 
-use crate::critic::TwinCritic;
-use crate::critic::update::QNetwork;
+use crate::critic::{Critic, QNetwork};
 use crate::model::dynamics::Member;
 use crate::model::{DynamicsModel, Standardiser};
 use crate::nn::{Adam, Mlp, Real};
@@ -25,16 +24,18 @@ pub fn policy<T: Real, U: Real>(policy: &Policy<T>) -> Policy<U> {
         scale: numbers(&policy.scale),
         bias: numbers(&policy.bias),
         log_prob_offset: U::from_f64(policy.log_prob_offset.to_f64()),
+        gradient_clip: policy.gradient_clip,
     }
 }
 
 /// The same critic in another float type, its optimisers fresh.
-pub fn critic<T: Real, U: Real>(critic: &TwinCritic<T>) -> TwinCritic<U> {
-    critic.with_twins(critic.twins.each_ref().map(|twin| QNetwork {
-        network: network(&twin.network),
-        target: network(&twin.target),
-        adam: Adam::new(twin.network.parameters().len(), 0.0),
-    }))
+pub fn critic<T: Real, U: Real>(critic: &Critic<T>) -> Critic<U> {
+    let convert = |q: &QNetwork<T>| QNetwork {
+        network: network(&q.network),
+        target: network(&q.target),
+        adam: Adam::new(q.network.parameters().len(), 0.0),
+    };
+    critic.with_networks(critic.networks.iter().map(convert).collect())
 }
 
 /// The same model in another float type, its optimisers fresh.

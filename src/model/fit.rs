@@ -2,12 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::dynamics::{DynamicsModel, Member, Standardiser};
+use super::dynamics::{DynamicsModel, Member, ModelConfig, Standardiser};
 use super::gradient_loss::{GradientLoss, GradientPiece};
 use super::holdout::Holdout;
 pub use super::holdout::best_members;
 use super::likelihood_loss::LikelihoodPiece;
-use crate::config::ModelConfig;
 use crate::data::Replay;
 use crate::nn::Real;
 use crate::nn::cpu::vector;
@@ -32,6 +31,13 @@ pub struct FitReport {
 }
 
 impl FitReport {
+    /// Whether all its numbers are finite.
+    pub fn is_finite(&self) -> bool {
+        self.nll.is_finite()
+            && self.gradient_loss.is_none_or(f64::is_finite)
+            && self.holdout_errors.iter().all(|e| e.is_finite())
+    }
+
     /// Mean holdout error of the `elites` best members.
     pub fn elite_error(&self, elites: &[u32]) -> f64 {
         elites.iter().map(|&m| self.holdout_errors[m as usize]).sum::<f64>() / elites.len() as f64

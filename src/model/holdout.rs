@@ -2,9 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::dynamics::DynamicsModel;
+use super::dynamics::{DynamicsModel, ModelConfig};
 use super::likelihood_loss::{load_inputs, load_label};
-use crate::config::ModelConfig;
 use crate::data::Replay;
 use crate::nn::{Keep, Real, Tape};
 

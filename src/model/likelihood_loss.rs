@@ -78,11 +78,7 @@ pub(crate) fn load_inputs<T: Real>(
 /// (r, Δs) of a transition.
 pub(crate) fn load_label<T: Real>(replay: &Replay, row: u32, label: &mut [T]) {
     let t = replay.get(row as usize);
-    label[0] = T::from_f32(t.reward);
-    for (y, (&next, &s)) in label[1..].iter_mut().zip(t.next_observation.iter().zip(t.observation))
-    {
-        *y = T::from_f32(next) - T::from_f32(s);
-    }
+    label.iter_mut().enumerate().for_each(|(d, y)| *y = t.label(d));
 }
 
 #[cfg(test)]
