@@ -107,9 +107,7 @@ fn fit(setting: &Setting, value: Value, place: &str) -> Result<Value, ConfigErro
         (Kind::Whole(..), Value::Integer(whole)) if whole >= 0 => Ok(Value::Integer(whole)),
         (Kind::Whole(..), value) => match exact(&value) {
             Some(whole) => Ok(Value::Integer(whole)),
-            None => {
-                Err(wrong(&value, "a whole number of at least 0, such as 1000".to_owned()))
-            }
+            None => Err(wrong(&value, "a whole number of at least 0, such as 1000".to_owned())),
         },
         (Kind::Number(_), value) => number(value),
         (Kind::Flag, value @ Value::Boolean(_)) => Ok(value),

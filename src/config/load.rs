@@ -76,7 +76,8 @@ impl Config {
             });
             own.collect()
         };
-        let sections = schema.sections.iter().map(|(name, _)| format!("\n[{name}]\n{}", lines(name)));
+        let sections =
+            schema.sections.iter().map(|(name, _)| format!("\n[{name}]\n{}", lines(name)));
         lines("") + &sections.collect::<String>()
     }
 

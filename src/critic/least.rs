@@ -31,10 +31,7 @@ impl<T: Real> LeastTape<T> {
     /// Buffers.
     pub fn new(critic: &Critic<T>, rows: usize) -> Self {
         let tape = |_| Tape::new(critic.shape(), rows, Keep::Slopes);
-        Self {
-            tapes: critic.networks.iter().map(tape).collect(),
-            chosen: vec![(0, T::ZERO); rows],
-        }
+        Self { tapes: critic.networks.iter().map(tape).collect(), chosen: vec![(0, T::ZERO); rows] }
     }
 
     /// Row `i`'s least value, after [`Critic::least`].

@@ -71,9 +71,8 @@ impl<T: Real> Critic<T> {
             });
             q.network.gradient(tapes.iter(), gradient);
             q.network.update(|parameters, _| q.adam.update_clipped(parameters, gradient, clip));
-            q.target.update_forward_only(|target| {
-                vector::blend(target, q.network.parameters(), rate)
-            });
+            q.target
+                .update_forward_only(|target| vector::blend(target, q.network.parameters(), rate));
             vector::all_finite(gradient)
         });
         let finite_gradient = finite_gradient.reduce(|| true, |one, other| one && other);
@@ -156,7 +155,8 @@ mod tests {
     fn a_non_finite_gradient_is_seen_though_its_loss_is_finite() {
         let (hidden, learning_rate, gradient_clip) = (256, 3e-4, 100.0);
         let settings = CriticConfig { hidden, learning_rate, gradient_clip, target_rate: 0.005 };
-        let policy = PolicyConfig { hidden: 8, learning_rate, gradient_clip, normalised_density: false };
+        let policy =
+            PolicyConfig { hidden: 8, learning_rate, gradient_clip, normalised_density: false };
         let temperature = TemperatureConfig {
             automatic: true,
             learning_rate,
@@ -187,7 +187,8 @@ mod tests {
                 terminated: false,
             });
             let draw = |_: usize, _: &mut Rng| (&replay, 0);
-            let report = critic.update(&mut workspace, &policy, &mut temperature, 0.99, &mut rng, draw);
+            let report =
+                critic.update(&mut workspace, &policy, &mut temperature, 0.99, &mut rng, draw);
             assert!(report.loss.is_finite(), "{report:?}");
             assert_eq!(report.finite_gradient, finite, "{report:?}");
         }

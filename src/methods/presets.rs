@@ -102,7 +102,8 @@ pub fn parse_config(text: &str, name: &str) -> Result<Config, ConfigError> {
 }
 
 fn from_table(table: Table, place: &str) -> Result<Config, ConfigError> {
-    let missing = || ConfigError::MissingKey { place: place.to_owned(), key: "algorithm".to_owned() };
+    let missing =
+        || ConfigError::MissingKey { place: place.to_owned(), key: "algorithm".to_owned() };
     let value = table.get("algorithm").ok_or_else(missing)?;
     let known = value.as_str().and_then(|name| find(name).ok());
     let Some(info) = known else {

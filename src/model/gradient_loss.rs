@@ -64,11 +64,7 @@ impl GradientLossConfig {
     ///
     /// # Errors
     /// On the first that is impossible.
-    pub fn check(
-        &self,
-        min_transitions: usize,
-        replay_capacity: usize,
-    ) -> Result<(), ConfigError> {
+    pub fn check(&self, min_transitions: usize, replay_capacity: usize) -> Result<(), ConfigError> {
         let &Self { neighbours, directions_per_row, window, .. } = self;
         // A row is no neighbour of its own.
         for (limit, name) in
@@ -87,12 +83,7 @@ impl GradientLossConfig {
 }
 
 impl<T: Real> GradientPiece<T> {
-    pub fn new(
-        model: &DynamicsModel<T>,
-        rows: usize,
-        directions: usize,
-        count: usize,
-    ) -> Self {
+    pub fn new(model: &DynamicsModel<T>, rows: usize, directions: usize, count: usize) -> Self {
         let chunk = (TANGENT_ROWS / directions).clamp(1, rows);
         Self {
             tape: Tape::of_first_outputs(model.shape(), model.label_dim(), chunk, Keep::Curves),

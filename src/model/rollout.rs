@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dynamics::{DynamicsModel, StepTape};
-use crate::data::{Replay, Transition};
 use crate::config::{ConfigError, require};
+use crate::data::{Replay, Transition};
 use crate::env::Task;
 use crate::nn::{Keep, Real};
 use crate::policy::{Policy, PolicyTape};

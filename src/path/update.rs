@@ -41,8 +41,7 @@ impl PolicyUpdate {
     ) -> Result<PolicyReport, LearnError> {
         let started = Instant::now();
         let Self { batch, max_loss, stream, workspace } = self;
-        let workspace =
-            workspace.get_or_insert_with(|| PolicyWorkspace::new(objective, *batch));
+        let workspace = workspace.get_or_insert_with(|| PolicyWorkspace::new(objective, *batch));
         workspace.draw(objective, start, stream);
         let report = workspace.differentiate(objective);
         if report.broken > 0 {

@@ -58,9 +58,7 @@ impl<T: Real> PolicyWorkspace<T> {
             _ => threads,
         };
         let block = |rows: Range<usize>| Block {
-            parts: minibatch::parts(rows, wanted)
-                .map(|rows| Part::new(objective, rows))
-                .collect(),
+            parts: minibatch::parts(rows, wanted).map(|rows| Part::new(objective, rows)).collect(),
             gradient: vec![T::ZERO; objective.policy.network.parameters().len()],
         };
         Self { blocks: minibatch::blocks(batch).map(block).collect(), batch }

@@ -253,7 +253,13 @@ impl Policy<f32> {
 mod tests {
     use super::*;
 
-    fn policy(observation_dim: usize, low: &[f64], high: &[f64], hidden: usize, rng: &mut Rng) -> Policy<f64> {
+    fn policy(
+        observation_dim: usize,
+        low: &[f64],
+        high: &[f64],
+        hidden: usize,
+        rng: &mut Rng,
+    ) -> Policy<f64> {
         let config = PolicyConfig {
             hidden,
             learning_rate: 1e-3,

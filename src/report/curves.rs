@@ -71,10 +71,11 @@ pub fn learning_curves(roots: &[PathBuf], published: &[String]) -> Result<Pictur
     let mut tasks: Vec<(String, Vec<Vec<Run>>)> = Vec::new();
     for root in roots {
         let run = read(root)?;
-        let at = tasks.iter().position(|(task, _)| task == run.config.task()).unwrap_or_else(|| {
-            tasks.push((run.config.task().to_owned(), Vec::new()));
-            tasks.len() - 1
-        });
+        let at =
+            tasks.iter().position(|(task, _)| task == run.config.task()).unwrap_or_else(|| {
+                tasks.push((run.config.task().to_owned(), Vec::new()));
+                tasks.len() - 1
+            });
         let groups = &mut tasks[at].1;
         match groups.iter_mut().find(|group| kind(&group[0].config) == kind(&run.config)) {
             Some(group) => group.push(run),
@@ -99,8 +100,9 @@ pub fn learning_table(roots: &[PathBuf]) -> Result<String, CurveError> {
 fn table(runs: &[Run]) -> String {
     let mut table = "task,algorithm,settings,seed,step,return_mean,return_std\n".to_owned();
     for Run { config, scores } in runs {
-        let alike =
-            |other: &&Config| (other.task(), other.algorithm()) == (config.task(), config.algorithm());
+        let alike = |other: &&Config| {
+            (other.task(), other.algorithm()) == (config.task(), config.algorithm())
+        };
         let first = kind(runs.iter().map(|run| &run.config).find(alike).unwrap_or(config));
         let settings: Vec<String> = differences(&first, &kind(config))
             .iter()

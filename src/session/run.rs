@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::lab::analysis::observer;
 use crate::env::Task;
+use crate::lab::analysis::observer;
 use crate::report::curves::{self, CurveError};
 use crate::run::checkpoint::{CheckpointStore, Evaluation, Info, Loaded};
 use crate::run::directory::{RunDirectory, checkpoints_path};

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use crate::env::Task;
 use crate::env::robot::task_of_run;
+use crate::methods::config_of_run;
 use crate::policy::Actor;
 use crate::rng::Rng;
-use crate::methods::config_of_run;
 use crate::train::Trainer;
 use anyhow::Context;
 

@@ -3,8 +3,8 @@
 pub mod gradient_error;
 pub mod mean_head;
 pub mod multi_step;
-pub mod policy_gradient;
 pub mod observer;
+pub mod policy_gradient;
 pub mod trajectory;
 
 use crate::methods::Method;
@@ -19,7 +19,9 @@ pub enum Unsuitable {
     )]
     NotTrained,
     /// It never has.
-    #[error("this is a run of {0}, which learns no model of the environment that could be looked into")]
+    #[error(
+        "this is a run of {0}, which learns no model of the environment that could be looked into"
+    )]
     NoModel(String),
     /// It trains none with R.
     #[error("this is a run of {0}, which has no gradient loss; a probe shows the updates of ddppo")]

@@ -272,7 +272,8 @@ mod tests {
                     objective.critic.least(&mut values, &last, &tape.actions);
                     values.value(0)
                 };
-                total += objective.discount.powi(j as i32) * (objective.alpha * tape.log_probs[0] - gain);
+                total += objective.discount.powi(j as i32)
+                    * (objective.alpha * tape.log_probs[0] - gain);
             }
         }
         total / trajectories.len() as f64
@@ -285,7 +286,8 @@ mod tests {
         let method = Ddppo::new(&config, Arc::clone(&task));
         let policy = precision::policy(&method.policy);
         let critic = precision::critic(&method.critic);
-        let objective = RealObjective { policy: &policy, critic: &critic, alpha: 0.3, discount: 0.9 };
+        let objective =
+            RealObjective { policy: &policy, critic: &critic, alpha: 0.3, discount: 0.9 };
         let trajectories = live(&method.policy, &*task, &policy, (3, 20), 1).unwrap();
         assert!(trajectories.len() >= 15);
         let truth: Vec<_> = trajectories.iter().map(|t| t.truth.clone()).collect();

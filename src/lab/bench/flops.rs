@@ -4,8 +4,8 @@
 //! them out: a rate can be above the peak.
 
 use super::Piece;
-use crate::methods::ddppo::DdppoConfig;
 use crate::env::Task;
+use crate::methods::ddppo::DdppoConfig;
 
 /// Layer sizes of a multilayer perceptron.
 #[derive(Clone)]
@@ -38,7 +38,9 @@ impl Network {
 /// Operations of one run of a piece, where they are counted.
 pub(crate) fn of(piece: Piece, config: &DdppoConfig, task: &dyn Task) -> Option<f64> {
     let (s, a) = (task.observation_dim(), task.action_dim());
-    let model = |outputs| Network::new(s + a, config.model.ensemble.hidden, config.model.ensemble.layers, outputs);
+    let model = |outputs| {
+        Network::new(s + a, config.model.ensemble.hidden, config.model.ensemble.layers, outputs)
+    };
     let (whole, mean) = (model(2 * (1 + s)), model(1 + s));
     let policy = Network::new(s, config.policy.network.hidden, 2, 2 * a);
     let critic = Network::new(s + a, config.critic.hidden, 2, 1);

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, ConfigError};
 use crate::config::suggest;
+use crate::config::{Config, ConfigError};
 use crate::env::{EnvironmentError, Task};
 use crate::methods::ddppo::DdppoConfig;
 use crate::nn::LearnError;
@@ -273,7 +273,8 @@ impl Bench {
         let mut ms: Vec<f64> = times.iter().map(|time| 1e3 * time.as_secs_f64()).collect();
         ms.sort_by(f64::total_cmp);
         let ms_median = quantile(&ms, 0.5);
-        let gflops = flops::of(piece, &self.config.view(), &*self.task).map(|n| n / ms_median * 1e-6);
+        let gflops =
+            flops::of(piece, &self.config.view(), &*self.task).map(|n| n / ms_median * 1e-6);
         Ok(Measurement {
             ms_median,
             ms_p10: quantile(&ms, 0.1),

@@ -19,8 +19,8 @@ use crate::nn::{Keep, Matrix};
 use crate::rng::Rng;
 use crate::run::checkpoint::{CheckpointStore, Info};
 use crate::run::snapshot::Snapshot;
-use crate::run::{Entries, Tally};
 use crate::run::storage::Disk;
+use crate::run::{Entries, Tally};
 use crate::train::Trainer;
 use crate::train::evaluation::evaluate;
 
@@ -292,7 +292,8 @@ fn checkpoint(
     mut learner: Ddppo,
 ) -> Result<Timed, BenchError> {
     let scratch = Scratch::new()?;
-    let mut store = CheckpointStore::new(scratch.path(), config.run().checkpoint.keep, Box::new(Disk));
+    let mut store =
+        CheckpointStore::new(scratch.path(), config.run().checkpoint.keep, Box::new(Disk));
     let mut rng = Rng::new(2, "bench");
     let mut info = Info { step: 0, metrics_lines: 0, evaluation: None, config: config.to_toml() };
     Ok(Box::new(move || {

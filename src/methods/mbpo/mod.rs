@@ -64,7 +64,8 @@ impl Mbpo {
     /// Freshly drawn networks and empty buffers.
     pub fn new(config: &Config, task: Arc<dyn Task>) -> Self {
         let settings: MbpoConfig = config.view();
-        let MbpoConfig { run, training, model, rollout, policy, critic, temperature, .. } = &settings;
+        let MbpoConfig { run, training, model, rollout, policy, critic, temperature, .. } =
+            &settings;
         let sizes @ (s, a) = (task.observation_dim(), task.action_dim());
         let experience = &training.experience;
         let (batch, max_loss) = (experience.batch_size, run.guards.max_loss);
