@@ -159,7 +159,8 @@ fn papers_elsewhere(joined: &Joined, say: &mut impl FnMut(usize, String)) {
         for (at, after) in joined.find(name) {
             let before = joined.text[..at].chars().next_back().unwrap_or(' ');
             let part_of_word = |c: char| c.is_alphanumeric() || c == '_';
-            if !part_of_word(before) && !(name == "SPEC" && after.starts_with(part_of_word)) {
+            let longer = name == "SPEC" && after.starts_with(part_of_word);
+            if !longer && !part_of_word(before) {
                 say(joined.line(at), format!("cites `{name}`, which is not in the repository"));
             }
         }

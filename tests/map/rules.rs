@@ -81,7 +81,7 @@ fn names_in_code(source: &Source, name: &str) -> bool {
 }
 
 fn named_room(tree: &Tree, from: &Source, path: &[String], target: &Target) -> String {
-    match &path[..] {
+    match path {
         [root, room, ..] if root == "crate" || root == "ddppo" => room.clone(),
         [first, ..] if first == "super" || first == "self" => from.room().to_owned(),
         _ => tree.source(&target.module).room().to_owned(),
@@ -98,6 +98,7 @@ pub fn findings(map: &str, files: &[(String, String)]) -> Vec<String> {
     let mut found = off_the_map(&rooms, &tree);
     let uses = uses(&tree);
     found.extend(upward(&rooms, &tree, &uses));
+    found.extend(between_methods(&tree, &uses));
     found.extend(circles(&tree, &uses));
     found
 }
@@ -134,6 +135,27 @@ fn upward(rooms: &[String], tree: &Tree, uses: &[Use<'_>]) -> Vec<String> {
         }
     }
     found.into_values().collect()
+}
+
+/// Uses of one method's folder in another's.
+fn between_methods(tree: &Tree, uses: &[Use<'_>]) -> Vec<String> {
+    let method = |path: &str| -> Option<String> {
+        let (folder, _) = path.strip_prefix("src/methods/")?.split_once('/')?;
+        Some(folder.to_owned())
+    };
+    let mut found = Vec::new();
+    for used in uses.iter().filter(|used| !used.again) {
+        let (own, other) =
+            (method(&used.from.path), method(&tree.source(&used.target.module).path));
+        if let (Some(own), Some(other)) = (own, other)
+            && own != other
+        {
+            let Use { from, line, path, .. } = used;
+            let place = format!("{}:{line}", from.path);
+            found.push(format!("{place}: method: `{own}` uses `{path}`, which is `{other}`'s own"));
+        }
+    }
+    found
 }
 
 /// Circles within rooms: in each folder, its files and the folders in it, each of them one node.
