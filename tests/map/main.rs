@@ -93,7 +93,7 @@ fn a_house_in_order_has_no_findings() {
 
 #[test]
 fn each_rule_is_seen_broken() {
-    let cases: [(&str, &[(&str, &str)]); 13] = [
+    let cases: [(&str, &[(&str, &str)]); 14] = [
         ("src/low.rs:1: upward: `low` uses", &[("src/low.rs", "use crate::high::Thing;")]),
         (
             "src/low.rs:2: upward: `low` uses",
@@ -110,6 +110,13 @@ fn each_rule_is_seen_broken() {
             &[("src/low.rs", "#[cfg(not(test))] use crate::high::Thing;")],
         ),
         ("src/cli/mod.rs:1: upward: `cli` uses", &[("src/cli/mod.rs", "use crate::main;")]),
+        (
+            "circle: src/high/ {b.rs, mod.rs}",
+            &[
+                ("src/high/mod.rs", "mod a; mod b;\npub use b::*;\npub struct Common(Other);"),
+                ("src/high/b.rs", "use super::Common;\npub struct Other;"),
+            ],
+        ),
         (
             "src/methods/one/mod.rs:1: method: `one` uses",
             &[

@@ -26,7 +26,10 @@ fn room(line: &str) -> Result<String, String> {
 fn programs(files: &[(String, String)]) -> Vec<&str> {
     let main = files.iter().find(|(path, _)| path == "src/main.rs");
     let lines = main.map_or("", |(_, text)| text).lines();
-    let modules = lines.filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+    let modules = lines.filter_map(|line| {
+        line.strip_suffix(';')
+            .and_then(|line| line.strip_prefix("mod ").or(line.strip_prefix("pub mod ")))
+    });
     ["main"].into_iter().chain(modules).collect()
 }
 
@@ -55,7 +58,7 @@ fn uses(tree: &Tree) -> Vec<Use<'_>> {
             let passed_on = import.public
                 && from.path.ends_with("/mod.rs")
                 && below
-                && !names_in_code(from, &import.name);
+                && !names_in_code(from, &import.name, tree.source(&target.module));
             let (path, line) = (import.path.join("::"), import.line);
             let named = named_room(tree, from, &import.path, &target);
             all.push(Use { from, line, path, target, named, passed_on, again: false });
@@ -71,13 +74,13 @@ fn uses(tree: &Tree) -> Vec<Use<'_>> {
     all
 }
 
-/// Whether the file's code, outside of `use` lines, names what a `pub use` line passes on.
-fn names_in_code(source: &Source, name: &str) -> bool {
-    let is_type = name.starts_with(char::is_uppercase);
-    source
-        .code
-        .windows(2)
-        .any(|pair| pair[0].text == name && (is_type || matches!(&*pair[1].text, "(" | "::" | "!")))
+/// Whether the file's code, outside of `use` lines, names what a `pub use` line passes on: `name`, or with `*` all that `target` defines.
+fn names_in_code(source: &Source, name: &str, target: &Source) -> bool {
+    let is_it = |word: &str| word == name || (name == "*" && target.defines.contains(word));
+    source.code.windows(2).any(|pair| {
+        let is_type = pair[0].text.starts_with(char::is_uppercase);
+        is_it(&pair[0].text) && (is_type || matches!(&*pair[1].text, "(" | "::" | "!"))
+    })
 }
 
 fn named_room(tree: &Tree, from: &Source, path: &[String], target: &Target) -> String {
