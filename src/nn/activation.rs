@@ -76,6 +76,13 @@ pub(crate) struct TangentForward<'a, T> {
     pub owner: Owner,
 }
 
+/// A tangent, or a tangent's adjoint, through a ReLU: it stays where its owner's value is positive, else 0. ReLU has no
+/// curvature, so nothing else is kept.
+pub(crate) struct TangentGate<'a, T> {
+    pub value: Rows<'a, T>,
+    pub owner: Owner,
+}
+
 /// A tangent's adjoint back through the nonlinearity: value += curve·ż·adjoint, then adjoint → slope·adjoint.
 pub(crate) struct TangentBackward<'a, T> {
     pub slope: View<'a, T>,
@@ -153,14 +160,27 @@ impl<T: Real> Epilogue<T> for SiluCurve<'_, T> {
     }
 }
 
+/// z where `value` is positive, else 0.
+#[inline(always)]
+fn gate<T: Real>(z: &mut [T; LANES], value: &[T; LANES]) {
+    for (z, &value) in z.iter_mut().zip(value) {
+        // The sum for the same reason as in `Relu`.
+        *z = z.gated_by(value) + T::ZERO;
+    }
+}
+
 impl<T: Real> Epilogue<T> for Gate<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
-        for (a, &v) in z.iter_mut().zip(stretch(self.value.data, row * self.value.stride + column))
-        {
-            // The sum for the same reason as in `Relu`.
-            *a = a.gated_by(v) + T::ZERO;
-        }
+        gate(z, stretch(self.value.data, row * self.value.stride + column));
+    }
+}
+
+impl<T: Real> Epilogue<T> for TangentGate<'_, T> {
+    #[inline(always)]
+    fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
+        let own = self.owner.of(row);
+        gate(z, stretch(self.value.data, own * self.value.stride + column));
     }
 }
 

@@ -197,7 +197,7 @@ impl<T: Real> Mlp<T> {
         }
     }
 
-    /// after = before·W of layer `l`, without the bias: the map of tangents.
+    /// after = before·W of layer `l`, without the bias: the map of tangents, which a ReLU may have gated before.
     pub(crate) fn map_tangent(
         &self,
         l: usize,
@@ -207,7 +207,11 @@ impl<T: Real> Mlp<T> {
     ) {
         let layer = &self.shape.layers[l];
         let weights = &self.parameters[layer.weight.start..];
-        gemm::product(before, weights, layer.inputs, Start::Zero, after, epilogue);
+        if l > 0 && self.shape.is_rectified(l - 1) {
+            sparse::product(before, weights, layer.inputs, Start::Zero, after, epilogue);
+        } else {
+            gemm::product(before, weights, layer.inputs, Start::Zero, after, epilogue);
+        }
     }
 
     /// below = above·Wᵀ of layer `l`, and what follows.
@@ -224,7 +228,7 @@ impl<T: Real> Mlp<T> {
     }
 
     /// [`Mlp::map_transposed`] for adjoints that may have gone back through a ReLU.
-    fn map_gated(
+    pub(crate) fn map_gated(
         &self,
         l: usize,
         above: Rows<'_, T>,
@@ -267,7 +271,11 @@ impl<T: Real> Mlp<T> {
         gradient: &mut [T],
     ) {
         let weight = &mut gradient[self.shape.layers[l].weight.clone()];
-        gemm::add_outer_product(before, adjoint, weight, &mut []);
+        if l > 0 && self.shape.is_rectified(l - 1) {
+            sparse::add_outer_product(before, adjoint, weight);
+        } else {
+            gemm::add_outer_product(before, adjoint, weight, &mut []);
+        }
     }
 }
 

@@ -255,6 +255,19 @@ pub(crate) fn add_outer_panels<T: Real>(
     gemm::add_outer_panels(a, d, first + done, out, &mut sums[done..]);
 }
 
+/// [`gemm::add_outer_product`] for an A with many zeros, without the sums of D's columns.
+pub(crate) fn add_outer_product<T: Real>(a: Rows<'_, T>, d: Rows<'_, T>, out: &mut [T]) {
+    /// Panels whose sums, wanted by nobody, lie in scratch.
+    const TAKEN: usize = 4 * PANELS;
+    let panels = d.columns.div_ceil(LANES);
+    for first in (0..panels).step_by(TAKEN) {
+        let last = panels.min(first + TAKEN);
+        let out = &mut out[first * a.columns * LANES..last * a.columns * LANES];
+        let mut nowhere = [[T::ZERO; LANES]; TAKEN];
+        add_outer_panels(a, d, first, out, &mut nowhere[..last - first]);
+    }
+}
+
 /// [`add_outer_panels`] for whole quads; says whether A has enough zeros: if not, nothing is done.
 fn add_outer_quads<T: Real>(
     a: Rows<'_, T>,
