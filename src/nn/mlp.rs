@@ -5,10 +5,11 @@
 use std::ops::Range;
 
 use super::activation::{Activation, Gate, Relu, Scale, Silu, SiluCurve, SiluSlope};
+use super::cpu::epilogue::{Epilogue, Plain};
 use super::cpu::gemm;
-use super::cpu::gemm::{Epilogue, Plain, Start};
+use super::cpu::gemm::Start;
 use super::cpu::matrix::{Rows, RowsMut};
-use super::cpu::panels;
+use super::cpu::pack;
 use super::cpu::sparse;
 use super::shape::{Layer, Shape};
 use super::tape::{Keep, Tape, around, below};
@@ -32,7 +33,7 @@ impl<T: Real> Mlp<T> {
         for layer in &network.shape.layers {
             let weight: Vec<T> =
                 (0..layer.inputs * layer.outputs).map(|_| T::from_f64(draw(layer))).collect();
-            panels::pack(&weight, layer.outputs, &mut network.parameters[layer.weight.clone()]);
+            pack::pack(&weight, layer.outputs, &mut network.parameters[layer.weight.clone()]);
         }
         network.refresh();
         network
@@ -82,7 +83,7 @@ impl<T: Real> Mlp<T> {
     fn refresh(&mut self) {
         for l in &self.shape.layers {
             let weight = &self.parameters[l.weight.clone()];
-            panels::transpose_panels(
+            pack::transpose_panels(
                 weight,
                 l.inputs,
                 l.outputs,

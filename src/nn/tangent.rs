@@ -5,9 +5,9 @@
 use std::ops::Range;
 
 use super::activation::{Activation, Owner, Scale, TangentBackward, TangentForward, TangentGate};
-use super::cpu::gemm::Plain;
+use super::cpu::epilogue::Plain;
 use super::cpu::matrix::Matrix;
-use super::cpu::stretches::Stretches;
+use super::cpu::panels::Panels;
 use super::mlp::Mlp;
 use super::shape::Shape;
 use super::tape::{Keep, Tape, around, below};
@@ -27,7 +27,7 @@ pub struct Tangent<T> {
     pub input_adjoint: Matrix<T>,
     directions: usize,
     /// Tangents before each nonlinearity, where its curvature needs them.
-    pre: Vec<Stretches<T>>,
+    pre: Vec<Panels<T>>,
     /// Tangents after each nonlinearity.
     post: Vec<Matrix<T>>,
     adjoints: [Matrix<T>; 2],
@@ -46,7 +46,7 @@ impl<T: Real> Tangent<T> {
             output_adjoint: Matrix::zeros(n, outputs),
             input_adjoint: Matrix::zeros(n, shape.inputs()),
             directions,
-            pre: pre.map(|l| Stretches::zeros(n, l.outputs)).collect(),
+            pre: pre.map(|l| Panels::zeros(n, l.outputs)).collect(),
             post: hidden.iter().map(|l| Matrix::zeros(n, l.outputs)).collect(),
             adjoints: [Matrix::zeros(n, shape.hidden()), Matrix::zeros(n, shape.hidden())],
         }

@@ -11,13 +11,14 @@
 
 use std::ops::Range;
 
+use super::epilogue::{Epilogue, Plain};
 use super::gemm;
-use super::gemm::{Epilogue, LANES, Plain, Start};
+use super::gemm::Start;
+use super::lanes::{lanes, lanes_mut};
 use super::matrix::{Rows, RowsMut};
-use super::panels;
-use super::tile::{lanes, lanes_mut};
-use crate::machine::Real;
+use super::pack;
 use crate::machine::isa::{Isa, dispatched};
+use crate::machine::{LANES, Real};
 
 /// Terms that a mask has bits for. So many rows of four panels take half of a nearest cache of 32 kB.
 const BLOCK: usize = 64;
@@ -327,7 +328,7 @@ fn transpose<T: Real>(a: Rows<'_, T>, rows: Range<usize>, first: usize, target: 
         for c in (0..width).step_by(LANES) {
             let size = (rows.len().saturating_sub(r).min(LANES), LANES.min(width - c));
             let source = source.get(first + c..).unwrap_or_default();
-            panels::transpose(source, a.stride, size, &mut target[c * BLOCK + r..], BLOCK);
+            pack::transpose(source, a.stride, size, &mut target[c * BLOCK + r..], BLOCK);
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::nn::Matrix;
 use crate::nn::activation::{Gate, Relu};
+use crate::nn::cpu::lanes::padded;
 use crate::rng::Rng;
 
 /// Normal numbers, of which a share is zero.
@@ -48,9 +49,9 @@ fn products_have_the_same_bits_with_zeros_left_out() {
         for zeros in [0.0, 0.5, 0.9, 1.0] {
             let a = matrix(rows, depth, zeros, &mut rng);
             let value = matrix(rows, columns, 0.5, &mut rng);
-            let mut panels = vec![0.0; depth * gemm::padded(columns)];
+            let mut panels = vec![0.0; depth * padded(columns)];
             rng.fill_normal(&mut panels);
-            let mut bias = vec![0.0; gemm::padded(columns)];
+            let mut bias = vec![0.0; padded(columns)];
             rng.fill_normal(&mut bias);
             let [c, expected] = products(&a, &panels, Start::Bias(&bias), columns, || Relu);
             assert!(c == expected, "{rows} {depth} {columns}, {zeros} zero");
