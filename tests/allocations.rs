@@ -9,6 +9,7 @@ use ddppo::data::{Replay, Transition};
 use ddppo::methods::Learner;
 use ddppo::model::fit::{FitWorkspace, minibatch};
 use ddppo::model::{GradientLoss, Neighbours};
+use ddppo::nn::{Activation, Keep, Mlp, Shape, Tangent, Tape};
 use ddppo::path::Starts;
 use ddppo::rng::Rng;
 use ddppo::train::Trainer;
@@ -95,6 +96,27 @@ fn learner(config: &Config) -> Learner {
 #[test]
 fn the_counter_counts() {
     assert_eq!(allocations(5, || drop(std::hint::black_box(Box::new(1)))), 5);
+}
+
+/// At 64 a ReLU's zeros are left out of products.
+#[test]
+fn tangents_and_their_way_back_allocate_nothing() {
+    on_one_thread(|| {
+        for activation in [Activation::Relu, Activation::Silu] {
+            let shape = Shape::new(&[5, 64, 64, 3], activation);
+            let network = Mlp::<f32>::xavier(shape.clone(), &mut Rng::new(0, "tangents"));
+            let mut tape = Tape::new(&shape, 40, Keep::Curves);
+            let mut tangent = Tangent::new(&shape, 3, 40, 2);
+            let mut gradient = vec![0.0; shape.parameter_len()];
+            let count = allocations(3, || {
+                network.forward(&mut tape, 0..40);
+                network.tangent(&tape, &mut tangent, 0..40);
+                let gradient = Some(&mut gradient[..]);
+                network.tangent_backward(&mut tape, &mut tangent, 0..40, gradient, true);
+            });
+            assert_eq!(count, 0, "{activation:?}");
+        }
+    });
 }
 
 #[test]

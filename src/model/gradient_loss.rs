@@ -203,7 +203,7 @@ impl<T: Real> GradientPiece<T> {
             }
             sum += row.to_f64();
         }
-        network.tangent_backward(&mut self.tape, &mut self.tangent, 0..rows, gradient);
+        network.tangent_backward(&mut self.tape, &mut self.tangent, 0..rows, Some(gradient), false);
         sum
     }
 }
