@@ -55,13 +55,23 @@ impl<T: Real> Critic<T> {
     ) -> Self {
         let sizes = [observation_dim + action_dim, config.hidden, config.hidden, 1];
         let shape = Shape::new(&sizes, Activation::Relu);
-        let draw = |_| {
-            let network = Mlp::xavier(shape.clone(), rng);
-            let adam = Adam::new(shape.parameter_len(), config.learning_rate);
+        let networks = (0..count).map(|_| Mlp::xavier(shape.clone(), rng));
+        let &CriticConfig { hidden: _, learning_rate, gradient_clip, target_rate } = config;
+        Self::from_networks(networks, learning_rate, gradient_clip, target_rate)
+    }
+
+    /// A critic of networks that have been drawn, all of one shape; the targets start as copies.
+    pub fn from_networks(
+        networks: impl Iterator<Item = Mlp<T>>,
+        learning_rate: f64,
+        gradient_clip: f64,
+        target_rate: f64,
+    ) -> Self {
+        let own = |network: Mlp<T>| {
+            let adam = Adam::new(network.shape().parameter_len(), learning_rate);
             QNetwork { target: network.clone(), network, adam }
         };
-        let networks = (0..count).map(draw).collect();
-        Self { networks, gradient_clip: config.gradient_clip, target_rate: config.target_rate }
+        Self { networks: networks.map(own).collect(), gradient_clip, target_rate }
     }
 
     /// The same settings around other networks.

@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use super::analysis::gradient_error::{ModelError, RealStates};
 use super::precision;
 use crate::config::Config;
+use crate::data::Standardiser;
 use crate::data::{Replay, Transition};
 use crate::env::{EnvironmentError, Task, uniform_actions};
 use crate::methods::ddppo::DdppoConfig;
 use crate::model::fit::{FitWorkspace, best_members, epoch, minibatch};
 use crate::model::{
     DynamicsModel, FitReport, GradientLoss, GradientLossConfig, ModelConfig, Neighbours,
-    Standardiser,
 };
 use crate::rng::Rng;
 use crate::run::storage::{Disk, StorageError, replace};

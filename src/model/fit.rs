@@ -2,12 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::dynamics::{DynamicsModel, Member, ModelConfig, Standardiser};
+use super::dynamics::{DynamicsModel, Member, ModelConfig};
 use super::gradient_loss::{GradientLoss, GradientPiece};
 use super::holdout::Holdout;
 pub use super::holdout::best_members;
 use super::likelihood_loss::LikelihoodPiece;
-use crate::data::Replay;
+use crate::data::{Replay, Standardiser};
 use crate::nn::Real;
 use crate::nn::cpu::vector;
 use crate::rng::Rng;

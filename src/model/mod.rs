@@ -11,7 +11,7 @@ pub(crate) mod likelihood_loss;
 pub mod neighbours;
 pub mod rollout;
 
-pub use dynamics::{DynamicsModel, ModelConfig, Standardiser, StepTape};
+pub use dynamics::{DynamicsModel, ModelConfig, StepTape};
 pub use fit::{FitReport, FitWorkspace, fit};
 pub use gradient_loss::{GradientLoss, GradientLossConfig};
 pub use learned::{CadenceConfig, Imagined, LearnedModel, Models};

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::Standardiser;
 use crate::machine::isa::dispatched;
 use crate::nn::{Activation, Adam, Keep, Mlp, Real, Shape, Tape};
 use crate::rng::Rng;
@@ -29,6 +30,33 @@ pub struct Policy<T> {
     pub log_prob_offset: T,
     /// Entries of a gradient are clipped to ± this.
     pub gradient_clip: f64,
+    /// What the network's output says.
+    pub head: Head,
+    /// How the policy departs from its deterministic action while it gathers experience.
+    pub exploration: Exploration,
+    /// What observations are standardised by before the network sees them; `None`: not at all. Only [`super::Actor`] meets raw
+    /// observations: whoever fills a tape standardises first.
+    pub input: Option<Standardiser<T>>,
+}
+
+/// What a policy network's output says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// (μ, log σ), `2·action_dim`: u = μ + σ·η, a = scale·tanh(u) + bias.
+    Gaussian,
+    /// z, `[action_dim]`: a = scale·tanh(z) + bias. There is no noise in a, and its log density counts as 0.
+    Deterministic,
+}
+
+/// How a policy explores.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Exploration {
+    /// By its own noise.
+    Sampled,
+    /// By a normal deviation added to tanh(z), the sum clamped to ±1.
+    Added(f64),
+    /// Each coordinate, with this chance, is tanh(z + η) in place of tanh(z).
+    Occasional(f64),
 }
 
 /// Policy network and update.
@@ -121,19 +149,38 @@ impl<T: Real> Policy<T> {
     ) -> Self {
         let &PolicyConfig { hidden, learning_rate, gradient_clip, normalised_density } = config;
         let shape = Shape::new(&[observation_dim, hidden, hidden, 2 * low.len()], Activation::Relu);
-        let ranges = || low.iter().zip(high);
-        let mut policy = Self {
-            adam: Adam::new(shape.parameter_len(), learning_rate),
-            network: Mlp::xavier(shape, rng),
-            scale: ranges().map(|(l, h)| T::from_f64((h - l) / 2.0)).collect(),
-            bias: ranges().map(|(l, h)| T::from_f64((h + l) / 2.0)).collect(),
-            log_prob_offset: T::ZERO,
-            gradient_clip,
-        };
+        let (network, head) = (Mlp::xavier(shape, rng), Head::Gaussian);
+        let mut policy =
+            Self::from_network(network, (low, high), head, learning_rate, gradient_clip);
         if normalised_density {
             policy.normalise_density();
         }
         policy
+    }
+
+    /// A policy for actions between `low` and `high` around a network with the outputs of its head; it explores by its own noise
+    /// until it is told otherwise.
+    pub fn from_network(
+        network: Mlp<T>,
+        (low, high): (&[f64], &[f64]),
+        head: Head,
+        learning_rate: f64,
+        gradient_clip: f64,
+    ) -> Self {
+        let outputs = if head == Head::Gaussian { 2 * low.len() } else { low.len() };
+        assert_eq!(network.shape().outputs(), outputs, "outputs of a policy network");
+        let ranges = || low.iter().zip(high);
+        Self {
+            adam: Adam::new(network.shape().parameter_len(), learning_rate),
+            network,
+            scale: ranges().map(|(l, h)| T::from_f64((h - l) / 2.0)).collect(),
+            bias: ranges().map(|(l, h)| T::from_f64((h + l) / 2.0)).collect(),
+            log_prob_offset: T::ZERO,
+            gradient_clip,
+            head,
+            exploration: Exploration::Sampled,
+            input: None,
+        }
     }
 
     /// One Adam step down a gradient laid out like the parameters, its entries clipped.
@@ -157,8 +204,14 @@ impl<T: Real> Policy<T> {
         self.scale.len()
     }
 
-    /// Samples actions and their log-probabilities for the first `rows` states of the tape, from its noise.
+    /// Samples actions and their log-probabilities for the first `rows` states of the tape, from its noise; of a deterministic
+    /// policy, its actions, with 0 for the log-probabilities.
     pub fn sample(&self, tape: &mut PolicyTape<T>, rows: usize) {
+        if self.head == Head::Deterministic {
+            self.act_deterministically(tape, rows);
+            tape.log_probs[..rows].fill(T::ZERO);
+            return;
+        }
         self.network.forward(&mut tape.network, 0..rows);
         let a = self.action_dim();
         let (low, high) = (T::from_f64(LOG_SIGMA_RANGE.0), T::from_f64(LOG_SIGMA_RANGE.1));
@@ -207,6 +260,13 @@ impl<T: Real> Policy<T> {
         for (i, &weight) in log_prob_adjoint.iter().enumerate().take(rows) {
             let raw = &tape.network.output.row(i)[a..];
             let adjoint = tape.network.output_adjoint.row_mut(i);
+            if self.head == Head::Deterministic {
+                for (d, z) in adjoint.iter_mut().enumerate() {
+                    let t = tape.squashed[i * a + d];
+                    *z = action_adjoint[i * a + d] * self.scale[d] * (T::ONE - t * t);
+                }
+                continue;
+            }
             for d in 0..a {
                 let at = i * a + d;
                 let t = tape.squashed[at];
@@ -230,8 +290,9 @@ impl<T: Real> Policy<T> {
         let a = self.action_dim();
         for i in 0..rows {
             for d in 0..a {
-                tape.actions[i * a + d] =
-                    self.scale[d] * tape.network.output.row(i)[d].tanh() + self.bias[d];
+                let t = tape.network.output.row(i)[d].tanh();
+                tape.squashed[i * a + d] = t;
+                tape.actions[i * a + d] = self.scale[d] * t + self.bias[d];
             }
         }
     }
@@ -243,9 +304,23 @@ impl Policy<f32> {
     /// # Errors
     /// When an entry is missing or of another size.
     pub fn visit(&mut self, name: &str, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
-        let Self { network, adam, scale: _, bias: _, log_prob_offset: _, gradient_clip: _ } = self;
+        let Self {
+            network,
+            adam,
+            scale: _,
+            bias: _,
+            log_prob_offset: _,
+            gradient_clip: _,
+            head: _,
+            exploration: _,
+            input,
+        } = self;
         network.visit(name, entries)?;
-        adam.visit(name, network.shape(), entries)
+        adam.visit(name, network.shape(), entries)?;
+        match input {
+            Some(standardiser) => standardiser.visit(name, entries),
+            None => Ok(()),
+        }
     }
 }
 
