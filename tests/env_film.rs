@@ -24,7 +24,7 @@ fn a_picture_shows_the_robot_on_its_ground() {
     world.reset(&mut Rng::new(0, "picture"), &mut [0.0; 11]);
     let (width, height) = (120, 90);
     let mut picture = Picture::new(width, height);
-    world.draw(&mut picture).unwrap();
+    world.draw(None, &mut picture).unwrap();
 
     // The robot stands in the middle column: dark blue links, an orange foot below them, the sky beside them.
     let column: Vec<[i32; 3]> = (0..height).map(|row| pixel(&picture, width / 2, row)).collect();
@@ -39,10 +39,10 @@ fn a_picture_shows_the_robot_on_its_ground() {
 
     // The same state gives the same picture, another one another.
     let mut again = Picture::new(width, height);
-    world.draw(&mut again).unwrap();
+    world.draw(None, &mut again).unwrap();
     assert_eq!(picture, again);
     world.step(&[1.0, 1.0, 1.0], &mut [0.0; 11]).unwrap();
-    world.draw(&mut again).unwrap();
+    world.draw(None, &mut again).unwrap();
     assert_ne!(picture, again);
 }
 
@@ -50,9 +50,9 @@ fn a_picture_shows_the_robot_on_its_ground() {
 fn a_film_is_a_gif_in_real_time() {
     let task = task("InvertedPendulum").unwrap();
     let path = file("pendulum.gif");
-    let shot = Shot { seed: 3, seconds: 0.4, width: 64, height: 48 };
+    let shot = Shot { seed: 3, seconds: 0.4, width: 64, height: 48, camera: None };
     // Without control the pole takes more than 0.4 s to fall from upright.
-    let filmed = record(&*task, shot, &mut |_, _| vec![0.0], &path).unwrap();
+    let filmed = record(&*task, &shot, &mut |_, _| vec![0.0], &path, &mut |_, _| ()).unwrap();
     assert_eq!((filmed.steps, filmed.frames, filmed.total_reward), (10, 11, 10.0));
 
     let mut decoder =
@@ -71,11 +71,12 @@ fn what_cannot_be_filmed_is_said() {
     let refused = |name: &str, path: &str| {
         let task = task(name).unwrap();
         let shot = Shot { seconds: 0.1, width: 16, height: 16, ..Shot::default() };
-        let result = record(&*task, shot, &mut uniform_actions(&*task), &file(path));
+        let result =
+            record(&*task, &shot, &mut uniform_actions(&*task), &file(path), &mut |_, _| ());
         result.expect_err("it cannot be filmed").to_string()
     };
     assert_eq!(pendulum.step_seconds(), None);
-    assert_eq!(refused("Pendulum", "x.gif"), "this world cannot be drawn: only MuJoCo tasks can");
+    assert_eq!(refused("Pendulum", "x.gif"), "this task cannot be drawn: only MuJoCo tasks can");
     assert!(refused("Hopper", "x.avi").ends_with("x.avi` must end in .gif or .mp4"));
     assert!(refused("Hopper", "nowhere/x.gif").contains("nowhere/x.gif cannot be written: "));
 }
@@ -85,7 +86,7 @@ fn mp4_needs_ffmpeg() {
     let task = task("Hopper").unwrap();
     let shot = Shot { seconds: 0.1, width: 64, height: 48, ..Shot::default() };
     let path = file("hopper.mp4");
-    match record(&*task, shot, &mut uniform_actions(&*task), &path) {
+    match record(&*task, &shot, &mut uniform_actions(&*task), &path, &mut |_, _| ()) {
         Ok(filmed) => assert!(filmed.frames > 1 && std::fs::metadata(&path).unwrap().len() > 100),
         Err(FilmError::Encoder(error)) => {
             let message = FilmError::Encoder(error).to_string();

@@ -136,6 +136,10 @@ mod tests {
             let mut robot = Config::for_robot(algorithm, "Arm").unwrap();
             assert_eq!(robot.task, "Arm");
             robot.task = "HalfCheetah".to_owned();
+            // But that a target entropy per dimension must not depend on the unit of its control range.
+            assert!(robot.policy.normalised_density);
+            robot.policy.normalised_density =
+                Config::preset(algorithm, "HalfCheetah").unwrap().policy.normalised_density;
             assert_eq!(robot, Config::preset(algorithm, "HalfCheetah").unwrap());
         }
     }

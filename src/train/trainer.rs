@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::analysis;
-use super::evaluation::{Episode, evaluate};
+use super::evaluation::{self, Played, evaluate};
 use super::summary::{Phases, Summary, model_record, rollout_record};
 use crate::config::Config;
 use crate::data::Transition;
@@ -246,14 +246,7 @@ impl Trainer {
         let started = Instant::now();
         let episodes = self.config.evaluation.episodes;
         let results = evaluate(&self.learner.policy, &*self.task, episodes, &mut self.evaluations)?;
-        let mut record = Record::new("evaluation", self.step);
-        let n = results.len() as f64;
-        let mean = results.iter().map(|e| e.score).sum::<f64>() / n;
-        let variance = results.iter().map(|e| (e.score - mean).powi(2)).sum::<f64>() / n;
-        record.put("return_mean", mean);
-        record.put("return_std", variance.sqrt());
-        record.put_list("returns", &results.iter().map(|e| e.score).collect::<Vec<_>>());
-        record.put("length_mean", results.iter().map(|e| e.length as f64).sum::<f64>() / n);
+        let mut record = evaluation::record(self.step, &results);
         record.put_seconds("evaluation", started.elapsed().as_secs_f64());
         Ok(record)
     }
@@ -262,7 +255,7 @@ impl Trainer {
     ///
     /// # Errors
     /// When a world cannot be made or refuses a step.
-    pub fn evaluate(&self, episodes: usize, seed: u64) -> Result<Vec<Episode>, TrainError> {
+    pub fn evaluate(&self, episodes: usize, seed: u64) -> Result<Vec<Played>, TrainError> {
         let mut rng = Rng::new(seed, "evaluation on demand");
         Ok(evaluate(&self.learner.policy, &*self.task, episodes, &mut rng)?)
     }
