@@ -66,12 +66,20 @@ type Compiled = (Arc<MjModel>, std::collections::BTreeMap<PathBuf, Box<[u8]>>);
 
 fn compile<'a>(main: &Path, origin: impl Fn() -> Origin<'a>) -> Result<Compiled, String> {
     divert_messages();
-    let compiled = match in_child(main, origin()) {
+    let Answer { model, files } = match in_child(main, origin()) {
         // MuJoCo's plugins are libraries of their own, which most models do without.
-        Err(message) if message.contains("plugin") && plugins::load() => in_child(main, origin()),
-        compiled => compiled,
-    }?;
-    let Answer { model, files } = compiled;
+        Err(message) if message.contains("plugin") => {
+            if plugins::load() {
+                in_child(main, origin())?
+            } else {
+                let folder = plugins::folder().display().to_string();
+                return Err(format!(
+                    "{message}; MuJoCo's plugin libraries are looked for in {folder}"
+                ));
+            }
+        }
+        compiled => compiled?,
+    };
     let model = guarded(|| MjModel::from_buffer(&model))
         .and_then(|model| model.map_err(|error| error.to_string()))
         .map_err(|error| format!("MuJoCo cannot hold the compiled model: {error}"))?;

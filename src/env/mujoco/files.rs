@@ -116,6 +116,8 @@ impl Reader<'_> {
 /// MuJoCo's virtual file system, with every folder of the disk's root in the hands of one [`Reader`].
 pub(crate) struct Library<'a> {
     vfs: mjVFS,
+    /// MuJoCo keeps pointers to it.
+    _provider: Box<mjpResourceProvider>,
     reader: Box<Mutex<Reader<'a>>>,
 }
 
@@ -137,12 +139,13 @@ impl<'a> Library<'a> {
         let reader = Reader { origin, read: BTreeMap::new(), refused: Vec::new() };
         let reader = Box::new(Mutex::new(reader));
         let mut vfs = mjVFS { impl_: std::ptr::null_mut() };
-        // SAFETY: the file system is made here and deleted in `drop`; the provider is copied by MuJoCo, and what it points to,
-        // `reader`, has a place of its own on the heap and lives as long as the file system.
+        // SAFETY: zeros are a valid value of a structure of pointers.
+        let mut provider = Box::new(unsafe { std::mem::zeroed::<mjpResourceProvider>() });
+        // SAFETY: the file system is made here and deleted in `drop`. The provider and the reader that it points to have places
+        // of their own on the heap and live as long as the file system.
         unsafe {
             mj_defaultVFS(&mut vfs);
-            let mut provider = std::mem::zeroed::<mjpResourceProvider>();
-            mjp_defaultProvider(&mut provider);
+            mjp_defaultProvider(&mut *provider);
             provider.prefix = c"ddppo".as_ptr();
             provider.open = Some(open);
             provider.read = Some(read);
@@ -151,11 +154,11 @@ impl<'a> Library<'a> {
             provider.data = std::ptr::from_ref(&*reader).cast_mut().cast();
             for top in tops {
                 if let Ok(top) = CString::new(top.as_os_str().as_bytes()) {
-                    mj_mountVFS(&mut vfs, top.as_ptr(), &provider);
+                    mj_mountVFS(&mut vfs, top.as_ptr(), &*provider);
                 }
             }
         }
-        Self { vfs, reader }
+        Self { vfs, _provider: provider, reader }
     }
 
     /// For MuJoCo's loader.

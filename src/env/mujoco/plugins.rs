@@ -24,6 +24,11 @@ pub(crate) fn load() -> bool {
     FOUND.load(Ordering::Relaxed)
 }
 
+/// The first folder in which plugins are looked for.
+pub(crate) fn folder() -> PathBuf {
+    folders().into_iter().next().unwrap_or_default()
+}
+
 /// Where plugins lie: beside the library, as in MuJoCo's Python package, or in `bin`, as in its archives.
 fn folders() -> Vec<PathBuf> {
     let Some(library) = mujoco_library() else { return Vec::new() };
