@@ -45,7 +45,7 @@ pub struct RecordArgs {
     /// Seed of the episode's initial state
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Longest duration, in seconds of the simulated world
+    /// Longest duration, in seconds of simulated time
     #[arg(long, value_name = "S", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=600))]
     pub seconds: u16,
     /// Camera of the model's to film with; its first one if there is any, or else a view of the whole robot
