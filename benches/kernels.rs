@@ -107,6 +107,6 @@ fn gradient_loss(bencher: Bencher, (rows, directions): (usize, usize)) {
     bencher.counter(ItemsCount::new(products * (3 + 3 * directions))).bench_local(|| {
         network.forward(&mut tape, 0..rows);
         network.tangent(&tape, &mut tangent, 0..rows);
-        network.tangent_backward(&mut tape, &mut tangent, 0..rows, &mut gradient);
+        network.tangent_backward(&mut tape, &mut tangent, 0..rows, Some(&mut gradient), false);
     });
 }

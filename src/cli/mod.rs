@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use ddppo::config::Algorithm;
+use ddppo::methods;
 use ddppo::report::published;
 
 pub use figure::{
@@ -17,7 +17,7 @@ pub use inspect::{AnalyzeArgs, Precision, ProbeArgs, RecordArgs, TraceArgs};
 
 /// "Method: a, b or c".
 fn methods() -> String {
-    let names: Vec<&str> = Algorithm::ALL.iter().map(|method| method.name()).collect();
+    let names: Vec<&str> = methods::all().iter().map(|info| info.name).collect();
     let (last, others) = names.split_last().expect("there are methods");
     format!("Method: {} or {last}", others.join(", "))
 }

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use ddppo::config::{Config, differences};
 use ddppo::env::robot::task_of_run;
+use ddppo::methods::config_of_run;
+use ddppo::run::RunDirectory;
 use ddppo::run::checkpoint::{CheckpointError, Loaded};
-use ddppo::run::directory::{RunDirectory, read_config};
 
 use super::UsageError;
 use crate::cli::{ResumeArgs, SessionArgs};
@@ -15,8 +16,8 @@ use ddppo::session::run::{self as session, Session, Start};
 /// Continues a run from its newest whole checkpoint; a run that was stopped before its first one starts again.
 pub fn run(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     let directory = RunDirectory::open(&args.run)?;
-    let mut config = read_config(&args.run)?;
-    let task = task_of_run(directory.root(), &config.task)?;
+    let mut config = config_of_run(&args.run)?;
+    let task = task_of_run(directory.root(), config.task())?;
     let mut store = session::store(directory.root(), &config);
     let start = match store.load_newest() {
         Ok(loaded) => Start::From(Box::new(loaded)),
@@ -58,7 +59,8 @@ fn report(loaded: &Loaded) {
 
 /// The run goes on as it began: only its length, checkpoints, guards and analyses may be changed.
 fn compare(loaded: &Loaded, config: &Config) -> anyhow::Result<()> {
-    let saved = Config::parse_identity(&loaded.info.config)
+    let saved = config
+        .parse_identity(&loaded.info.config)
         .with_context(|| format!("{} holds no readable configuration", loaded.path.display()))?;
     let differences = differences(&saved, &config.identity());
     let Some((key, before, now)) = differences.first() else { return Ok(()) };

@@ -4,8 +4,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use ddppo::config::{Algorithm, Config};
+use ddppo::config::Config;
 use ddppo::env::robot::Robot;
+use ddppo::methods::{self, MethodInfo};
 use ddppo::run::RunDirectory;
 
 use super::UsageError;
@@ -22,12 +23,12 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         Some(robot) => robot.task(),
         None => ddppo::env::task(&args.task)?,
     };
-    let algorithm = Algorithm::parse(&args.algo)?;
+    let method = methods::find(&args.algo)?;
     let preset = match &robot {
-        Some(_) => Config::for_robot(algorithm, task.name())?,
-        None => Config::preset(algorithm, &args.task)?,
+        Some(_) => method.for_robot(task.name())?,
+        None => method.preset(&args.task)?,
     };
-    let config = configure(args, &preset)?;
+    let config = configure(args, method, &preset)?;
     let directory = match &args.out {
         Some(root) => RunDirectory::create(root, &config)?,
         None => RunDirectory::create_numbered(Path::new("runs"), &config)?,
@@ -44,19 +45,19 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The preset, `--variant` and `--set` on top, and the flags that are settings on top of that.
-fn configure(args: &TrainArgs, preset: &Config) -> anyhow::Result<Config> {
+fn configure(args: &TrainArgs, method: &MethodInfo, preset: &Config) -> anyhow::Result<Config> {
     let base = match &args.variant {
-        Some(variant) => &preset.with_variant(variant)?,
+        Some(variant) => &method.with_variant(preset, variant)?,
         None => preset,
     };
     let flags = [("seed", args.seed), ("steps", args.steps)];
     let flags = flags.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
     let settings: Vec<String> = args.settings.iter().cloned().chain(flags).collect();
     let config = base.with_settings(&settings)?;
-    if config.task != preset.task {
+    if config.task() != preset.task() {
         let right = match &args.task_file {
             Some(file) => format!("named in {}", file.display()),
-            None => format!("chosen by `ddppo train {}`", config.task),
+            None => format!("chosen by `ddppo train {}`", config.task()),
         };
         return Err(UsageError(format!("the task is {right}, not by `--set task=…`")).into());
     }

@@ -24,8 +24,10 @@ pub enum ConfigError {
         known: String,
     },
     /// No variant of this name.
-    #[error("there is no variant `{variant}`{hint}; the variants are {known}")]
+    #[error("{method} has no variant `{variant}`{hint}; {}", if known.is_empty() { "it has none".to_owned() } else { format!("the variants are {known}") })]
     NoVariant {
+        /// The method.
+        method: String,
         /// The variant asked for.
         variant: String,
         /// " (did you mean `X`?)" or nothing.
@@ -73,7 +75,7 @@ pub enum ConfigError {
     #[error("`{key}` is {value}, but must be {expected}")]
     Impossible {
         /// The key in full.
-        key: &'static str,
+        key: String,
         /// Its value.
         value: String,
         /// What is needed.

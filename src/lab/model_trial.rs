@@ -11,11 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use super::analysis::gradient_error::{ModelError, RealStates};
 use super::precision;
-use crate::config::{Config, GradientLossConfig, ModelConfig};
+use crate::config::Config;
+use crate::data::Standardiser;
 use crate::data::{Replay, Transition};
 use crate::env::{EnvironmentError, Episode, Task, uniform_actions};
+use crate::methods::ddppo::DdppoConfig;
 use crate::model::fit::{FitWorkspace, best_members, epoch, minibatch};
-use crate::model::{DynamicsModel, FitReport, GradientLoss, Neighbours, Standardiser};
+use crate::model::{
+    DynamicsModel, FitReport, GradientLoss, GradientLossConfig, ModelConfig, Neighbours,
+};
 use crate::rng::Rng;
 use crate::run::storage::{Disk, StorageError, replace};
 
@@ -137,17 +141,18 @@ impl Outcome {
 }
 
 impl ModelTrial {
-    /// A trial with a configuration's models, on its task and seed.
+    /// A trial with the models of a configuration of DDPPO, on its task and seed.
     pub fn new(config: &Config, steps: usize, epochs: u64, states: usize) -> Self {
+        let DdppoConfig { run, training, model, gradient_loss, .. } = config.view();
         Self {
-            task: config.task.clone(),
-            seed: config.seed,
+            task: run.task,
+            seed: run.seed,
             steps,
             epochs,
             states,
-            batch_size: config.training.batch_size,
-            model: config.model.clone(),
-            gradient_loss: config.gradient_loss.clone(),
+            batch_size: training.experience.batch_size,
+            model: model.ensemble,
+            gradient_loss,
         }
     }
 

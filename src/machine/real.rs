@@ -3,8 +3,8 @@
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
+use super::LANES;
 use super::isa::{Isa, Separate};
-use crate::nn::cpu::gemm::LANES;
 
 /// A float type that networks can run in.
 pub trait Real:
@@ -54,10 +54,23 @@ pub trait Real:
     fn tanh(self) -> Self;
     /// Square root.
     fn sqrt(self) -> Self;
-    /// The larger.
-    fn max(self, other: Self) -> Self;
-    /// The smaller.
-    fn min(self, other: Self) -> Self;
+    /// The larger; NaN where either is NaN (the standard library's returns the other number), so that a clamp or the least
+    /// of several critics passes on what has gone wrong. Of two zeros the second, whatever their signs.
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        if self > other || self.is_nan() { self } else { other }
+    }
+    /// The smaller, with the same rules as [`Real::max`].
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        if self < other || self.is_nan() { self } else { other }
+    }
+    /// Not a number.
+    #[inline(always)]
+    #[allow(clippy::eq_op)] // Only NaN differs from itself.
+    fn is_nan(self) -> bool {
+        self != self
+    }
     /// The number itself where `value`, which is not negative, is above 0; else 0. By integer operations on the bits: a
     /// comparison becomes branches or masked stores, both slow.
     fn gated_by(self, value: Self) -> Self;
@@ -165,14 +178,6 @@ impl Real for f32 {
         f32::sqrt(self)
     }
     #[inline(always)]
-    fn max(self, other: Self) -> Self {
-        if self > other { self } else { other }
-    }
-    #[inline(always)]
-    fn min(self, other: Self) -> Self {
-        if self < other { self } else { other }
-    }
-    #[inline(always)]
     fn gated_by(self, value: Self) -> Self {
         let mask = (value.to_bits().wrapping_neg() as i32) >> 31;
         Self::from_bits(self.to_bits() & mask as u32)
@@ -237,14 +242,6 @@ impl Real for f64 {
         f64::sqrt(self)
     }
     #[inline(always)]
-    fn max(self, other: Self) -> Self {
-        if self > other { self } else { other }
-    }
-    #[inline(always)]
-    fn min(self, other: Self) -> Self {
-        if self < other { self } else { other }
-    }
-    #[inline(always)]
     fn gated_by(self, value: Self) -> Self {
         let mask = (value.to_bits().wrapping_neg() as i64) >> 63;
         Self::from_bits(self.to_bits() & mask as u64)
@@ -260,7 +257,54 @@ impl Real for f64 {
 #[cfg(test)]
 mod tests {
     use crate::machine::Real;
-    use crate::machine::isa::Fused;
+    use crate::machine::isa::{Fused, dispatched};
+
+    dispatched! {
+        /// The larger and the smaller of two vectors' numbers, as a kernel would compute them.
+        fn extremes<T, I>(a: &[T], b: &[T], largest: &mut [T], smallest: &mut [T]) {
+            let results = largest.iter_mut().zip(smallest);
+            for ((&a, &b), (largest, smallest)) in a.iter().zip(b).zip(results) {
+                *largest = a.max(b);
+                *smallest = a.min(b);
+            }
+        }
+    }
+
+    fn nan_stays_in_extremes<T: Real>() {
+        let nan = T::from_f64(f64::NAN);
+        let numbers = [1.5, -2.0, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0].map(T::from_f64);
+        let all = [&numbers[..], &[nan, -nan]].concat();
+        let pairs: Vec<(T, T)> =
+            all.iter().flat_map(|&a| all.iter().map(move |&b| (a, b))).collect();
+        let (a, b): (Vec<T>, Vec<T>) = pairs.iter().copied().unzip();
+        let (mut largest, mut smallest) = (a.clone(), a.clone());
+        extremes(&a, &b, &mut largest, &mut smallest);
+        let bits = |x: T| x.to_f64().to_bits();
+        for (i, &(a, b)) in pairs.iter().enumerate() {
+            for (kernel, alone, first) in
+                [(largest[i], a.max(b), a > b), (smallest[i], a.min(b), a < b)]
+            {
+                if a.is_nan() || b.is_nan() {
+                    assert!(
+                        kernel.is_nan() && alone.is_nan(),
+                        "{a:?}, {b:?}: {kernel:?}, {alone:?}"
+                    );
+                } else {
+                    // Bit for bit, a zero's sign included.
+                    let expected = bits(if first { a } else { b });
+                    assert_eq!([bits(kernel), bits(alone)], [expected; 2], "{a:?}, {b:?}");
+                }
+            }
+        }
+        // A clamp, as of a policy's log σ.
+        assert!(nan.max(T::ZERO).min(T::ONE).is_nan());
+    }
+
+    #[test]
+    fn the_larger_and_the_smaller_of_two_numbers_pass_nan_on() {
+        nan_stays_in_extremes::<f32>();
+        nan_stays_in_extremes::<f64>();
+    }
 
     #[test]
     fn exp_f32_stays_within_its_error_bound() {

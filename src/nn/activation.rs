@@ -1,5 +1,5 @@
 //! The nonlinearities of the hidden layers, and their derivatives on the way back: each is an [`Epilogue`] of a matrix
-//! product, applied stretch by stretch while the numbers are in the nearest cache. A pass over a whole layer afterwards
+//! product, applied while the numbers are in the nearest cache. A pass over a whole layer afterwards
 //! would cost a trip to memory.
 //!
 //! SiLU is f(z) = z·σ(z), with f' = σ·(1 + z·(1 − σ)) and f'' = σ·(1 − σ)·(2 + z·(1 − 2σ)). All are zero-preserving on
@@ -9,11 +9,12 @@
 //! no vector instructions and calls the C library's `fmaf`; and after a store through one reference the compiler may not load through another.
 #![allow(clippy::needless_range_loop)]
 
-use super::cpu::gemm::{Epilogue, LANES};
+use super::cpu::epilogue::Epilogue;
+use super::cpu::lanes::{lanes, lanes_mut};
 use super::cpu::matrix::{Rows, RowsMut};
-use super::cpu::stretches::{View, ViewMut};
-use crate::machine::Real;
+use super::cpu::panels::{PanelRows, PanelRowsMut};
 use crate::machine::isa::Isa;
+use crate::machine::{LANES, Real};
 
 /// The nonlinearity of all hidden layers of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +33,13 @@ pub(crate) struct Silu;
 
 /// z → f(z), and f'(z) into `slope`.
 pub(crate) struct SiluSlope<'a, T> {
-    pub slope: ViewMut<'a, T>,
+    pub slope: PanelRowsMut<'a, T>,
 }
 
 /// z → f(z), with f'(z) into `slope` and f''(z) into `curve`.
 pub(crate) struct SiluCurve<'a, T> {
-    pub slope: ViewMut<'a, T>,
-    pub curve: ViewMut<'a, T>,
+    pub slope: PanelRowsMut<'a, T>,
+    pub curve: PanelRowsMut<'a, T>,
 }
 
 /// adjoint → adjoint where the ReLU's value is positive, else 0.
@@ -48,11 +49,11 @@ pub(crate) struct Gate<'a, T> {
 
 /// adjoint → adjoint·slope.
 pub(crate) struct Scale<'a, T> {
-    pub slope: View<'a, T>,
+    pub slope: PanelRows<'a, T>,
 }
 
 /// Which row of a minibatch a row of tangents belongs to: ⌊t / directions⌋. A product instead of a division, which would
-/// cost as much as a stretch's arithmetic; exact as long as t·directions < 2³².
+/// cost as much as the arithmetic of [`LANES`] numbers; exact as long as t·directions < 2³².
 #[derive(Clone, Copy)]
 pub(crate) struct Owner {
     reciprocal: u64,
@@ -71,29 +72,25 @@ impl Owner {
 
 /// A tangent ż through the nonlinearity: ż is kept in `pre`, then ż → slope·ż. The slopes are those of its owner.
 pub(crate) struct TangentForward<'a, T> {
-    pub slope: View<'a, T>,
-    pub pre: ViewMut<'a, T>,
+    pub slope: PanelRows<'a, T>,
+    pub pre: PanelRowsMut<'a, T>,
+    pub owner: Owner,
+}
+
+/// A tangent, or a tangent's adjoint, through a ReLU: it stays where its owner's value is positive, else 0. ReLU has no
+/// curvature, so nothing else is kept.
+pub(crate) struct TangentGate<'a, T> {
+    pub value: Rows<'a, T>,
     pub owner: Owner,
 }
 
 /// A tangent's adjoint back through the nonlinearity: value += curve·ż·adjoint, then adjoint → slope·adjoint.
 pub(crate) struct TangentBackward<'a, T> {
-    pub slope: View<'a, T>,
-    pub curve: View<'a, T>,
-    pub pre: View<'a, T>,
+    pub slope: PanelRows<'a, T>,
+    pub curve: PanelRows<'a, T>,
+    pub pre: PanelRows<'a, T>,
     pub value: RowsMut<'a, T>,
     pub owner: Owner,
-}
-
-/// The stretch of a matrix's row that belongs to a stretch of the product.
-#[inline(always)]
-fn stretch<T>(data: &[T], at: usize) -> &[T; LANES] {
-    data[at..].first_chunk().expect("rows are padded to whole stretches")
-}
-
-#[inline(always)]
-fn stretch_mut<T>(data: &mut [T], at: usize) -> &mut [T; LANES] {
-    data[at..].first_chunk_mut().expect("rows are padded to whole stretches")
 }
 
 #[inline(always)]
@@ -153,14 +150,27 @@ impl<T: Real> Epilogue<T> for SiluCurve<'_, T> {
     }
 }
 
+/// z where `value` is positive, else 0.
+#[inline(always)]
+fn gate<T: Real>(z: &mut [T; LANES], value: &[T; LANES]) {
+    for (z, &value) in z.iter_mut().zip(value) {
+        // The sum for the same reason as in `Relu`.
+        *z = z.gated_by(value) + T::ZERO;
+    }
+}
+
 impl<T: Real> Epilogue<T> for Gate<'_, T> {
     #[inline(always)]
     fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
-        for (a, &v) in z.iter_mut().zip(stretch(self.value.data, row * self.value.stride + column))
-        {
-            // The sum for the same reason as in `Relu`.
-            *a = a.gated_by(v) + T::ZERO;
-        }
+        gate(z, lanes(self.value.data, row * self.value.stride + column));
+    }
+}
+
+impl<T: Real> Epilogue<T> for TangentGate<'_, T> {
+    #[inline(always)]
+    fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]) {
+        let own = self.owner.of(row);
+        gate(z, lanes(self.value.data, own * self.value.stride + column));
     }
 }
 
@@ -190,12 +200,13 @@ impl<T: Real> Epilogue<T> for TangentBackward<'_, T> {
         let (slope, curve) = (self.slope.at(own, column), self.curve.at(own, column));
         let pre = self.pre.at(row, column);
         let at = own * self.value.stride + column;
-        let (mut value, mut adjoint) = (*stretch(self.value.data, at), *z);
+        let mut value: [T; LANES] = *lanes(self.value.data, at);
+        let mut adjoint = *z;
         for lane in 0..LANES {
             value[lane] = I::fma(curve[lane] * pre[lane], adjoint[lane], value[lane]);
             adjoint[lane] *= slope[lane];
         }
-        *stretch_mut(self.value.data, at) = value;
+        *lanes_mut(self.value.data, at) = value;
         *z = adjoint;
     }
 }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::cpu::vector::STRETCH;
+use super::cpu::vector::GRAIN;
 use crate::machine::Real;
 use crate::machine::isa::dispatched;
 
@@ -19,7 +19,7 @@ pub struct Adam<T> {
     pub second: Vec<T>,
     /// Updates done.
     pub updates: u64,
-    learning_rate: f64,
+    pub(super) learning_rate: f64,
 }
 
 /// What is constant during one update.
@@ -35,7 +35,7 @@ struct Factors<T> {
 }
 
 dispatched! {
-    /// One Adam step on a stretch of parameters that share a weight penalty.
+    /// One Adam step on parameters that share a weight penalty.
     fn step<T, I>(
         parameters: &mut [T],
         gradient: &[T],
@@ -61,7 +61,7 @@ impl<T: Real> Adam<T> {
         Self { first: vec![T::ZERO; len], second: vec![T::ZERO; len], updates: 0, learning_rate }
     }
 
-    /// Opens an update: call [`AdamStep::apply`] on every stretch of the parameters once.
+    /// Opens an update: call [`AdamStep::apply`] on every part of the parameters once.
     pub fn begin(&mut self) -> AdamStep<'_, T> {
         self.updates += 1;
         AdamStep { clip: f64::INFINITY, adam: self }
@@ -72,8 +72,8 @@ impl<T: Real> Adam<T> {
         let mut opened = self.begin();
         opened.clip = clip;
         let factors = opened.factors(0.0);
-        let moments = self.first.par_chunks_mut(STRETCH).zip(self.second.par_chunks_mut(STRETCH));
-        let parameters = parameters.par_chunks_mut(STRETCH).zip(gradient.par_chunks(STRETCH));
+        let moments = self.first.par_chunks_mut(GRAIN).zip(self.second.par_chunks_mut(GRAIN));
+        let parameters = parameters.par_chunks_mut(GRAIN).zip(gradient.par_chunks(GRAIN));
         parameters.zip(moments).for_each(|((p, g), (m, v))| step(p, g, m, v, factors));
     }
 }

@@ -4,12 +4,11 @@
 //! number of parts nor that of threads shows in the result, and no part has a gradient of its own that had to be cleared and added.
 
 use super::cpu::gemm;
-use super::cpu::gemm::LANES;
 use super::cpu::sparse;
 use super::mlp::Mlp;
 use super::shape::Shape;
 use super::tape::{Keep, Tape, below};
-use crate::machine::Real;
+use crate::machine::{LANES, Real};
 
 /// Rows of weights that are not worth a thread of their own: with the 256 rows of a minibatch some 2 million multiply-adds.
 const GRAIN: usize = 512;

@@ -5,10 +5,11 @@
 use std::ops::Range;
 
 use super::activation::{Activation, Gate, Relu, Scale, Silu, SiluCurve, SiluSlope};
+use super::cpu::epilogue::{Epilogue, Plain};
 use super::cpu::gemm;
-use super::cpu::gemm::{Epilogue, Plain, Start};
+use super::cpu::gemm::Start;
 use super::cpu::matrix::{Rows, RowsMut};
-use super::cpu::panels;
+use super::cpu::pack;
 use super::cpu::sparse;
 use super::shape::{Layer, Shape};
 use super::tape::{Keep, Tape, around, below};
@@ -32,7 +33,7 @@ impl<T: Real> Mlp<T> {
         for layer in &network.shape.layers {
             let weight: Vec<T> =
                 (0..layer.inputs * layer.outputs).map(|_| T::from_f64(draw(layer))).collect();
-            panels::pack(&weight, layer.outputs, &mut network.parameters[layer.weight.clone()]);
+            pack::pack(&weight, layer.outputs, &mut network.parameters[layer.weight.clone()]);
         }
         network.refresh();
         network
@@ -82,7 +83,7 @@ impl<T: Real> Mlp<T> {
     fn refresh(&mut self) {
         for l in &self.shape.layers {
             let weight = &self.parameters[l.weight.clone()];
-            panels::transpose_panels(
+            pack::transpose_panels(
                 weight,
                 l.inputs,
                 l.outputs,
@@ -197,7 +198,7 @@ impl<T: Real> Mlp<T> {
         }
     }
 
-    /// after = before·W of layer `l`, without the bias: the map of tangents.
+    /// after = before·W of layer `l`, without the bias: the map of tangents, which a ReLU may have gated before.
     pub(crate) fn map_tangent(
         &self,
         l: usize,
@@ -207,7 +208,11 @@ impl<T: Real> Mlp<T> {
     ) {
         let layer = &self.shape.layers[l];
         let weights = &self.parameters[layer.weight.start..];
-        gemm::product(before, weights, layer.inputs, Start::Zero, after, epilogue);
+        if l > 0 && self.shape.is_rectified(l - 1) {
+            sparse::product(before, weights, layer.inputs, Start::Zero, after, epilogue);
+        } else {
+            gemm::product(before, weights, layer.inputs, Start::Zero, after, epilogue);
+        }
     }
 
     /// below = above·Wᵀ of layer `l`, and what follows.
@@ -224,7 +229,7 @@ impl<T: Real> Mlp<T> {
     }
 
     /// [`Mlp::map_transposed`] for adjoints that may have gone back through a ReLU.
-    fn map_gated(
+    pub(crate) fn map_gated(
         &self,
         l: usize,
         above: Rows<'_, T>,
@@ -267,7 +272,11 @@ impl<T: Real> Mlp<T> {
         gradient: &mut [T],
     ) {
         let weight = &mut gradient[self.shape.layers[l].weight.clone()];
-        gemm::add_outer_product(before, adjoint, weight, &mut []);
+        if l > 0 && self.shape.is_rectified(l - 1) {
+            sparse::add_outer_product(before, adjoint, weight);
+        } else {
+            gemm::add_outer_product(before, adjoint, weight, &mut []);
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::activation::Activation;
-use super::cpu::gemm::padded;
-use super::cpu::panels;
+use super::cpu::lanes::padded;
+use super::cpu::pack;
 use crate::machine::Real;
 
 /// One affine map of a network and where its numbers lie.
@@ -86,7 +86,7 @@ impl Shape {
     pub fn export<T: Real>(&self, l: usize, vector: &[T]) -> (Vec<T>, Vec<T>) {
         let layer = &self.layers[l];
         let mut weight = vec![T::ZERO; layer.inputs * layer.outputs];
-        panels::unpack(&vector[layer.weight.clone()], layer.outputs, &mut weight);
+        pack::unpack(&vector[layer.weight.clone()], layer.outputs, &mut weight);
         (weight, vector[layer.bias.start..layer.bias.start + layer.outputs].to_vec())
     }
 
@@ -94,7 +94,7 @@ impl Shape {
     pub fn import<T: Real>(&self, l: usize, weight: &[T], bias: &[T], vector: &mut [T]) {
         let layer = &self.layers[l];
         assert_eq!((weight.len(), bias.len()), (layer.inputs * layer.outputs, layer.outputs));
-        panels::pack(weight, layer.outputs, &mut vector[layer.weight.clone()]);
+        pack::pack(weight, layer.outputs, &mut vector[layer.weight.clone()]);
         vector[layer.bias.start..layer.bias.start + layer.outputs].copy_from_slice(bias);
     }
 

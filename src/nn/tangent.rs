@@ -1,15 +1,16 @@
 //! Forward mode: the product of a network's Jacobian with given directions, and the reverse pass over that product.
-//! This is what makes the gradient loss (eq. 9) affordable: the Jacobian itself is never formed.
+//! This is what makes losses on derivatives affordable, a model's gradient loss (eq. 9) or a critic's slope: the
+//! Jacobian itself is never formed.
 
 use std::ops::Range;
 
-use super::activation::{Owner, Scale, TangentBackward, TangentForward};
-use super::cpu::gemm::Plain;
+use super::activation::{Activation, Owner, Scale, TangentBackward, TangentForward, TangentGate};
+use super::cpu::epilogue::Plain;
 use super::cpu::matrix::Matrix;
-use super::cpu::stretches::Stretches;
+use super::cpu::panels::Panels;
 use super::mlp::Mlp;
 use super::shape::Shape;
-use super::tape::{Tape, around, below};
+use super::tape::{Keep, Tape, around, below};
 use crate::machine::Real;
 
 /// Buffers for tangents of up to `rows` rows with `directions` directions a row. Direction k of row i is row
@@ -22,9 +23,12 @@ pub struct Tangent<T> {
     pub output: Matrix<T>,
     /// Derivative of a loss by J·v, `[rows·directions, outputs]`: filled by the caller.
     pub output_adjoint: Matrix<T>,
+    /// Derivative of the loss by v, `[rows·directions, inputs]`.
+    pub input_adjoint: Matrix<T>,
     directions: usize,
-    /// Tangents before and after each nonlinearity.
-    pre: Vec<Stretches<T>>,
+    /// Tangents before each nonlinearity, where its curvature needs them.
+    pre: Vec<Panels<T>>,
+    /// Tangents after each nonlinearity.
     post: Vec<Matrix<T>>,
     adjoints: [Matrix<T>; 2],
 }
@@ -34,12 +38,15 @@ impl<T: Real> Tangent<T> {
     pub fn new(shape: &Shape, outputs: usize, rows: usize, directions: usize) -> Self {
         let n = rows * directions;
         let hidden = &shape.layers[..shape.layers.len() - 1];
+        let curved = shape.activation == Activation::Silu;
+        let pre = hidden.iter().filter(|_| curved);
         Self {
             input: Matrix::zeros(n, shape.inputs()),
             output: Matrix::zeros(n, outputs),
             output_adjoint: Matrix::zeros(n, outputs),
+            input_adjoint: Matrix::zeros(n, shape.inputs()),
             directions,
-            pre: hidden.iter().map(|l| Stretches::zeros(n, l.outputs)).collect(),
+            pre: pre.map(|l| Panels::zeros(n, l.outputs)).collect(),
             post: hidden.iter().map(|l| Matrix::zeros(n, l.outputs)).collect(),
             adjoints: [Matrix::zeros(n, shape.hidden()), Matrix::zeros(n, shape.hidden())],
         }
@@ -49,68 +56,145 @@ impl<T: Real> Tangent<T> {
     pub fn directions(&self) -> usize {
         self.directions
     }
+
+    /// Which tangents belong to these rows of a minibatch.
+    fn of(&self, rows: &Range<usize>) -> Range<usize> {
+        rows.start * self.directions..rows.end * self.directions
+    }
 }
 
 impl<T: Real> Mlp<T> {
     /// J(x)·v for every direction of the given rows, after a [`Mlp::forward`] over the same rows of `tape`
-    /// (which must keep slopes).
+    /// (which must keep slopes or more).
     pub fn tangent(&self, tape: &Tape<T>, tangent: &mut Tangent<T>, rows: Range<usize>) {
+        assert!(tape.keep >= Keep::Slopes, "tangents need slopes");
         let last = self.shape().layers.len() - 1;
-        let directions = tangent.directions;
-        let all = rows.start * directions..rows.end * directions;
-        let owner = Owner::new(directions);
+        let all = tangent.of(&rows);
+        let owner = Owner::new(tangent.directions);
         let Tangent { input, output, pre, post, .. } = tangent;
         let input = input.view(all.clone());
         for l in 0..last {
             let (before, after) = around(input, post, l, all.clone());
-            let slope = tape.slopes[l].view(rows.clone());
-            let pre = pre[l].view_mut(all.clone());
-            let mut through = TangentForward { slope, pre, owner };
-            self.map_tangent(l, before, after, &mut through);
+            match self.shape().activation {
+                Activation::Relu => {
+                    let value = tape.values[l].view(rows.clone());
+                    self.map_tangent(l, before, after, &mut TangentGate { value, owner });
+                }
+                Activation::Silu => {
+                    let slope = tape.slopes[l].view(rows.clone());
+                    let pre = pre[l].view_mut(all.clone());
+                    self.map_tangent(l, before, after, &mut TangentForward { slope, pre, owner });
+                }
+            }
         }
         let before = below(input, post, last, all.clone());
         self.map_tangent(last, before, output.view_mut(all), &mut Plain);
     }
 
-    /// The reverse pass over [`Mlp::tangent`] from `tangent.output_adjoint`: adds to `gradient` the derivative by the
-    /// parameters of a loss on J·v. `tape` must keep curves, since the Jacobian of a row depends on where its
-    /// activations lie: with ż = W·ḣ and ḣ' = f'(z)·ż, adjoints obey ż̄ = f'·ḣ̄' and z̄ = f'·h̄' + f''·Σ ż·ḣ̄'.
+    /// The reverse pass over [`Mlp::tangent`] of the same rows, from `tangent.output_adjoint`, the derivative of a loss
+    /// by J(x)·v. Where `gradient` is given, the derivative by the parameters is added to it. Where `to_input`, the
+    /// derivative by v is written to `tangent.input_adjoint` and that by x to `tape.input_adjoint`, over what a
+    /// [`Mlp::backward`] left there: a loss on values and tangents adds the two.
+    ///
+    /// SiLU needs a tape that keeps [`Keep::Curves`], ReLU, whose second derivative is 0, any from [`Keep::Slopes`] on;
+    /// where a ReLU's value is 0 its derivative is taken to be 0.
     pub fn tangent_backward(
         &self,
         tape: &mut Tape<T>,
         tangent: &mut Tangent<T>,
         rows: Range<usize>,
-        gradient: &mut [T],
+        gradient: Option<&mut [T]>,
+        to_input: bool,
     ) {
+        match self.shape().activation {
+            Activation::Relu => self.gated_backward(tape, tangent, rows, gradient, to_input),
+            Activation::Silu => self.curved_backward(tape, tangent, rows, gradient, to_input),
+        }
+    }
+
+    /// [`Mlp::tangent_backward`] through ReLU. J depends on x only by which units are open, so the loss's derivative by the
+    /// values, and with them by x and the biases, is 0 almost everywhere.
+    fn gated_backward(
+        &self,
+        tape: &mut Tape<T>,
+        tangent: &mut Tangent<T>,
+        rows: Range<usize>,
+        mut gradient: Option<&mut [T]>,
+        to_input: bool,
+    ) {
+        assert!(tape.keep >= Keep::Slopes, "the way back of tangents needs slopes");
         let last = self.shape().layers.len() - 1;
-        let directions = tangent.directions;
-        let all = rows.start * directions..rows.end * directions;
-        let owner = Owner::new(directions);
-        let Tangent { input, output_adjoint, pre, post, adjoints: [source, target], .. } = tangent;
-        let Tape { input: x, values, slopes, curves, adjoints, .. } = tape;
+        let all = tangent.of(&rows);
+        let owner = Owner::new(tangent.directions);
+        let Tangent { input, output_adjoint, input_adjoint, post, adjoints, .. } = tangent;
+        let [source, target] = adjoints;
+        let input = input.view(all.clone());
+        for l in (0..=last).rev() {
+            let above = if l == last { &*output_adjoint } else { &*source }.view(all.clone());
+            if let Some(gradient) = gradient.as_deref_mut() {
+                self.add_tangent_gradient(l, below(input, post, l, all.clone()), above, gradient);
+            }
+            if l > 0 {
+                let value = tape.values[l - 1].view(rows.clone());
+                let under = target.view_mut(all.clone());
+                self.map_gated(l, above, under, &mut TangentGate { value, owner });
+                std::mem::swap(source, target);
+            } else if to_input {
+                self.map_gated(0, above, input_adjoint.view_mut(all.clone()), &mut Plain);
+                tape.input_adjoint.view_mut(rows.clone()).data.fill(T::ZERO);
+            }
+        }
+    }
+
+    /// [`Mlp::tangent_backward`] through SiLU. J depends on x by where the activations lie: with ż = W·ḣ and
+    /// ḣ' = f'(z)·ż, adjoints obey ż̄ = f'·ḣ̄' and z̄ = f'·h̄' + f''·Σ ż·ḣ̄'.
+    fn curved_backward(
+        &self,
+        tape: &mut Tape<T>,
+        tangent: &mut Tangent<T>,
+        rows: Range<usize>,
+        mut gradient: Option<&mut [T]>,
+        to_input: bool,
+    ) {
+        assert!(tape.keep >= Keep::Curves, "the way back of SiLU's tangents needs curves");
+        let last = self.shape().layers.len() - 1;
+        let all = tangent.of(&rows);
+        let owner = Owner::new(tangent.directions);
+        let Tangent { input, output_adjoint, input_adjoint, pre, post, adjoints, .. } = tangent;
+        let [source, target] = adjoints;
+        let Tape { input: x, input_adjoint: x_adjoint, values, slopes, curves, adjoints, .. } =
+            tape;
         let [value_source, value_target, ..] = &mut adjoints[..] else {
             unreachable!("a tape has two matrices of adjoints or more");
         };
         let (input, x) = (input.view(all.clone()), x.view(rows.clone()));
         for l in (0..=last).rev() {
             let above = if l == last { &*output_adjoint } else { &*source }.view(all.clone());
-            let value_above = value_source.view(rows.clone());
-            let before = below(input, post, l, all.clone());
-            self.add_tangent_gradient(l, before, above, gradient);
             // The loss does not see the output's value, so the value's adjoint starts below the last map.
-            if l < last {
-                let before = below(x, values, l, rows.clone());
-                self.add_gradient(l, before, value_above, gradient);
+            let value_above = (l < last).then(|| value_source.view(rows.clone()));
+            if let Some(gradient) = gradient.as_deref_mut() {
+                self.add_tangent_gradient(l, below(input, post, l, all.clone()), above, gradient);
+                if let Some(value_above) = value_above {
+                    self.add_gradient(l, below(x, values, l, rows.clone()), value_above, gradient);
+                }
             }
             if l == 0 {
+                if to_input {
+                    let x_adjoint = x_adjoint.view_mut(rows.clone());
+                    match value_above {
+                        Some(above) => self.map_transposed(0, above, x_adjoint, &mut Plain),
+                        None => x_adjoint.data.fill(T::ZERO),
+                    }
+                    let v_adjoint = input_adjoint.view_mut(all.clone());
+                    self.map_transposed(0, above, v_adjoint, &mut Plain);
+                }
                 return;
             }
             let slope = slopes[l - 1].view(rows.clone());
-            if l < last {
-                let value = value_target.view_mut(rows.clone());
-                self.map_transposed(l, value_above, value, &mut Scale { slope });
-            } else {
-                value_target.view_mut(rows.clone()).data.fill(T::ZERO);
+            let value = value_target.view_mut(rows.clone());
+            match value_above {
+                Some(above) => self.map_transposed(l, above, value, &mut Scale { slope }),
+                None => value.data.fill(T::ZERO),
             }
             let curve = curves[l - 1].view(rows.clone());
             let pre = pre[l - 1].view(all.clone());
@@ -122,3 +206,7 @@ impl<T: Real> Mlp<T> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tangent_tests.rs"]
+mod tests;

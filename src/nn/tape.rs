@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::activation::Activation;
 use super::cpu::matrix::{Matrix, Rows, RowsMut};
-use super::cpu::stretches::Stretches;
+use super::cpu::panels::Panels;
 use super::shape::Shape;
 use crate::machine::Real;
 
@@ -36,8 +36,8 @@ pub struct Tape<T> {
     pub input_adjoint: Matrix<T>,
     /// A matrix a hidden layer where values are kept, else up to two that serve in turn.
     pub(crate) values: Vec<Matrix<T>>,
-    pub(crate) slopes: Vec<Stretches<T>>,
-    pub(crate) curves: Vec<Stretches<T>>,
+    pub(crate) slopes: Vec<Panels<T>>,
+    pub(crate) curves: Vec<Panels<T>>,
     /// Derivatives of the loss by the hidden layers before their nonlinearity: a matrix each where adjoints are kept, else two
     /// that serve in turn. Never fewer than two.
     pub(crate) adjoints: Vec<Matrix<T>>,
@@ -54,8 +54,8 @@ impl<T: Real> Tape<T> {
     /// The same for the first `outputs` outputs alone: the passes leave out what only the others need.
     pub fn of_first_outputs(shape: &Shape, outputs: usize, rows: usize, keep: Keep) -> Self {
         let hidden = &shape.layers[..shape.layers.len() - 1];
-        let kept = |wanted: bool| -> Vec<Stretches<T>> {
-            hidden.iter().filter(|_| wanted).map(|l| Stretches::zeros(rows, l.outputs)).collect()
+        let kept = |wanted: bool| -> Vec<Panels<T>> {
+            hidden.iter().filter(|_| wanted).map(|l| Panels::zeros(rows, l.outputs)).collect()
         };
         let silu = shape.activation == Activation::Silu;
         let keeps_values = keeps_values(shape.activation, keep);

@@ -9,8 +9,9 @@ use super::chart::{Panel, Point, Series};
 use super::picture::Picture;
 use super::published;
 use super::published::UnknownMethod;
-use crate::config::{Config, differences, variants};
-use crate::run::directory::{DirectoryError, metrics_path, read_config};
+use crate::config::{Config, differences};
+use crate::methods;
+use crate::run::directory::{DirectoryError, metrics_path};
 use crate::run::metrics::{self, MetricsError};
 
 /// Why no curve can be drawn.
@@ -39,7 +40,7 @@ struct Run {
 }
 
 fn read(root: &Path) -> Result<Run, CurveError> {
-    let config = read_config(root)?;
+    let config = methods::config_of_run(root)?;
     let scores: Vec<Score> = metrics::read(&metrics_path(root))?
         .iter()
         .filter(|line| line.kind == "evaluation")
@@ -70,10 +71,11 @@ pub fn learning_curves(roots: &[PathBuf], published: &[String]) -> Result<Pictur
     let mut tasks: Vec<(String, Vec<Vec<Run>>)> = Vec::new();
     for root in roots {
         let run = read(root)?;
-        let at = tasks.iter().position(|(task, _)| *task == run.config.task).unwrap_or_else(|| {
-            tasks.push((run.config.task.clone(), Vec::new()));
-            tasks.len() - 1
-        });
+        let at =
+            tasks.iter().position(|(task, _)| task == run.config.task()).unwrap_or_else(|| {
+                tasks.push((run.config.task().to_owned(), Vec::new()));
+                tasks.len() - 1
+            });
         let groups = &mut tasks[at].1;
         match groups.iter_mut().find(|group| kind(&group[0].config) == kind(&run.config)) {
             Some(group) => group.push(run),
@@ -98,15 +100,16 @@ pub fn learning_table(roots: &[PathBuf]) -> Result<String, CurveError> {
 fn table(runs: &[Run]) -> String {
     let mut table = "task,algorithm,settings,seed,step,return_mean,return_std\n".to_owned();
     for Run { config, scores } in runs {
-        let alike =
-            |other: &&Config| (&other.task, other.algorithm) == (&config.task, config.algorithm);
+        let alike = |other: &&Config| {
+            (other.task(), other.algorithm()) == (config.task(), config.algorithm())
+        };
         let first = kind(runs.iter().map(|run| &run.config).find(alike).unwrap_or(config));
         let settings: Vec<String> = differences(&first, &kind(config))
             .iter()
             .map(|(key, _, value)| format!("{key}={}", value.trim_matches('"').replace(", ", ";")))
             .collect();
-        let method = config.algorithm.name();
-        let run = format!("{},{method},{},{}", config.task, settings.join(" "), config.seed);
+        let method = config.algorithm();
+        let run = format!("{},{method},{},{}", config.task(), settings.join(" "), config.seed());
         for (step, mean, deviation) in scores {
             table += &format!("{run},{step},{mean:?},{deviation:?}\n");
         }
@@ -127,7 +130,7 @@ fn panel(task: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
     let subtitle = if groups.iter().any(|group| group.len() > 1) {
         "mean and one standard deviation over seeds (of a single run: over its episodes); thin lines: single runs".to_owned()
     } else {
-        let episodes = groups[0][0].config.evaluation.episodes;
+        let episodes = groups[0][0].config.run().evaluation.episodes;
         format!("mean and one standard deviation over the {episodes} episodes of each evaluation")
     };
     Panel {
@@ -141,20 +144,18 @@ fn panel(task: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
 
 /// The settings of the first curve of the same method: curves of other methods differ from it in all of them.
 fn first_of_method<'r>(group: &'r [Run], groups: &'r [Vec<Run>]) -> &'r Config {
-    let algorithm = group[0].config.algorithm;
-    let first = groups.iter().find(|other| other[0].config.algorithm == algorithm);
+    let algorithm = group[0].config.algorithm();
+    let first = groups.iter().find(|other| other[0].config.algorithm() == algorithm);
     &first.map_or(group, Vec::as_slice)[0].config
 }
 
 /// "DDPPO, seed 3" or "DDPPO, 5 seeds", and what differs from the first curve of the method: a variant's name, or settings.
 fn label(group: &[Run], first: &Config) -> String {
     let config = &group[0].config;
-    let mut parts = vec![config.algorithm.name().to_uppercase()];
+    let mut parts = vec![config.algorithm().to_uppercase()];
     let mut differing = differences(&kind(first), &kind(config));
-    let makes_it = |variant: &&str| {
-        first.with_variant(variant).is_ok_and(|variant| kind(&variant) == kind(config))
-    };
-    if let Some(variant) = variants().filter(|_| !differing.is_empty()).find(makes_it) {
+    let variant = variant_between(first, config).filter(|_| !differing.is_empty());
+    if let Some(variant) = variant {
         parts.push(variant.replace('-', " "));
         differing.clear();
     }
@@ -171,9 +172,18 @@ fn label(group: &[Run], first: &Config) -> String {
     }
     let label = parts.join(", ");
     match group.len() {
-        1 => label + &format!(", seed {}", config.seed),
+        1 => label + &format!(", seed {}", config.seed()),
         n => label + &format!(", {n} seeds"),
     }
+}
+
+/// The variant that makes `first` into `config`.
+fn variant_between(first: &Config, config: &Config) -> Option<&'static str> {
+    let info = methods::find(config.algorithm()).ok()?;
+    let makes_it = |name: &&str| {
+        info.with_variant(first, name).is_ok_and(|variant| kind(&variant) == kind(config))
+    };
+    methods::variants_of(info.name).find(makes_it)
 }
 
 /// One run with the deviation over its episodes, or the mean over runs with the deviation over them (n − 1 in the
@@ -211,15 +221,14 @@ pub fn mean_curve(runs: &[Vec<(u64, f64)>]) -> Series {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Algorithm;
 
     fn run(settings: &[&str], scores: &[(u64, f64)]) -> Run {
         let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        run_of(Algorithm::Ddppo, &settings, scores)
+        run_of("ddppo", &settings, scores)
     }
 
-    fn run_of(algorithm: Algorithm, settings: &[String], scores: &[(u64, f64)]) -> Run {
-        let config = Config::preset(algorithm, "Hopper").unwrap().with_settings(settings).unwrap();
+    fn run_of(algorithm: &str, settings: &[String], scores: &[(u64, f64)]) -> Run {
+        let config = methods::preset(algorithm, "Hopper").unwrap().with_settings(settings).unwrap();
         Run { config, scores: scores.iter().map(|&(step, score)| (step, score, 1.0)).collect() }
     }
 
@@ -278,11 +287,8 @@ mod tests {
             let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
             vec![run_of(algorithm, &settings, &[(1000, 20.0), (12_000, 300.0)])]
         };
-        let groups = [
-            of(Algorithm::Ddppo, &[]),
-            of(Algorithm::Sac, &[]),
-            of(Algorithm::Sac, &["temperature.automatic=false"]),
-        ];
+        let groups =
+            [of("ddppo", &[]), of("sac", &[]), of("sac", &["temperature.automatic=false"])];
         let panel = panel("Hopper", &groups, &["MBPO".to_owned()]);
         let labels: Vec<&str> = panel.series.iter().map(|series| series.label.as_str()).collect();
         assert_eq!(

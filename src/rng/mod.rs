@@ -5,7 +5,7 @@
 
 mod normal;
 
-use crate::nn::Real;
+use crate::machine::Real;
 
 /// A pseudo-random stream. Equal seeds and stream names give equal draws on every machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

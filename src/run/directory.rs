@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::storage::{Disk, StorageError, replace};
-use crate::config::{Algorithm, Config, ConfigError};
+use crate::config::{Config, ConfigError};
 
 const LOCK: &str = "run.lock";
 const CONFIG: &str = "config.toml";
@@ -84,13 +84,13 @@ impl RunDirectory {
     /// # Errors
     /// As [`RunDirectory::create`].
     pub fn create_numbered(parent: &Path, config: &Config) -> Result<Self, DirectoryError> {
-        let method = match config.algorithm {
-            Algorithm::Ddppo => String::new(),
-            other => format!("-{}", other.name()),
+        let method = match config.algorithm() {
+            "ddppo" => String::new(),
+            other => format!("-{other}"),
         };
         let mut n = 1_u64;
         loop {
-            let root = parent.join(format!("{}{method}-seed{}-{n}", config.task, config.seed));
+            let root = parent.join(format!("{}{method}-seed{}-{n}", config.task(), config.seed()));
             match Self::create(&root, config) {
                 // Taken before, or just now by another process.
                 Err(
@@ -146,13 +146,13 @@ impl RunDirectory {
     }
 }
 
-/// The configuration of the run in `root`, without locking it.
+/// Where the run in `root` has its configuration.
 ///
 /// # Errors
-/// When there is no run, or its configuration cannot be used.
-pub fn read_config(root: &Path) -> Result<Config, DirectoryError> {
+/// When there is no run.
+pub fn config_path(root: &Path) -> Result<PathBuf, DirectoryError> {
     require_run(root)?;
-    Ok(Config::read(&root.join(CONFIG))?)
+    Ok(root.join(CONFIG))
 }
 
 /// Where the run in `root` has its checkpoints.

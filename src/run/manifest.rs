@@ -84,9 +84,9 @@ impl ManifestFile {
     pub fn begin(path: &Path, config: &Config, session: Session) -> Result<Self, StorageError> {
         let old = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let mut manifest = old.unwrap_or_else(|| Manifest {
-            task: config.task.clone(),
-            algorithm: config.algorithm.name().to_owned(),
-            seed: config.seed,
+            task: config.task().to_owned(),
+            algorithm: config.algorithm().to_owned(),
+            seed: config.seed(),
             sessions: Vec::new(),
         });
         manifest.sessions.push(session);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::env::Task;
+use crate::lab::analysis::observer;
 use crate::report::curves::{self, CurveError};
 use crate::run::checkpoint::{CheckpointStore, Evaluation, Info, Loaded};
 use crate::run::directory::{RunDirectory, checkpoints_path};
@@ -49,7 +50,7 @@ enum End {
 
 /// The checkpoints of the run in `root`.
 pub fn store(root: &Path, config: &Config) -> CheckpointStore {
-    CheckpointStore::new(&checkpoints_path(root), config.checkpoint.keep, Box::new(Disk))
+    CheckpointStore::new(&checkpoints_path(root), config.run().checkpoint.keep, Box::new(Disk))
 }
 
 /// Worker threads for what was asked for: no more than there are cores. The result does not depend on their number, and
@@ -100,12 +101,12 @@ impl Session {
             };
             eprintln!(
                 "training {} by {} with seed {}{from} in {root}",
-                self.config.task,
-                self.config.algorithm.name(),
-                self.config.seed
+                self.config.task(),
+                self.config.algorithm(),
+                self.config.seed()
             );
         }
-        let mut progress = Progress::new(self.quiet, first_step, self.config.steps)?;
+        let mut progress = Progress::new(self.quiet, first_step, self.config.steps())?;
         let end = self.train(&mut work, &mut progress, stop);
         progress.finish();
         let step = work.trainer.step();
@@ -158,7 +159,10 @@ impl Session {
     fn prepare(&self, start: Start) -> anyhow::Result<Work> {
         let (config, task) = (self.config.clone(), Arc::clone(&self.task));
         let (trainer, evaluation, lines) = match start {
-            Start::New => (Trainer::new(config, task)?, None, 0),
+            Start::New => {
+                observer::check(&config, &*task)?;
+                (Trainer::new(config, task)?, None, 0)
+            }
             Start::From(loaded) => {
                 let Loaded { path, info, snapshot, .. } = *loaded;
                 let trainer = Trainer::restore(config, task, snapshot)
@@ -177,8 +181,9 @@ impl Session {
         stop: &StopRequest,
     ) -> anyhow::Result<End> {
         let mut step = work.trainer.step();
-        while step < self.config.steps {
-            let records = work.trainer.advance()?;
+        while step < self.config.steps() {
+            let mut records = work.trainer.advance()?;
+            records.extend(observer::observe(&work.trainer)?);
             step = work.trainer.step();
             work.log.append(&records)?;
             if let Some(warning) = work.trainer.take_warning() {
@@ -194,8 +199,8 @@ impl Session {
             progress.update(step, &records);
             let signal = stop.signal();
             if signal.is_some()
-                || step.is_multiple_of(self.config.checkpoint.every_steps)
-                || step >= self.config.steps
+                || step.is_multiple_of(self.config.run().checkpoint.every_steps)
+                || step >= self.config.steps()
             {
                 self.save(work)?;
             }
@@ -241,7 +246,7 @@ impl Session {
         let shown = root.display();
         print!(
             "trained {} for {} steps in {}: {outcome}\n{curve}  checkpoint  {}\n  try         ddppo evaluate {shown}\n",
-            self.config.task,
+            self.config.task(),
             thousands(step),
             humantime::format_duration(Duration::from_secs(elapsed.as_secs())),
             checkpoints_path(root).join(step.to_string()).display(),

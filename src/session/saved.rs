@@ -4,16 +4,16 @@ use std::path::Path;
 
 use crate::env::Task;
 use crate::env::robot::task_of_run;
+use crate::methods::config_of_run;
 use crate::policy::Actor;
 use crate::rng::Rng;
-use crate::run::directory::read_config;
 use crate::train::Trainer;
 use anyhow::Context;
 
 /// The run in `root` at its newest whole checkpoint, or at the one with the best evaluation.
 pub fn load(root: &Path, best: bool) -> anyhow::Result<Trainer> {
-    let config = read_config(root)?;
-    let task = task_of_run(root, &config.task)?;
+    let config = config_of_run(root)?;
+    let task = task_of_run(root, config.task())?;
     let mut store = super::run::store(root, &config);
     let loaded = if best { store.load_best() } else { store.load_newest() }?;
     for damage in &loaded.passed_over {
@@ -28,7 +28,7 @@ pub type Behaviour<'a> = Box<dyn FnMut(&[f64], &mut Rng) -> Vec<f64> + 'a>;
 
 /// The run's deterministic policy.
 pub fn trained(run: &Trainer) -> Behaviour<'_> {
-    let policy = &run.learner().policy;
+    let policy = run.method().policy();
     let mut actor = Actor::new(policy);
     Box::new(move |observation, _| actor.best(policy, observation).to_vec())
 }

@@ -1,19 +1,20 @@
-//! The loop of SPEC section 4: act, store, learn, evaluate, one environment step at a time.
+//! The loop: act, store, learn, evaluate, one environment step at a time.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::analysis;
 use super::evaluation::{self, Played, evaluate};
-use super::summary::{Phases, Summary, model_record, rollout_record};
 use crate::config::Config;
 use crate::data::Transition;
-use crate::env::{Environment, EnvironmentError, Task};
-use crate::methods::Learner;
+use crate::env::{Environment, EnvironmentError, Episode, Task};
+use crate::methods::{self, Method, RealStep};
 use crate::policy::Actor;
 use crate::rng::Rng;
-use crate::run::metrics::Record;
 use crate::run::snapshot::SnapshotError;
+use crate::run::{Record, Tally};
+
+/// Steps in a row whose physics broke that end a run: nothing can be learned from them.
+const MOST_UNSTABLE: u64 = Episode::HOPELESS;
 
 /// A run that cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,15 @@ pub enum TrainError {
         /// What broke.
         problem: String,
     },
+    /// The physics breaks all the time.
+    #[error(
+        "step {step}: the physics became unstable in each of the last {MOST_UNSTABLE} steps, so there is nothing to learn from: look at \
+         the model's timestep, masses and actuators"
+    )]
+    Unstable {
+        /// Environment step.
+        step: u64,
+    },
 }
 
 /// The episode being lived.
@@ -47,25 +57,27 @@ pub(crate) struct Live {
 
 /// A run: everything that changes, and the task and configuration that do not.
 pub struct Trainer {
-    pub(crate) config: Config,
-    pub(crate) task: Arc<dyn Task>,
-    pub(crate) learner: Learner,
-    pub(crate) live: Live,
-    pub(crate) step: u64,
-    pub(crate) summary: Summary,
-    /// Resets of the training world.
-    pub(crate) resets: Rng,
+    pub(super) config: Config,
+    pub(super) task: Arc<dyn Task>,
+    pub(super) method: Box<dyn Method>,
+    pub(super) live: Live,
+    pub(super) step: u64,
+    /// What has happened since the last `train` record.
+    pub(super) tally: Tally,
+    /// Resets of the training environment.
+    pub(super) resets: Rng,
     /// Random actions, and the policy's noise when acting.
-    pub(crate) exploration: Rng,
-    /// Resets of the evaluation worlds.
-    pub(crate) evaluations: Rng,
-    pub(crate) actor: Actor,
-    pub(crate) action: Vec<f64>,
-    pub(crate) next_observation: Vec<f64>,
-    pub(crate) narrow: Narrow,
-    pub(crate) phases: Phases,
-    /// What the world said of the last step.
-    pub(crate) warning: Option<String>,
+    pub(super) exploration: Rng,
+    /// Resets of the evaluation environments.
+    pub(super) evaluations: Rng,
+    pub(super) actor: Actor,
+    pub(super) action: Vec<f64>,
+    pub(super) next_observation: Vec<f64>,
+    pub(super) narrow: Narrow,
+    /// What the environment said of the last step.
+    pub(super) warning: Option<String>,
+    /// Steps up to now whose physics broke, without one between that did not.
+    pub(super) unstable_in_a_row: u64,
 }
 
 /// A transition in the precision in which the replay buffer stores it; made once.
@@ -90,13 +102,25 @@ fn narrow(to: &mut [f32], from: &[f64]) {
 }
 
 impl Trainer {
-    /// A run at step 0, its world reset.
+    /// A run at step 0, its environment reset.
     ///
     /// # Errors
-    /// When the world cannot be made, or its models could not be analysed as the configuration wants it.
+    /// When the environment cannot be made.
     pub fn new(config: Config, task: Arc<dyn Task>) -> Result<Self, TrainError> {
-        analysis::check(&config, &*task)?;
-        let stream = |name: &str| Rng::new(config.seed, name);
+        let method = methods::build(&config, Arc::clone(&task));
+        Self::with_method(method, config, task)
+    }
+
+    /// [`Trainer::new`] with a method of one's own, as it is at the start of a run.
+    ///
+    /// # Errors
+    /// When the environment cannot be made.
+    pub fn with_method(
+        method: Box<dyn Method>,
+        config: Config,
+        task: Arc<dyn Task>,
+    ) -> Result<Self, TrainError> {
+        let stream = |name: &str| Rng::new(config.seed(), name);
         let mut live = Live {
             environment: task.make()?,
             observation: vec![0.0; task.observation_dim()],
@@ -105,21 +129,25 @@ impl Trainer {
         };
         let mut resets = stream("environment");
         live.environment.reset(&mut resets, &mut live.observation);
-        let learner = Learner::new(&config, Arc::clone(&task));
+        let mut tally = Tally::default();
+        // Counts that every record has, if only to say 0.
+        for name in ["episodes", "policy_updates", "critic_updates"] {
+            tally.count(name, 0);
+        }
         Ok(Self {
             live,
             resets,
             exploration: stream("exploration"),
             evaluations: stream("evaluation"),
             step: 0,
-            summary: Summary::default(),
-            actor: Actor::new(&learner.policy),
+            tally,
+            actor: Actor::new(method.policy()),
             action: vec![0.0; task.action_dim()],
             next_observation: vec![0.0; task.observation_dim()],
             narrow: Narrow::new(&*task),
-            phases: Phases::default(),
             warning: None,
-            learner,
+            unstable_in_a_row: 0,
+            method,
             config,
             task,
         })
@@ -140,51 +168,36 @@ impl Trainer {
         &*self.task
     }
 
-    /// What the world said of the last step: its physics broke, and the episode was ended.
+    /// What the environment said of the last step: its physics broke, and the episode was ended.
     pub fn take_warning(&mut self) -> Option<String> {
         self.warning.take()
     }
 
     /// What is learned.
-    pub fn learner(&self) -> &Learner {
-        &self.learner
+    pub fn method(&self) -> &dyn Method {
+        &*self.method
     }
 
     /// One environment step and all learning that follows it. Returns what is to be logged, mostly nothing.
     ///
     /// # Errors
-    /// When the world refuses the step, or numbers break.
+    /// When the environment refuses the step, or numbers break.
     pub fn advance(&mut self) -> Result<Vec<Record>, TrainError> {
         let started = Instant::now();
         self.act()?;
         self.step += 1;
-        self.phases.environment += started.elapsed().as_secs_f64();
-
-        let learned =
-            self.learner.learn(self.step).map_err(|error| self.diverged(error.to_string()))?;
-        self.phases.add(&learned);
-        self.summary.policy.merge(&learned.policy);
-        self.summary.critic.merge(&learned.critic);
-
-        let mut records = Vec::new();
-        if let Some(report) = &learned.models {
-            records.push(model_record(self.step, self.learner.real.len(), report));
+        self.tally.add_seconds("environment", started.elapsed().as_secs_f64());
+        let Self { method, tally, step, .. } = self;
+        let step = *step;
+        let learned = method.learn(step, tally);
+        learned.map_err(|error| self.diverged(error.to_string()))?;
+        self.tally.end_step();
+        let mut records = self.tally.take_records();
+        if step.is_multiple_of(self.method.record_every()) {
+            records.push(self.tally.take_train_record(step, &self.method.gauges()));
         }
-        if let Some(report) = &learned.rollout {
-            records.push(rollout_record(self.step, report));
-        }
-        if self.step.is_multiple_of(self.config.training.model_every_steps) {
-            let alpha = self.learner.temperature.alpha();
-            let imagines = self.config.algorithm.uses("policy.horizon");
-            let phases = &mut self.phases;
-            records.push(self.summary.take_record(self.step, alpha, imagines, phases));
-        }
-        if self.step.is_multiple_of(self.config.evaluation.every_steps) {
+        if step.is_multiple_of(self.config.run().evaluation.every_steps) {
             records.push(self.evaluation_record()?);
-        }
-        if analysis::is_due(&self.config, self.step) {
-            let Self { learner, task, config, step, .. } = &*self;
-            records.extend(analysis::analysis_record(learner, &**task, config, *step)?);
         }
         Ok(records)
     }
@@ -193,48 +206,59 @@ impl Trainer {
     fn act(&mut self) -> Result<(), TrainError> {
         let Live { environment, observation, length, score } = &mut self.live;
         let (action, next) = (&mut self.action, &mut self.next_observation);
-        if self.step < self.config.training.warmup_steps {
+        if self.step < self.method.warmup_steps() {
             let ranges = self.task.action_low().iter().zip(self.task.action_high());
             for (a, (&low, &high)) in action.iter_mut().zip(ranges) {
                 *a = self.exploration.uniform_in(low, high);
             }
         } else {
-            let policy = &self.learner.policy;
+            let policy = self.method.policy();
             action.copy_from_slice(self.actor.explore(policy, observation, &mut self.exploration));
         }
         if action.iter().any(|a| !a.is_finite()) {
             return Err(self.diverged("the policy's action is not finite".to_owned()));
         }
         let step = environment.step(action, next)?;
-        let finite = step.reward.is_finite() && next.iter().all(|x| x.is_finite());
         self.warning = environment.take_warning();
         let broke = self.warning.is_some();
-        if !finite && !broke {
-            return Err(self.diverged(
-                "the environment gave an observation or reward that is not finite".to_owned(),
-            ));
-        }
-        // A world that broke and said so ends its episode; the step that broke it is no data.
-        if !broke {
+        *length += 1;
+        let over = step.terminated || broke || *length >= self.task.time_limit();
+        // An environment that broke and said so ends its episode; the step that broke it is no data.
+        if broke {
+            self.tally.count("unstable_steps", 1);
+            self.unstable_in_a_row += 1;
+            if self.unstable_in_a_row >= MOST_UNSTABLE {
+                return Err(TrainError::Unstable { step: self.step });
+            }
+        } else {
+            self.unstable_in_a_row = 0;
             let stored = &mut self.narrow;
             narrow(&mut stored.observation, observation);
             narrow(&mut stored.action, action);
             narrow(&mut stored.next_observation, next);
-            self.learner.real.push(Transition {
+            let reward = step.reward as f32;
+            // In the precision in which it is stored: what is finite before may not be after.
+            if !reward.is_finite() || stored.next_observation.iter().any(|x| !x.is_finite()) {
+                return Err(self.diverged(format!(
+                    "the environment gave an observation or a reward ({:e}) that is not finite in 32 bits",
+                    step.reward
+                )));
+            }
+            let transition = Transition {
                 observation: &stored.observation,
                 action: &stored.action,
-                reward: step.reward as f32,
+                reward,
                 next_observation: &stored.next_observation,
                 terminated: step.terminated,
-            });
+            };
+            self.method.store(RealStep { transition, ended: over });
             *score += step.reward;
         }
-        *length += 1;
         std::mem::swap(observation, next);
-        if step.terminated || broke || *length >= self.task.time_limit() {
-            self.summary.episodes += 1;
-            self.summary.returns += *score;
-            self.summary.lengths += *length as u64;
+        if over {
+            self.tally.count("episodes", 1);
+            self.tally.mean("episode_return", *score);
+            self.tally.mean("episode_length", *length as f64);
             (*length, *score) = (0, 0.0);
             environment.reset(&mut self.resets, observation);
         }
@@ -244,8 +268,8 @@ impl Trainer {
     /// Scores the present policy with the deterministic action.
     fn evaluation_record(&mut self) -> Result<Record, TrainError> {
         let started = Instant::now();
-        let episodes = self.config.evaluation.episodes;
-        let results = evaluate(&self.learner.policy, &*self.task, episodes, &mut self.evaluations)?;
+        let episodes = self.config.run().evaluation.episodes;
+        let results = evaluate(self.method.policy(), &*self.task, episodes, &mut self.evaluations)?;
         let mut record = evaluation::record(self.step, &results);
         record.put_seconds("evaluation", started.elapsed().as_secs_f64());
         Ok(record)
@@ -254,10 +278,10 @@ impl Trainer {
     /// Runs evaluation episodes outside the run's own schedule: the run's state does not change.
     ///
     /// # Errors
-    /// When a world cannot be made or refuses a step.
+    /// When an environment cannot be made or refuses a step.
     pub fn evaluate(&self, episodes: usize, seed: u64) -> Result<Vec<Played>, TrainError> {
         let mut rng = Rng::new(seed, "evaluation on demand");
-        Ok(evaluate(&self.learner.policy, &*self.task, episodes, &mut rng)?)
+        Ok(evaluate(self.method.policy(), &*self.task, episodes, &mut rng)?)
     }
 
     fn diverged(&self, problem: String) -> TrainError {

@@ -5,10 +5,12 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use crate::nn::cpu::epilogue::Plain;
 use crate::nn::cpu::gemm;
-use crate::nn::cpu::gemm::{Plain, Start, padded};
+use crate::nn::cpu::gemm::Start;
+use crate::nn::cpu::lanes::padded;
 use crate::nn::cpu::matrix::{Rows, RowsMut};
-use crate::nn::cpu::panels;
+use crate::nn::cpu::pack;
 use crate::rng::Rng;
 
 const SIZE: usize = 1024;
@@ -44,7 +46,7 @@ impl Peak {
         };
         let (left, right) = (random(), random());
         let mut panels = vec![0.0; SIZE * padded(SIZE)];
-        panels::pack(&right, SIZE, &mut panels);
+        pack::pack(&right, SIZE, &mut panels);
         Self { left, right, panels, out: vec![0.0; SIZE * SIZE], own: 0.0, library: 0.0 }
     }
 
@@ -88,11 +90,11 @@ impl Peak {
         });
     }
 
-    /// One stretch of rows a thread.
+    /// As many rows a thread.
     fn multiply_by_library(&mut self) {
         let (left, right) = (&self.left, &self.right);
-        let stretch = SIZE.div_ceil(rayon::current_num_threads()) * SIZE;
-        left.par_chunks(stretch).zip(self.out.par_chunks_mut(stretch)).for_each(|(a, c)| {
+        let share = SIZE.div_ceil(rayon::current_num_threads()) * SIZE;
+        left.par_chunks(share).zip(self.out.par_chunks_mut(share)).for_each(|(a, c)| {
             let (rows, stride) = (a.len() / SIZE, SIZE as isize);
             // SAFETY: a and c hold `rows` rows of SIZE numbers, `right` SIZE of them, and c overlaps nothing.
             unsafe {

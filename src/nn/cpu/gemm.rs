@@ -4,21 +4,16 @@
 //! one padded with zeros. Weights live in that form for good, so a product packs nothing; the left-hand matrix is read
 //! in place. Every sum runs over the depth in order, whatever the instruction set's width and the thread count.
 
+use super::epilogue::Epilogue;
+use super::lanes::{HALF, lanes, lanes_mut};
 use super::matrix::{Rows, RowsMut};
-use super::tile::{HALF, Left, by_size, lanes, lanes_mut, tile, tiles};
-use crate::machine::Real;
+use super::tile::{Left, by_size, tile, tiles};
 use crate::machine::isa::{Isa, dispatched};
+use crate::machine::{LANES, Real};
 
-/// Columns of a panel: two AVX2 registers of `f32`.
-pub const LANES: usize = 16;
 /// Rows of an outer product summed at a time: a column of tiles of A and a panel of D, a cache line a row each, take half
 /// of a nearest cache of 32 kB.
 const OUTER_ROWS: usize = 128;
-
-/// `n` rounded up to whole panels.
-pub const fn padded(n: usize) -> usize {
-    n.div_ceil(LANES) * LANES
-}
 
 /// What a product starts from.
 #[derive(Clone, Copy)]
@@ -27,25 +22,6 @@ pub(crate) enum Start<'a, T> {
     Zero,
     /// C = A·B + bias in every row, `[padded(n)]`.
     Bias(&'a [T]),
-}
-
-/// What follows a product: applied to every stretch of [`LANES`] columns while it is in the nearest cache.
-pub(crate) trait Epilogue<T> {
-    /// Whether it does nothing.
-    const IDLE: bool = false;
-
-    /// `z` is the product's row `row` from column `column` on.
-    fn finish<I: Isa>(&mut self, row: usize, column: usize, z: &mut [T; LANES]);
-}
-
-/// The product as it is.
-pub(crate) struct Plain;
-
-impl<T: Real> Epilogue<T> for Plain {
-    const IDLE: bool = true;
-
-    #[inline(always)]
-    fn finish<I: Isa>(&mut self, _: usize, _: usize, _: &mut [T; LANES]) {}
 }
 
 #[inline(always)]
@@ -252,7 +228,9 @@ pub(crate) fn add_outer_product<T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::cpu::panels::{pack, unpack};
+    use crate::nn::cpu::epilogue::Plain;
+    use crate::nn::cpu::lanes::padded;
+    use crate::nn::cpu::pack::{pack, unpack};
     use crate::rng::Rng;
 
     fn random(n: usize, rng: &mut Rng) -> Vec<f64> {

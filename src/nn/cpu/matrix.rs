@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::gemm::{LANES, padded};
-use crate::machine::Real;
+use super::lanes::padded;
+use crate::machine::{LANES, Real};
 
 /// `[rows, columns]`, row by row, each row followed by zeros up to [`Matrix::stride`].
 #[derive(Clone, Debug, Default)]

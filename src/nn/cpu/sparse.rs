@@ -11,13 +11,14 @@
 
 use std::ops::Range;
 
+use super::epilogue::{Epilogue, Plain};
 use super::gemm;
-use super::gemm::{Epilogue, LANES, Plain, Start};
+use super::gemm::Start;
+use super::lanes::{lanes, lanes_mut};
 use super::matrix::{Rows, RowsMut};
-use super::panels;
-use super::tile::{lanes, lanes_mut};
-use crate::machine::Real;
+use super::pack;
 use crate::machine::isa::{Isa, dispatched};
+use crate::machine::{LANES, Real};
 
 /// Terms that a mask has bits for. So many rows of four panels take half of a nearest cache of 32 kB.
 const BLOCK: usize = 64;
@@ -255,6 +256,19 @@ pub(crate) fn add_outer_panels<T: Real>(
     gemm::add_outer_panels(a, d, first + done, out, &mut sums[done..]);
 }
 
+/// [`gemm::add_outer_product`] for an A with many zeros, without the sums of D's columns.
+pub(crate) fn add_outer_product<T: Real>(a: Rows<'_, T>, d: Rows<'_, T>, out: &mut [T]) {
+    /// Panels whose sums, wanted by nobody, lie in scratch.
+    const TAKEN: usize = 4 * PANELS;
+    let panels = d.columns.div_ceil(LANES);
+    for first in (0..panels).step_by(TAKEN) {
+        let last = panels.min(first + TAKEN);
+        let out = &mut out[first * a.columns * LANES..last * a.columns * LANES];
+        let mut nowhere = [[T::ZERO; LANES]; TAKEN];
+        add_outer_panels(a, d, first, out, &mut nowhere[..last - first]);
+    }
+}
+
 /// [`add_outer_panels`] for whole quads; says whether A has enough zeros: if not, nothing is done.
 fn add_outer_quads<T: Real>(
     a: Rows<'_, T>,
@@ -314,7 +328,7 @@ fn transpose<T: Real>(a: Rows<'_, T>, rows: Range<usize>, first: usize, target: 
         for c in (0..width).step_by(LANES) {
             let size = (rows.len().saturating_sub(r).min(LANES), LANES.min(width - c));
             let source = source.get(first + c..).unwrap_or_default();
-            panels::transpose(source, a.stride, size, &mut target[c * BLOCK + r..], BLOCK);
+            pack::transpose(source, a.stride, size, &mut target[c * BLOCK + r..], BLOCK);
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::nn::Matrix;
 use crate::nn::activation::{Gate, Relu};
+use crate::nn::cpu::lanes::padded;
 use crate::rng::Rng;
 
 /// Normal numbers, of which a share is zero.
@@ -48,9 +49,9 @@ fn products_have_the_same_bits_with_zeros_left_out() {
         for zeros in [0.0, 0.5, 0.9, 1.0] {
             let a = matrix(rows, depth, zeros, &mut rng);
             let value = matrix(rows, columns, 0.5, &mut rng);
-            let mut panels = vec![0.0; depth * gemm::padded(columns)];
+            let mut panels = vec![0.0; depth * padded(columns)];
             rng.fill_normal(&mut panels);
-            let mut bias = vec![0.0; gemm::padded(columns)];
+            let mut bias = vec![0.0; padded(columns)];
             rng.fill_normal(&mut bias);
             let [c, expected] = products(&a, &panels, Start::Bias(&bias), columns, || Relu);
             assert!(c == expected, "{rows} {depth} {columns}, {zeros} zero");
@@ -67,7 +68,7 @@ fn products_have_the_same_bits_with_zeros_left_out() {
 fn outer_products_have_the_same_bits_with_zeros_left_out() {
     let mut rng = Rng::new(1, "sparse");
     for (rows, inputs, columns) in
-        [(1, 16, 64), (64, 23, 100), (100, 256, 256), (250, 300, 130), (129, 256, 40)]
+        [(1, 16, 64), (64, 23, 100), (100, 256, 330), (250, 300, 130), (129, 256, 40)]
     {
         for zeros in [0.0, 0.5, 1.0] {
             let a = matrix(rows, inputs, zeros, &mut rng);
@@ -81,6 +82,12 @@ fn outer_products_have_the_same_bits_with_zeros_left_out() {
             add_outer_panels(a, d, 1, &mut out, &mut sums);
             gemm::add_outer_panels(a, d, 1, &mut expected, &mut expected_sums);
             assert!(out == expected && sums == expected_sums, "{rows} {inputs} {columns}, {zeros}");
+            // All panels, without sums.
+            let mut out = vec![1.0; (panels + 1) * inputs * LANES];
+            let mut expected = out.clone();
+            add_outer_product(a, d, &mut out);
+            gemm::add_outer_product(a, d, &mut expected, &mut []);
+            assert!(out == expected, "{rows} {inputs} {columns}, {zeros} zero");
         }
     }
 }

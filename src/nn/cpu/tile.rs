@@ -1,12 +1,10 @@
 //! The register tile, of which all matrix products are made: some rows by one panel, accumulators in registers from the
 //! first to the last step of the sum.
 
-use super::gemm::LANES;
-use crate::machine::Real;
+use super::lanes::HALF;
 use crate::machine::isa::{Isa, prefetch, prefetch_far};
+use crate::machine::{LANES, Real};
 
-/// Half a panel, for matrices whose last panel is at most half full.
-pub(crate) const HALF: usize = LANES / 2;
 /// Rows of a register tile half a panel wide: 12 accumulators, 1 register for the panel, 1 for the broadcast, of AVX2's 16. (A whole
 /// panel takes 2 registers there, so its tile has [`Isa::TILE_ROWS`] = 6 rows.)
 const HALF_TILE_ROWS: usize = 12;
@@ -17,17 +15,6 @@ pub(crate) struct Left<'a, T> {
     pub data: &'a [T],
     pub row: usize,
     pub depth: usize,
-}
-
-/// `W` numbers from `at` on. As an array, they are moved by registers; a copy of slices would be a call.
-#[inline(always)]
-pub(crate) fn lanes<T, const W: usize>(data: &[T], at: usize) -> &[T; W] {
-    data[at..].first_chunk().expect("matrices hold whole panels")
-}
-
-#[inline(always)]
-pub(crate) fn lanes_mut<T, const W: usize>(data: &mut [T], at: usize) -> &mut [T; W] {
-    data[at..].first_chunk_mut().expect("matrices hold whole panels")
 }
 
 /// One register tile: `R` rows by the first `W` columns of a panel, summed over the panel's depth, with `a` starting

@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use crate::machine::Real;
 use crate::machine::isa::dispatched;
 
-/// Numbers of a stretch that is worth a thread: a pass over them takes a microsecond or two.
-pub const STRETCH: usize = 4096;
+/// Numbers that are worth a thread: a pass over them takes a microsecond or two.
+pub const GRAIN: usize = 4096;
 
 dispatched! {
     /// sum += other.
@@ -17,29 +17,29 @@ dispatched! {
     }
 }
 
-/// sum += other. Threads share the stretches.
+/// sum += other. Threads share them.
 pub fn add_assign_shared<T: Real>(sum: &mut [T], other: &[T]) {
-    let stretches = sum.par_chunks_mut(STRETCH).zip(other.par_chunks(STRETCH));
-    stretches.for_each(|(sum, other)| add_assign(sum, other));
+    let pairs = sum.par_chunks_mut(GRAIN).zip(other.par_chunks(GRAIN));
+    pairs.for_each(|(sum, other)| add_assign(sum, other));
 }
 
 dispatched! {
-    fn blend_stretch<T, I>(target: &mut [T], source: &[T], rate: T) {
+    fn blend_one<T, I>(target: &mut [T], source: &[T], rate: T) {
         for (t, &s) in target.iter_mut().zip(source) {
             *t = I::fma(rate, s - *t, *t);
         }
     }
 }
 
-/// target ← target + rate·(source − target) (Polyak). Threads share the stretches.
+/// target ← target + rate·(source − target) (Polyak). Threads share them.
 pub fn blend<T: Real>(target: &mut [T], source: &[T], rate: T) {
-    let stretches = target.par_chunks_mut(STRETCH).zip(source.par_chunks(STRETCH));
-    stretches.for_each(|(target, source)| blend_stretch(target, source, rate));
+    let pairs = target.par_chunks_mut(GRAIN).zip(source.par_chunks(GRAIN));
+    pairs.for_each(|(target, source)| blend_one(target, source, rate));
 }
 
-/// Whether no number is NaN or infinite. Threads share the stretches.
+/// Whether no number is NaN or infinite. Threads share them.
 pub fn all_finite<T: Real>(values: &[T]) -> bool {
-    values.par_chunks(STRETCH).all(is_finite)
+    values.par_chunks(GRAIN).all(is_finite)
 }
 
 /// 0·x is 0 exactly for finite x; several sums keep the loop wide.
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn one_bad_number_anywhere_is_found() {
-        for len in [1, 31, 32, 100, STRETCH + 3] {
+        for len in [1, 31, 32, 100, GRAIN + 3] {
             let good = vec![-1e38_f32; len];
             assert!(all_finite(&good));
             for (at, bad) in

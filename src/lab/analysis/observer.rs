@@ -1,53 +1,51 @@
 //! Analyses of the models while they learn (`analysis.every_steps`): the errors that `ddppo analyze` measures on a saved run.
 //!
-//! Nothing of the run is touched, and nothing of an analysis is kept: its worlds are its own, and its draws are those of a stream
+//! Nothing of the run is touched, and nothing of an analysis is kept: its environments are its own, and its draws are those of a stream
 //! named after the step. So the run is the same with analyses and without, and a resumed run writes the same ones.
 
 use std::time::Instant;
 
-use crate::config::Config;
+use super::gradient_error::{GradientErrors, ModelError, RealStates};
+use crate::config::{AnalysisConfig, Config};
 use crate::env::{EnvironmentError, Task};
-use crate::lab::analysis::gradient_error::{GradientErrors, ModelError, RealStates};
-use crate::methods::Learner;
 use crate::rng::Rng;
 use crate::run::metrics::Record;
+use crate::train::Trainer;
 
-/// Whether this step's models are to be analysed.
-pub(crate) fn is_due(config: &Config, step: u64) -> bool {
-    let every = config.analysis.every_steps;
-    config.algorithm.uses("analysis") && every > 0 && step.is_multiple_of(every)
+/// The analyses that a run is to have; `None` for none.
+fn wanted(config: &Config) -> Option<AnalysisConfig> {
+    config.section::<AnalysisConfig>("analysis").filter(|analysis| analysis.every_steps > 0)
 }
 
 /// Refuses what an analysis could not do in this task, before a run has spent hours.
 ///
 /// # Errors
-/// When the world cannot be made, or lacks the ability to be displaced, and analyses are wanted.
-pub(crate) fn check(config: &Config, task: &dyn Task) -> Result<(), EnvironmentError> {
-    if !config.algorithm.uses("analysis") || config.analysis.every_steps == 0 {
+/// When the environment cannot be made, or lacks the ability to be displaced, and analyses are wanted.
+pub fn check(config: &Config, task: &dyn Task) -> Result<(), EnvironmentError> {
+    if wanted(config).is_none() {
         return Ok(());
     }
-    let mut world = task.make()?;
+    let mut environment = task.make()?;
     let mut still = vec![0.0; task.observation_dim()];
-    world.reset(&mut Rng::new(config.seed, "analysis"), &mut still);
+    environment.reset(&mut Rng::new(config.seed(), "analysis"), &mut still);
     still.fill(0.0);
-    world.displace(&still)
+    environment.displace(&still)
 }
 
-/// The `analysis` record; `None` until the models have been trained.
+/// The `analysis` record of the step that was just done; `None` where none is due, and until the models have been trained.
 ///
 /// # Errors
-/// When a world fails.
-pub(crate) fn analysis_record(
-    learner: &Learner,
-    task: &dyn Task,
-    config: &Config,
-    step: u64,
-) -> Result<Option<Record>, EnvironmentError> {
-    let Some(world) = learner.trained_world() else { return Ok(None) };
+/// When an environment fails.
+pub fn observe(trainer: &Trainer) -> Result<Option<Record>, EnvironmentError> {
+    let (config, task, step) = (trainer.config(), trainer.task(), trainer.step());
+    let due = |analysis: &AnalysisConfig| step.is_multiple_of(analysis.every_steps);
+    let Some(analysis) = wanted(config).filter(due) else { return Ok(None) };
+    let trained = trainer.method().models().filter(|models| models.are_trained());
+    let Some(models) = trained else { return Ok(None) };
     let started = Instant::now();
-    let seed = Rng::new(config.seed, &format!("analysis at {step}")).next_u64();
-    let states = RealStates::meet(learner, task, config.analysis.states, seed)?;
-    let GradientErrors { regular, events } = states.errors(world, task);
+    let seed = Rng::new(config.seed(), &format!("analysis at {step}")).next_u64();
+    let states = RealStates::meet(trainer.method().policy(), task, analysis.states, seed)?;
+    let GradientErrors { regular, events } = states.errors(models, task);
     let mut record = Record::new("analysis", step);
     let count = |states: Option<usize>| states.unwrap_or(0) as u64;
     record.put_count("states", count(regular.as_ref().map(|group| group.states)));
