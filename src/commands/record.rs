@@ -13,10 +13,10 @@ use crate::cli::RecordArgs;
 
 /// Films an episode.
 pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
-    let shot = Shot { seed: args.seed, seconds: f64::from(args.seconds), ..Shot::default() };
+    let shot = Shot { seed: args.seed, seconds: args.seconds, ..Shot::default() };
     let folder = Path::new(&args.subject);
     let filmed = if is_run(folder) {
-        let run = saved_run::load(folder, args.best)?;
+        let run = super::saved_run(folder, args.best)?;
         ddppo::report::film::record(run.task(), shot, &mut saved_run::trained(&run), &args.output)?
     } else {
         let task =

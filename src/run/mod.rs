@@ -3,10 +3,12 @@
 pub mod checkpoint;
 pub mod directory;
 pub mod encoding;
+mod lock;
 pub mod manifest;
 pub mod metrics;
 pub mod snapshot;
 pub mod storage;
+pub mod text;
 mod verify;
 
 pub use checkpoint::CheckpointStore;
