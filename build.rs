@@ -92,7 +92,9 @@ fn revision() -> String {
         let mut command = Command::new("git");
         command.arg("--no-optional-locks").arg("-C").arg(&root).args(arguments);
         // Those of another repository, such as a hook's, must not answer for this one.
-        for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX"] {
+        for variable in
+            ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX"]
+        {
             command.env_remove(variable);
         }
         let output = command.output().ok()?;

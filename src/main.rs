@@ -15,7 +15,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match commands::run(cli::Cli::parse()) {
         Ok(code) => code,
-        Err(error) if error.is::<commands::Unread>() => ExitCode::SUCCESS,
+        Err(error) if commands::is_unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
             commands::say(&format!("error: {}", ddppo::run::text::one_line(&format!("{error:#}"))));
             commands::exit_code(&error)

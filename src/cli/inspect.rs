@@ -20,7 +20,7 @@ pub struct TraceArgs {
     #[arg(required_unless_present = "policy", value_parser = words::task)]
     pub task: Option<String>,
     /// Steps to take
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = words::count::<u64, 1, 1_000_000_000>)]
+    #[arg(long, value_name = "N", default_value_t = 1000, allow_negative_numbers = true, value_parser = words::count::<u64, 1, 1_000_000_000>)]
     pub steps: u64,
     /// Seed of the initial states and of the random actions
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = words::seed)]
@@ -48,7 +48,7 @@ pub struct RecordArgs {
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = words::seed)]
     pub seed: u64,
     /// Longest duration, in seconds of the simulated world
-    #[arg(long, value_name = "S", default_value_t = 8.0, value_parser = words::seconds)]
+    #[arg(long, value_name = "S", default_value_t = 8.0, allow_negative_numbers = true, value_parser = words::seconds)]
     pub seconds: f64,
     /// Take the checkpoint with the best evaluation instead of the newest
     #[arg(long)]
@@ -99,7 +99,7 @@ pub struct AnalyzeArgs {
     /// Folder of the run
     pub run: PathBuf,
     /// Real states to look at
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = words::count::<u32, 1, 1_000_000>)]
+    #[arg(long, value_name = "N", default_value_t = 200, allow_negative_numbers = true, value_parser = words::count::<u32, 1, 1_000_000>)]
     pub states: u32,
     /// Seed of the states
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = words::seed)]

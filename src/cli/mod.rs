@@ -105,7 +105,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::seed)]
     pub seed: Option<u64>,
     /// Environment steps in all [default: the task's preset]
-    #[arg(long, value_name = "N", value_parser = words::count::<u64, 1, 1_000_000_000>)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u64, 1, 1_000_000_000>)]
     pub steps: Option<u64>,
     /// Folder of the run [default: runs/TASK-seedN-1, or the next free number]
     #[arg(long, value_name = "DIR")]
@@ -124,7 +124,7 @@ pub struct TrainArgs {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct SessionArgs {
     /// Worker threads, at most one a core; their number does not change the result [default: all cores]
-    #[arg(long, value_name = "N", value_parser = words::count::<u16, 1, 1024>)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1024>)]
     pub threads: Option<u16>,
     /// Show nothing while training
     #[arg(short, long)]
@@ -140,7 +140,7 @@ pub struct ResumeArgs {
     /// Folder of the run
     pub run: PathBuf,
     /// Environment steps in all, those already done included [default: as planned]
-    #[arg(long, value_name = "N", value_parser = words::count::<u64, 1, 1_000_000_000>)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u64, 1, 1_000_000_000>)]
     pub steps: Option<u64>,
     #[command(flatten)]
     pub session: SessionArgs,
@@ -155,7 +155,7 @@ pub struct EvaluateArgs {
     /// Folder of the run
     pub run: PathBuf,
     /// Episodes to play
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = words::count::<u32, 1, 1_000_000>)]
+    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = words::count::<u32, 1, 1_000_000>)]
     pub episodes: u32,
     /// Seed of the episodes' initial states
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = words::seed)]
@@ -207,7 +207,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "TASK", default_value = "HalfCheetah", value_parser = words::task)]
     pub task: String,
     /// Worker threads, at most one a core [default: all cores]
-    #[arg(long, value_name = "N", value_parser = words::count::<u16, 1, 1024>)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1024>)]
     pub threads: Option<u16>,
     /// Only these pieces
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
@@ -226,7 +226,7 @@ pub struct BenchArgs {
     pub against_pytorch: bool,
     /// Rounds of that alternation
     #[arg(long, value_name = "N", default_value_t = 10, requires = "race")]
-    #[arg(value_parser = words::count::<u16, 1, 1000>)]
+    #[arg(allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1000>)]
     pub rounds: u16,
 }
 

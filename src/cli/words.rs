@@ -53,7 +53,9 @@ pub fn count<T: TryFrom<u64>, const LEAST: u64, const MOST: u64>(word: &str) -> 
     whole(word)
         .filter(|number| (LEAST..=MOST).contains(number))
         .and_then(|number| T::try_from(number).ok())
-        .ok_or_else(|| format!("it must be a whole number from {LEAST} to {MOST}, such as 1000, 1_000 or 1e3"))
+        .ok_or_else(|| {
+            format!("it must be a whole number from {LEAST} to {MOST}, such as 1000, 1_000 or 1e3")
+        })
 }
 
 /// A seed.
@@ -80,7 +82,8 @@ pub fn seconds(word: &str) -> Result<f64, String> {
 /// A whole number, exactly: digits with `_` between them, or a decimal number with an exponent that makes it whole.
 fn whole(word: &str) -> Option<u64> {
     let digits: String = word.chars().filter(|&c| c != '_').collect();
-    if digits.is_empty() || word.starts_with('_') || word.ends_with('_') || digits.starts_with('+') {
+    if digits.is_empty() || word.starts_with('_') || word.ends_with('_') || digits.starts_with('+')
+    {
         return None;
     }
     let Some((mantissa, exponent)) = digits.split_once(['e', 'E']) else {
@@ -137,7 +140,10 @@ mod tests {
         ] {
             assert_eq!(whole(word), Some(number), "{word}");
         }
-        for word in ["", "-1", "+5", "1.5", "1.55e1", "e6", "1e", "_1", "1_", "1e99", "0x10", "1e-3", "many", "1e6e6"] {
+        for word in [
+            "", "-1", "+5", "1.5", "1.55e1", "e6", "1e", "_1", "1_", "1e99", "0x10", "1e-3",
+            "many", "1e6e6",
+        ] {
             assert_eq!(whole(word), None, "{word}");
         }
         assert!(count::<u16, 1, 10>("11").unwrap_err().contains("from 1 to 10"));

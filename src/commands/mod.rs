@@ -129,6 +129,15 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
 #[error("nobody reads the output")]
 pub struct Unread;
 
+/// Whether an error says only that nobody reads the output.
+pub fn is_unread(error: &anyhow::Error) -> bool {
+    // The trace writes its lines itself. A file that cannot be written is a `StorageError`, whatever the reason.
+    let broken = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
+    };
+    error.is::<Unread>() || error.is::<ddppo::env::TraceError>() && error.chain().any(broken)
+}
+
 /// Prints to standard output what the command is for; an error when it cannot be written, where `println!` would panic.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();

@@ -68,7 +68,9 @@ fn configure(args: &TrainArgs, preset: &Config) -> anyhow::Result<Config> {
 /// Trains a run until it is done or told to stop, and says how it ended.
 pub fn train(ready: Ready, args: SessionArgs) -> anyhow::Result<ExitCode> {
     let stop = StopRequest::listen(|| {
-        say("\nstopping after this step, which is saved; Ctrl-C once more stops at once, without saving");
+        say(
+            "\nstopping after this step, which is saved; Ctrl-C once more stops at once, without saving",
+        );
     });
     let stop = stop.context("signals cannot be listened to")?;
     let (root, config) = (ready.directory.root().to_owned(), ready.config.clone());

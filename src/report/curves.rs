@@ -94,7 +94,8 @@ fn read_all(roots: &[PathBuf]) -> Result<(Vec<Run>, Vec<String>), CurveError> {
             runs.push(run);
             continue;
         };
-        let same = |a: &Path, b: &Path| std::fs::canonicalize(a).ok() == std::fs::canonicalize(b).ok();
+        let same =
+            |a: &Path, b: &Path| std::fs::canonicalize(a).ok() == std::fs::canonicalize(b).ok();
         let (first, second) = (known.root.display().to_string(), run.root.display().to_string());
         notes.push(if same(&known.root, &run.root) {
             format!("{second} is named twice and counted once")

@@ -251,9 +251,7 @@ impl CheckpointStore {
             storage.rename(target, replaced).map_err(StorageError::of("rename", target))?;
         }
         storage.rename(&temporary, target).map_err(StorageError::of("write", target))?;
-        storage
-            .sync_directory(&self.directory)
-            .map_err(StorageError::of("sync", &self.directory))
+        storage.sync_directory(&self.directory).map_err(StorageError::of("sync", &self.directory))
         // What was replaced goes with all else that is left over.
     }
 
@@ -367,7 +365,8 @@ fn is_segment(name: &str) -> bool {
     let name = name.strip_prefix(".tmp-").unwrap_or(name);
     let Some(stem) = name.strip_suffix(".safetensors") else { return false };
     let mut parts = stem.rsplit('-');
-    let crc = parts.next().is_some_and(|crc| u32::from_str_radix(crc, 16).is_ok() && crc.len() == 8);
+    let crc =
+        parts.next().is_some_and(|crc| u32::from_str_radix(crc, 16).is_ok() && crc.len() == 8);
     let numbers = [parts.next(), parts.next()];
     let numbers = numbers.iter().all(|part| part.is_some_and(|part| part.parse::<u64>().is_ok()));
     crc && numbers && parts.next().is_some()

@@ -240,7 +240,11 @@ fn require_free(root: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
         }
     }
     // The lock is what a start makes first: without it, the rest is not ours.
-    if locked || leftovers.is_empty() { Ok(leftovers) } else { Err(DirectoryError::NotEmpty(shown())) }
+    if locked || leftovers.is_empty() {
+        Ok(leftovers)
+    } else {
+        Err(DirectoryError::NotEmpty(shown()))
+    }
 }
 
 fn require_run(root: &Path) -> Result<(), DirectoryError> {

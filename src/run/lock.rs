@@ -59,7 +59,8 @@ impl Lock {
         // At most what we write ourselves: the file may be anybody's.
         let found = (&mut file).take(1000).read_to_string(&mut text).map(|_| text.as_str());
         let holder = Holder::parse(found.unwrap_or_default());
-        let name = format!("{}\n{}\n{}\n", std::process::id(), machine(), birth(std::process::id()));
+        let name =
+            format!("{}\n{}\n{}\n", std::process::id(), machine(), birth(std::process::id()));
         let claim = match file.try_lock() {
             Ok(()) => None,
             Err(TryLockError::WouldBlock) => return Err(Refused::InUse(process(holder.as_ref()))),
@@ -150,7 +151,9 @@ impl Holder {
             return !self.birth.is_empty() && self.birth == birth(self.process);
         }
         // A time in the future counts as now.
-        touched.is_some_and(|at| at.elapsed().is_ok_and(|since| since < SILENCE) || at > SystemTime::now())
+        touched.is_some_and(|at| {
+            at.elapsed().is_ok_and(|since| since < SILENCE) || at > SystemTime::now()
+        })
     }
 
     fn in_words(&self) -> String {
@@ -199,11 +202,8 @@ mod tests {
 
     #[test]
     fn a_holder_lives_as_long_as_its_process() {
-        let holder = |process, birth: &str| Holder {
-            process,
-            machine: machine(),
-            birth: birth.to_owned(),
-        };
+        let holder =
+            |process, birth: &str| Holder { process, machine: machine(), birth: birth.to_owned() };
         let own = std::process::id();
         assert!(holder(own, &birth(own)).lives(None));
         assert!(!holder(own, "1").lives(None), "the number was given again");
@@ -222,7 +222,10 @@ mod tests {
     #[test]
     fn what_we_write_is_read() {
         let holder = Holder::parse("12\nhost boot ns\n345\n").unwrap();
-        assert_eq!((holder.process, holder.machine.as_str(), holder.birth.as_str()), (12, "host boot ns", "345"));
+        assert_eq!(
+            (holder.process, holder.machine.as_str(), holder.birth.as_str()),
+            (12, "host boot ns", "345")
+        );
         assert!(Holder::parse("").is_none() && Holder::parse("x\n").is_none());
         assert_eq!(Holder::parse("12\n").unwrap().birth, "");
     }

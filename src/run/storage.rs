@@ -156,9 +156,10 @@ fn link() -> io::Error {
 pub fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     // Without waiting: opening a pipe would last until somebody writes into it.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = options.custom_flags(flags).open(path).map_err(|error| {
-        if error.raw_os_error() == Some(libc::ELOOP) { link() } else { error }
-    })?;
+    let file = options
+        .custom_flags(flags)
+        .open(path)
+        .map_err(|error| if error.raw_os_error() == Some(libc::ELOOP) { link() } else { error })?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
 }
 

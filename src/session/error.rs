@@ -104,7 +104,9 @@ pub enum SessionError {
         path: PathBuf,
     },
     /// The run asks for far more memory than there is.
-    #[error("the run needs about {needed} of memory, and this machine can give {available}: {advice}")]
+    #[error(
+        "the run needs about {needed} of memory, and this machine can give {available}: {advice}"
+    )]
     Memory {
         /// Memory needed, in words.
         needed: String,

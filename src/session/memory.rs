@@ -56,20 +56,24 @@ fn estimate(config: &Config, task: &dyn Task) -> [(&'static str, u64); 5] {
     let if_has = |setting, bytes| if has(setting) { bytes } else { 0 };
     let steps = config.steps.min(config.training.replay_capacity as u64);
     // Refilled at each training of the models with what the rollouts reach.
-    let imagined = (config.rollout.capacity_per_step as u64)
-        .saturating_mul(config.rollout.max_length as u64);
+    let imagined =
+        (config.rollout.capacity_per_step as u64).saturating_mul(config.rollout.max_length as u64);
     [
         ("policy.hidden", network(s, config.policy.hidden, 2, 2 * a, COPIES)),
         // Two networks, each with a target.
         ("critic.hidden", network(s + a, config.critic.hidden, 2, 1, COPIES + 1).saturating_mul(2)),
         ("model.hidden", if_has("model.hidden", models.saturating_mul(members))),
         ("training.replay_capacity", steps.saturating_mul(row)),
-        ("rollout.capacity_per_step", if_has("rollout.capacity_per_step", imagined.saturating_mul(row))),
+        (
+            "rollout.capacity_per_step",
+            if_has("rollout.capacity_per_step", imagined.saturating_mul(row)),
+        ),
     ]
 }
 
 fn advice(needed: &[(&'static str, u64)]) -> String {
-    let (setting, bytes) = needed.iter().max_by_key(|(_, bytes)| bytes).expect("there are settings");
+    let (setting, bytes) =
+        needed.iter().max_by_key(|(_, bytes)| bytes).expect("there are settings");
     format!("`{setting}` takes the most, {}", in_words(*bytes))
 }
 
@@ -119,7 +123,8 @@ mod tests {
     #[test]
     fn what_the_kernel_says_is_read() {
         assert_eq!(machine("MemTotal: 9 kB\nMemAvailable:    2000 kB\n"), Some(2_048_000));
-        let limits = "Limit  Soft  Hard  Units\nMax address space         8192000000 unlimited bytes\n";
+        let limits =
+            "Limit  Soft  Hard  Units\nMax address space         8192000000 unlimited bytes\n";
         assert_eq!(limit(limits), Some(8_192_000_000));
         assert_eq!(limit("Max address space   unlimited  unlimited bytes\n"), None);
     }

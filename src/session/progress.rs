@@ -85,7 +85,8 @@ pub enum Style {
 impl Style {
     /// What suits standard error: a bar where it is a terminal that can move its cursor.
     pub fn suited(quiet: bool) -> Self {
-        let clever = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+        let clever =
+            std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
         match quiet {
             true => Self::Quiet,
             false if clever && std::io::stderr().is_terminal() => Self::Bar,

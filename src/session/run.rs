@@ -129,7 +129,11 @@ impl Session {
             Err(error) => chain(error),
         };
         work.manifest.end(step, &outcome);
-        work.write_manifest();
+        let noted = work.manifest.write();
+        if let (Ok(_), Err(error)) = (&result, noted) {
+            // Of a run that failed, the same reason may keep the manifest from being written.
+            work.sinks.notice(&format!("the manifest is not up to date: {error}"));
+        }
         let (evaluation, elapsed) = (work.evaluation, started.elapsed());
         let Work { directory, config, store, mut sinks, .. } = work;
         let end = result.as_ref().ok().copied();

@@ -124,17 +124,18 @@ impl Sinks {
         self.each(|sink| sink.end(session));
     }
 
-    /// Asks every sink; those that fail are left out from then on.
+    /// Asks every sink, in order; one that fails is left out from then on, and the others hear of it before they are asked.
     fn each(&mut self, mut ask: impl FnMut(&mut dyn Sink) -> Result<(), SinkError>) {
-        let mut failures = Vec::new();
-        self.sinks.retain_mut(|sink| match ask(&mut **sink) {
-            Ok(()) => true,
-            Err(error) => {
-                failures.push(format!("{} fails and is left out: {error}", sink.name()));
-                false
+        let mut at = 0;
+        while at < self.sinks.len() {
+            match ask(&mut *self.sinks[at]) {
+                Ok(()) => at += 1,
+                Err(error) => {
+                    let sink = self.sinks.remove(at);
+                    self.notice(&format!("{} fails and is left out: {error}", sink.name()));
+                }
             }
-        });
-        failures.iter().for_each(|failure| self.notice(failure));
+        }
     }
 }
 

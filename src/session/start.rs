@@ -7,7 +7,9 @@ use crate::config::{Config, differences};
 use crate::env::Task;
 use crate::env::robot::{Robot, task_of_run};
 use crate::run::checkpoint::{CheckpointError, CheckpointStore, Damage, Info, Loaded};
-use crate::run::directory::{RunDirectory, checkpoints_path, metrics_path, read_config, robot_path};
+use crate::run::directory::{
+    RunDirectory, checkpoints_path, metrics_path, read_config, robot_path,
+};
 use crate::run::manifest::Manifest;
 use crate::run::metrics;
 use crate::run::storage::{Disk, Kind, StorageError, is_folder, kind};
@@ -200,7 +202,10 @@ fn describe(loaded: &Loaded, notices: &mut Vec<String>) {
 fn compare(loaded: &Loaded, config: &Config) -> Result<(), SessionError> {
     let path = || loaded.path.clone();
     let saved = Config::parse_identity(&loaded.info.config).map_err(|error| {
-        SessionError::NoConfiguration { path: path(), message: error.to_string().replace('\n', " ") }
+        SessionError::NoConfiguration {
+            path: path(),
+            message: error.to_string().replace('\n', " "),
+        }
     })?;
     match difference(&saved, &config.identity()) {
         None => Ok(()),

@@ -40,13 +40,13 @@ qpos_uniform = 0.1
 "#;
 
 /// `train` of a small run on the robot in the two files.
-fn train<'a>(out: &'a str, steps: &'a str, mjcf: &'a str, task: &'a str) -> Vec<&'a str> {
+pub fn train<'a>(out: &'a str, steps: &'a str, mjcf: &'a str, task: &'a str) -> Vec<&'a str> {
     let mut arguments = small_run_on("Arm", out, steps, &["--mjcf", mjcf, "--task", task]);
     assert_eq!(arguments.remove(1), "Arm", "a robot of one's own has no name on the command line");
     arguments
 }
 
-fn place(name: &str) -> Place {
+pub fn place(name: &str) -> Place {
     let place = Place::new(name);
     fs::write(place.file("arm.xml"), ARM).unwrap();
     fs::write(place.file("arm.toml"), TASK).unwrap();
