@@ -85,7 +85,7 @@ fn kept(folder: &Path) -> io::Result<PathBuf> {
 }
 
 /// The revision of this source tree, "-dirty" behind it where the program's files have changed; "unknown" outside a
-/// repository.
+/// repository. It is asked for when one of those files has changed, not at each commit: that would compile all again.
 fn revision() -> String {
     let root = env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it");
     let git = |arguments: &[&str]| {
@@ -107,12 +107,6 @@ fn revision() -> String {
     let Some(revision) = git(&["rev-parse", "HEAD"]).filter(|_| own) else {
         return "unknown".to_owned();
     };
-    for file in ["HEAD", "logs/HEAD"] {
-        let path = git(&["rev-parse", "--git-path", file]).map(|path| Path::new(&root).join(path));
-        if let Some(path) = path.filter(|path| path.exists()) {
-            println!("cargo::rerun-if-changed={}", path.display());
-        }
-    }
     let changes = ["status", "--porcelain", "--untracked-files=no", "--"];
     let dirty = git(&[&changes[..], &SOURCES[..]].concat()).is_some_and(|list| !list.is_empty());
     if dirty { revision + "-dirty" } else { revision }
