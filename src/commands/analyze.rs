@@ -10,7 +10,6 @@ use ddppo::lab::figures::gradient_errors::gradient_errors;
 use serde::Serialize;
 
 use super::analyze_table::table;
-use ddppo::session::saved as saved_run;
 
 use super::UsageError;
 use crate::cli::AnalyzeArgs;
@@ -29,7 +28,7 @@ pub(crate) struct Analysis {
 
 /// Compares a run's models with the world.
 pub fn run(args: &AnalyzeArgs) -> anyhow::Result<ExitCode> {
-    let run = saved_run::load(&args.run, args.best)?;
+    let run = super::saved_run(&args.run, args.best)?;
     let (method, task) = (run.method(), run.task());
     let models = trained_models(method, run.config().algorithm())?;
     let states = args.states as usize;

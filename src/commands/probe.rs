@@ -8,11 +8,10 @@ use ddppo::run::storage::{Disk, replace};
 
 use crate::cli::{Precision, ProbeArgs};
 use ddppo::session::progress::thousands;
-use ddppo::session::saved as saved_run;
 
 /// Writes one policy update and one gradient-loss step of a run into a file.
 pub fn run(args: &ProbeArgs) -> anyhow::Result<ExitCode> {
-    let run = saved_run::load(&args.run, false)?;
+    let run = super::saved_run(&args.run, false)?;
     let (method, algorithm) = (run.method(), run.config().algorithm());
     let written = match args.precision {
         Precision::F32 => probe::<f32>(method, algorithm, args.seed),

@@ -17,7 +17,7 @@ use crate::cli::RecordArgs;
 pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let shot = Shot {
         seed: args.seed,
-        seconds: f64::from(args.seconds),
+        seconds: args.seconds,
         camera: args.camera.clone(),
         ..Shot::default()
     };
@@ -25,7 +25,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let mut drawn = |done, most| progress.drawn(done, most);
     let folder = Path::new(&args.subject);
     let filmed = if is_run(folder) {
-        let run = saved_run::load(folder, args.best)?;
+        let run = super::saved_run(folder, args.best)?;
         ddppo::report::film::record(
             run.task(),
             &shot,

@@ -12,7 +12,7 @@ use ddppo::methods::ddppo::DdppoConfig;
 use ddppo::report::aggregate::Aggregate;
 use ddppo::report::chart::{Panel, draw};
 use ddppo::report::curves::mean_curve;
-use ddppo::run::directory::{RunDirectory, metrics_path};
+use ddppo::run::directory::metrics_path;
 use ddppo::run::metrics;
 
 use super::super::{UsageError, print, resume};
@@ -20,7 +20,7 @@ use super::grid::{Curve, PanelPlan, RunFigure};
 use super::{duration, write};
 use crate::cli::{ResumeArgs, RunFigureArgs, SessionArgs};
 use ddppo::session::progress::thousands;
-use ddppo::session::run::{self as session, Session, Start};
+use ddppo::session::start::{Place, begin, store};
 
 /// Epochs of a model training that the estimate supposes: nobody knows them before.
 const EPOCHS: f64 = 30.0;
@@ -119,7 +119,7 @@ fn done(run: &Planned) -> anyhow::Result<Option<u64>> {
         );
         return Err(UsageError(message).into());
     }
-    Ok(Some(session::store(&run.folder, &found).steps()?.last().copied().unwrap_or(0)))
+    Ok(Some(store(&run.folder, &found).steps()?.last().copied().unwrap_or(0)))
 }
 
 fn train(run: &Planned, session: SessionArgs) -> anyhow::Result<ExitCode> {
@@ -131,12 +131,9 @@ fn train(run: &Planned, session: SessionArgs) -> anyhow::Result<ExitCode> {
             session,
         }),
         None => {
-            let config = run.config.clone();
-            let directory = RunDirectory::create(&run.folder, &config)?;
-            let store = session::store(directory.root(), &config);
-            let task = ddppo::env::task(config.task())?;
-            let SessionArgs { threads, quiet } = session;
-            Session { directory, config, task, store, threads, quiet }.run(Start::New)
+            let task = ddppo::env::task(run.config.task())?;
+            let ready = begin(Place::Folder(&run.folder), run.config.clone(), task, None)?;
+            super::super::train::train(ready, session)
         }
     }
 }
