@@ -18,7 +18,7 @@ use crate::env::{EnvironmentError, Task, uniform_actions};
 use crate::methods::ddppo::DdppoConfig;
 use crate::model::fit::{FitWorkspace, best_members, epoch, minibatch};
 use crate::model::{
-    DynamicsModel, FitReport, GradientLoss, GradientLossConfig, ModelConfig, Neighbours,
+    DynamicsModel, FitReport, GradientData, GradientLoss, GradientLossConfig, ModelConfig,
 };
 use crate::rng::Rng;
 use crate::run::storage::{Disk, StorageError, replace};
@@ -210,7 +210,7 @@ impl ModelTrial {
 struct Learning<'a> {
     trial: &'a ModelTrial,
     replay: Replay,
-    neighbours: Neighbours,
+    data: GradientData,
     model: DynamicsModel<f32>,
     workspace: FitWorkspace<f32>,
     training: Vec<u32>,
@@ -231,12 +231,12 @@ impl<'a> Learning<'a> {
         if smooth.is_empty() {
             return Err(TrialError::NoState { task: trial.task.clone(), states: trial.states });
         }
-        let loss = &trial.gradient_loss;
-        let mut neighbours = Neighbours::new(loss.neighbours, loss.window, s + a);
-        neighbours.update(&replay);
+        let mut data = GradientData::new(&trial.gradient_loss, (s, a));
+        // A random policy has no critic: all slopes alike.
+        data.update(&replay, || vec![1.0; s]);
         let mut model = DynamicsModel::new(s, a, &trial.model, &mut stream("initial weights"));
-        let directions = (loss.weight > 0.0).then_some((loss.directions_per_row, loss.neighbours));
-        let mut workspace = FitWorkspace::new(&model, trial.batch_size, directions);
+        let loss = gradient_loss(trial, &data);
+        let mut workspace = FitWorkspace::new(&model, trial.batch_size, loss);
 
         let mut rng = stream("model training");
         let mut order: Vec<u32> = (0..replay.len() as u32).collect();
@@ -246,15 +246,14 @@ impl<'a> Learning<'a> {
         model.standardiser = Standardiser::fit(&replay, &training, s + a);
         model.elites = (0..trial.model.elites as u32).collect();
         // With the window even where R is left out: its orders are drawn from the same stream as the minibatches.
-        let window = GradientLoss { neighbours: &neighbours, weight: 0.0, directions: 1 };
-        workspace.start(&training, Some(window));
+        workspace.start(&training, Some(data.loss()));
         let report =
             FitReport { epochs: 0, holdout_errors: Vec::new(), nll: 0.0, gradient_loss: None };
         let holdout = order;
         Ok(Self {
             trial,
             replay,
-            neighbours,
+            data,
             model,
             workspace,
             training,
@@ -269,8 +268,8 @@ impl<'a> Learning<'a> {
     /// One pass over the training split; then the elites are those of the holdout, as in a run.
     fn epoch(&mut self) {
         self.workspace.shuffle(&mut self.rng);
-        let Self { trial, replay, neighbours, model, workspace, rng, report, .. } = self;
-        let loss = gradient_loss(trial, neighbours);
+        let Self { trial, replay, data, model, workspace, rng, report, .. } = self;
+        let loss = gradient_loss(trial, data);
         epoch(model, workspace, replay, loss, &trial.model.weight_decay, rng, report);
         let errors = workspace.holdout_errors(model, replay, &self.holdout);
         model.elites = best_members(&errors, trial.model.elites);
@@ -278,8 +277,8 @@ impl<'a> Learning<'a> {
 
     /// One Adam step of every member.
     fn minibatch(&mut self) {
-        let Self { trial, replay, neighbours, model, workspace, rng, .. } = self;
-        let loss = gradient_loss(trial, neighbours);
+        let Self { trial, replay, data, model, workspace, rng, .. } = self;
+        let loss = gradient_loss(trial, data);
         minibatch(model, workspace, replay, loss, &trial.model.weight_decay, 0, rng);
     }
 
@@ -291,9 +290,8 @@ impl<'a> Learning<'a> {
     }
 }
 
-fn gradient_loss<'a>(trial: &ModelTrial, neighbours: &'a Neighbours) -> Option<GradientLoss<'a>> {
-    let GradientLossConfig { weight, directions_per_row: directions, .. } = trial.gradient_loss;
-    (weight > 0.0).then_some(GradientLoss { neighbours, weight, directions })
+fn gradient_loss<'a>(trial: &ModelTrial, data: &'a GradientData) -> Option<GradientLoss<'a>> {
+    (trial.gradient_loss.weight > 0.0).then(|| data.loss())
 }
 
 /// Transitions of uniformly random actions, with resets where episodes end.

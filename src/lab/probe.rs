@@ -11,7 +11,7 @@ use crate::methods::Method;
 use crate::methods::ddppo::{Ddppo, DdppoConfig};
 use crate::model::gradient_loss::GradientPiece;
 use crate::model::likelihood_loss::LikelihoodPiece;
-use crate::model::{DynamicsModel, Neighbours};
+use crate::model::{DynamicsModel, GradientLoss, Neighbours};
 use crate::nn::{Real, Shape};
 use crate::path::{GradientSource, Imagination, Objective, Part, PolicyWorkspace};
 use crate::policy::Policy;
@@ -50,6 +50,7 @@ pub fn probe<T: Real + Element>(
         prediction_model: &prediction_model,
         gradient_model: &gradient_model,
         gradient_source: imagined.gradient_source,
+        derivative_members: imagined.derivative_members,
         task: imagined.task,
     };
     let objective = Objective {
@@ -243,7 +244,7 @@ impl Probe {
             gradient.fill(T::ZERO);
             for rows in sequences.chunks(piece.chunk()) {
                 let scale = 1.0 / numbers as f64;
-                let buffers = (real, &neighbours);
+                let buffers = (real, GradientLoss::of_paper(&neighbours, loss.weight, m));
                 squares +=
                     piece.add(model, &member.network, buffers, rows, scale, rng, &mut gradient);
                 for (&own, drawn) in rows.iter().zip(piece.drawn().chunks_exact(m)) {

@@ -160,6 +160,7 @@ fn objective<'a>(
         prediction_model: &model.model,
         gradient_model: &model.model,
         gradient_source: path.gradient_source,
+        derivative_members: 1,
         task,
     };
     let discount = config.training.experience.discount;
