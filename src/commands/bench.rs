@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use ddppo::lab::bench::twin::{Answer, Kind, Settings, Twin};
-use ddppo::lab::bench::{Bench, Effort, Measurement, Piece, quantile};
+use ddppo::lab::bench::twin::{Answer, Twin, TwinKind, TwinSettings};
+use ddppo::lab::bench::{Bench, Effort, Piece, Timing, quantile};
 use serde_json::json;
 
 use crate::cli::{Against, BenchArgs};
@@ -46,12 +46,12 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The opponent, if there is to be one.
-fn twin(args: &BenchArgs) -> Option<Kind> {
+fn twin(args: &BenchArgs) -> Option<TwinKind> {
     let shorthand = args.against_pytorch.then_some(Against::PyTorch);
     args.against.or(shorthand).map(|against| match against {
-        Against::PyTorch => Kind::PyTorch,
-        Against::TorchCompile => Kind::TorchCompile,
-        Against::Jax => Kind::Jax,
+        Against::PyTorch => TwinKind::PyTorch,
+        Against::TorchCompile => TwinKind::TorchCompile,
+        Against::Jax => TwinKind::Jax,
     })
 }
 
@@ -73,7 +73,7 @@ impl Session<'_> {
         }
         for &piece in pieces {
             let measured = self.bench.measure(piece, ALONE)?;
-            let Measurement { ms_median, ms_p10, gflops, fraction_of_peak } = measured;
+            let Timing { ms_median, ms_p10, gflops, fraction_of_peak } = measured;
             if self.args.json {
                 let line = json!({
                     "piece": piece.name(),
@@ -113,8 +113,8 @@ impl Session<'_> {
     }
 
     /// Rounds of the twin's measurement, then ours; a ratio a round.
-    fn race(&mut self, kind: Kind, pieces: &[Piece]) -> anyhow::Result<()> {
-        let settings = Settings {
+    fn race(&mut self, kind: TwinKind, pieces: &[Piece]) -> anyhow::Result<()> {
+        let settings = TwinSettings {
             kind,
             task: &self.args.task,
             threads: self.threads,
@@ -162,7 +162,7 @@ impl Session<'_> {
                     "ratio_p10": low,
                     "ratio_p90": high,
                 });
-                if kind == Kind::PyTorch {
+                if kind == TwinKind::PyTorch {
                     // Its key from before there were other twins.
                     line["pytorch_ms_median"] = theirs.into();
                 }

@@ -1,7 +1,6 @@
 //! What each subcommand does.
 
 mod analyze;
-mod analyze_table;
 mod bench;
 mod evaluate;
 mod figure;
@@ -20,7 +19,7 @@ use std::process::ExitCode;
 use ddppo::config::ConfigError;
 use ddppo::env::EnvironmentError;
 use ddppo::env::robot::RobotError;
-use ddppo::lab::analysis::Unsuitable;
+use ddppo::lab::analysis::{AnalysisError, Unsuitable};
 use ddppo::lab::bench::BenchError;
 use ddppo::lab::model_trial::TrialError;
 use ddppo::report::PictureError;
@@ -86,6 +85,12 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
             FilmError::Environment(error) => is_mistake(error),
             FilmError::Format(_) | FilmError::Encoder(_) => true,
             FilmError::Write(..) => false,
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
+            AnalysisError::Environment(error) => is_mistake(error),
+            AnalysisError::Unsuitable(_) => true,
         };
     }
     if let Some(error) = error.downcast_ref() {

@@ -88,7 +88,7 @@ pub struct ModelTrial {
 
 /// A model after some epochs, on held-out states.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Measurement {
+pub struct TrialMeasurement {
     /// Epochs done.
     pub epoch: u64,
     /// What was measured.
@@ -97,16 +97,16 @@ pub struct Measurement {
 
 /// A finished trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct TrialOutcome {
     /// What was done.
     pub trial: ModelTrial,
     /// In the order of epochs.
-    pub measurements: Vec<Measurement>,
+    pub measurements: Vec<TrialMeasurement>,
     /// Wall-clock seconds that it took.
     pub seconds: f64,
 }
 
-impl Outcome {
+impl TrialOutcome {
     /// Reads a finished trial; `None` where there is no file.
     ///
     /// # Errors
@@ -135,7 +135,7 @@ impl Outcome {
     }
 
     /// The last measurement.
-    pub fn last(&self) -> &Measurement {
+    pub fn last(&self) -> &TrialMeasurement {
         self.measurements.last().expect("a trial measures its last epoch")
     }
 }
@@ -164,7 +164,7 @@ impl ModelTrial {
         &self,
         task: &dyn Task,
         progress: &mut dyn FnMut(u64),
-    ) -> Result<Outcome, TrialError> {
+    ) -> Result<TrialOutcome, TrialError> {
         let started = Instant::now();
         let mut learning = Learning::new(self, task)?;
         let measured_every = self.epochs.div_ceil(MEASUREMENTS).max(1);
@@ -183,7 +183,7 @@ impl ModelTrial {
             progress(epoch);
         }
         let seconds = started.elapsed().as_secs_f64();
-        Ok(Outcome { trial: self.clone(), measurements, seconds })
+        Ok(TrialOutcome { trial: self.clone(), measurements, seconds })
     }
 
     /// Seconds that [`ModelTrial::run`] will take here, from one minibatch and one measurement.
@@ -282,8 +282,8 @@ impl<'a> Learning<'a> {
         minibatch(model, workspace, replay, loss, &trial.model.weight_decay, 0, rng);
     }
 
-    fn measure(&self, task: &dyn Task, epoch: u64) -> Measurement {
-        Measurement {
+    fn measure(&self, task: &dyn Task, epoch: u64) -> TrialMeasurement {
+        TrialMeasurement {
             epoch,
             error: self.states.error(&precision::model(&self.model), task, &self.smooth),
         }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use ddppo::config::{Config, ConfigError};
 use ddppo::lab::figures::model_trials;
-use ddppo::lab::model_trial::{ModelTrial, Outcome};
+use ddppo::lab::model_trial::{ModelTrial, TrialOutcome};
 use ddppo::methods::ddppo::{DdppoConfig, INFO};
 use ddppo::model::GradientLossConfig;
 use ddppo::run::storage::StorageError;
@@ -134,9 +134,9 @@ fn place(folder: &Path, trial: &ModelTrial) -> PathBuf {
 }
 
 /// The finished trial in the folder, if it is the one that is wanted.
-fn finished(folder: &Path, trial: &ModelTrial) -> anyhow::Result<Option<Outcome>> {
+fn finished(folder: &Path, trial: &ModelTrial) -> anyhow::Result<Option<TrialOutcome>> {
     let path = place(folder, trial);
-    let found = Outcome::read(&path)?;
+    let found = TrialOutcome::read(&path)?;
     if found.as_ref().is_some_and(|outcome| outcome.trial != *trial) {
         let message = format!(
             "{} holds a trial with other settings: choose another folder with -o, or remove that one",
@@ -177,7 +177,7 @@ fn plan(trials: &[ModelTrial], folder: &Path) -> anyhow::Result<()> {
     ))
 }
 
-fn run_missing(trials: &[ModelTrial], folder: &Path) -> anyhow::Result<Vec<Outcome>> {
+fn run_missing(trials: &[ModelTrial], folder: &Path) -> anyhow::Result<Vec<TrialOutcome>> {
     let directory = folder.join("trials");
     fs::create_dir_all(&directory).map_err(StorageError::of("create", &directory))?;
     let mut outcomes = Vec::new();

@@ -3,7 +3,7 @@
 //! count as in `benches/reference/sizes.py`, so that rates can be compared. Terms that a ReLU made zero count, although the program leaves
 //! them out: a rate can be above the peak.
 
-use super::Piece;
+use super::piece::Piece;
 use crate::env::Task;
 use crate::methods::ddppo::DdppoConfig;
 

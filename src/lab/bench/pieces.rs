@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use super::{BenchError, Piece};
+use super::error::BenchError;
+use super::piece::Piece;
 use crate::config::Config;
 use crate::data::{Replay, Transition};
 use crate::env::Task;

@@ -1,5 +1,6 @@
 //! The pictures of what was measured.
 
+pub mod analysis_table;
 pub mod gradient_errors;
 pub mod model_trials;
 pub mod theory;
