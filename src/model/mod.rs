@@ -10,6 +10,7 @@ pub mod likelihood;
 pub(crate) mod likelihood_loss;
 pub mod neighbours;
 pub mod rollout;
+pub mod secant;
 
 pub use dynamics::{DynamicsModel, ModelConfig, StepTape};
 pub use fit::{FitReport, FitWorkspace, fit};

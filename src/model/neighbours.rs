@@ -7,13 +7,13 @@ use crate::data::Replay;
 use crate::machine::isa::dispatched;
 
 /// Candidates whose distances are computed at a time.
-const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
 
 /// A neighbour: squared distance, then push number; ties in distance go to the older transition.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-struct Neighbour {
-    distance: f32,
-    sequence: u64,
+pub(super) struct Neighbour {
+    pub(super) distance: f32,
+    pub(super) sequence: u64,
 }
 
 /// Neighbour lists of a sliding window over a replay buffer.
@@ -138,7 +138,7 @@ impl Neighbours {
 
 /// Considers the transitions of a range for one row's list.
 #[allow(clippy::too_many_arguments)]
-fn scan(
+pub(super) fn scan(
     list: &mut Vec<Neighbour>,
     count: usize,
     own: u64,
