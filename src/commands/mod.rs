@@ -4,6 +4,7 @@ mod analyze;
 mod bench;
 mod evaluate;
 mod figure;
+mod output;
 mod plot;
 mod probe;
 mod record;
@@ -13,7 +14,7 @@ mod theory;
 mod trace;
 mod train;
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use ddppo::config::ConfigError;
@@ -21,18 +22,16 @@ use ddppo::env::EnvironmentError;
 use ddppo::env::robot::RobotError;
 use ddppo::lab::analysis::{AnalysisError, Unsuitable};
 use ddppo::lab::bench::BenchError;
+use ddppo::lab::estimator_trial::StudyError;
+use ddppo::lab::kept::KeptError;
 use ddppo::lab::model_trial::TrialError;
 use ddppo::report::PictureError;
 use ddppo::report::curves::CurveError;
 use ddppo::report::film::FilmError;
 use ddppo::run::directory::DirectoryError;
 
+use self::output::{UsageError, print};
 use crate::cli::{Cli, Command};
-
-/// A mistake of the user that no other error type stands for.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(pub String);
 
 /// Runs the command.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -96,11 +95,23 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(error) = error.downcast_ref() {
         return match error {
             TrialError::Environment(error) => is_mistake(error),
-            TrialError::Storage(_) => false,
-            TrialError::NoState { .. }
-            | TrialError::NonFinite { .. }
-            | TrialError::NoTrial { .. } => true,
+            TrialError::Kept(error) => is_mistake(error),
+            TrialError::NoState { .. } | TrialError::NonFinite { .. } => true,
         };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
+            StudyError::Environment(error) => is_mistake(error),
+            StudyError::Kept(error) => is_mistake(error),
+            StudyError::NonFinite { .. } => false,
+            StudyError::Unsuitable(_)
+            | StudyError::NoPath { .. }
+            | StudyError::Members { .. }
+            | StudyError::Transitions { .. } => true,
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return !matches!(error, KeptError::Storage(_));
     }
     if let Some(error) = error.downcast_ref() {
         return !matches!(error, EnvironmentError::Physics(_) | EnvironmentError::State { .. });
@@ -117,11 +128,4 @@ pub fn reader_went_away(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
     })
-}
-
-/// Prints to standard output; an error when nobody reads it, where `println!` would panic.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
 }

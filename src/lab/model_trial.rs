@@ -4,12 +4,12 @@
 //! nothing but R differs between a model with it and one without. They run for a fixed number of epochs: early
 //! stopping would stop the two at different ones.
 
-use std::path::Path;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use super::analysis::gradient_error::{ModelError, RealStates};
+use super::kept::{KeptError, TrialResult};
 use super::precision;
 use crate::config::Config;
 use crate::data::Standardiser;
@@ -21,7 +21,6 @@ use crate::model::{
     DynamicsModel, FitReport, GradientData, GradientLoss, GradientLossConfig, ModelConfig,
 };
 use crate::rng::Rng;
-use crate::run::storage::{Disk, StorageError, replace};
 
 /// Epochs at which a trial is measured, about.
 const MEASUREMENTS: u64 = 25;
@@ -52,17 +51,9 @@ pub enum TrialError {
         /// Epoch, from 1.
         epoch: u64,
     },
-    /// A file operation failed.
+    /// A file of trials.
     #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// A file holds something else.
-    #[error("{path} is no finished trial ({problem}): remove it, or choose another folder with -o")]
-    NoTrial {
-        /// The file.
-        path: String,
-        /// What is wrong.
-        problem: String,
-    },
+    Kept(#[from] KeptError),
 }
 
 /// What a trial is, down to the bit.
@@ -106,34 +97,19 @@ pub struct TrialOutcome {
     pub seconds: f64,
 }
 
+impl TrialResult for TrialOutcome {
+    type Trial = ModelTrial;
+
+    fn trial(&self) -> &ModelTrial {
+        &self.trial
+    }
+
+    fn is_whole(&self) -> bool {
+        !self.measurements.is_empty()
+    }
+}
+
 impl TrialOutcome {
-    /// Reads a finished trial; `None` where there is no file.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or holds something else.
-    pub fn read(path: &Path) -> Result<Option<Self>, TrialError> {
-        let text = match std::fs::read_to_string(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            outcome => outcome.map_err(StorageError::of("read", path))?,
-        };
-        let no_trial =
-            |problem: String| TrialError::NoTrial { path: path.display().to_string(), problem };
-        let outcome: Self = serde_json::from_str(&text).map_err(|e| no_trial(e.to_string()))?;
-        if outcome.measurements.is_empty() {
-            return Err(no_trial("it has no measurement".to_owned()));
-        }
-        Ok(Some(outcome))
-    }
-
-    /// Writes the trial in one step: a crash leaves no half of it.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), StorageError> {
-        let text = serde_json::to_string_pretty(self).expect("a finished trial has finite numbers");
-        replace(&Disk, path, (text + "\n").as_bytes())
-    }
-
     /// The last measurement.
     pub fn last(&self) -> &TrialMeasurement {
         self.measurements.last().expect("a trial measures its last epoch")

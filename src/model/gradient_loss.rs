@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dynamics::DynamicsModel;
-use super::neighbours::{Coordinates, Neighbours};
+use super::neighbours::{InputCoordinates, Neighbours};
 use crate::config::{ConfigError, require};
 use crate::data::Replay;
 use crate::nn::{Keep, Mlp, Real, Tangent, Tape};
@@ -112,7 +112,7 @@ pub struct GradientLossConfig {
     pub estimator: Estimator,
     /// What neighbours are near in, and the length of directions is taken in.
     #[serde(default)]
-    pub coordinates: Coordinates,
+    pub coordinates: InputCoordinates,
     /// How much each output's residual counts.
     #[serde(default)]
     pub output_weights: OutputWeights,
@@ -132,7 +132,7 @@ impl GradientLossConfig {
         if self.estimator == Estimator::Secant {
             let expected =
                 "`standardised`: the length of a secant is that of its standardised input";
-            let holds = self.coordinates == Coordinates::Standardised;
+            let holds = self.coordinates == InputCoordinates::Standardised;
             require(holds, "gradient_loss.coordinates", "raw", expected)?;
             let expected = "`true`: residuals of secants are divided by their length";
             require(self.unit_directions, "gradient_loss.unit_directions", "false", expected)?;

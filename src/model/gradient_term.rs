@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::data::{Standardiser, Transition};
     use crate::model::gradient_loss::{GradientLossConfig, OutputWeights};
-    use crate::model::neighbours::Coordinates;
+    use crate::model::neighbours::InputCoordinates;
     use crate::model::{GradientData, ModelConfig};
     use crate::nn::{Keep, Tape};
 
@@ -173,7 +173,8 @@ mod tests {
 
     fn config(estimator: Estimator, output_weights: OutputWeights) -> GradientLossConfig {
         let plain = output_weights == OutputWeights::Equal;
-        let coordinates = if plain { Coordinates::Raw } else { Coordinates::Standardised };
+        let coordinates =
+            if plain { InputCoordinates::Raw } else { InputCoordinates::Standardised };
         let (weight, neighbours, directions_per_row, window) = (1.0, 5, 3, 50);
         GradientLossConfig {
             weight,

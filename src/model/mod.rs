@@ -19,5 +19,5 @@ pub use fit::{FitReport, FitWorkspace, fit};
 pub use gradient_data::GradientData;
 pub use gradient_loss::{Estimator, GradientLoss, GradientLossConfig, OutputWeights};
 pub use learned::{CadenceConfig, Imagined, LearnedModel, Models};
-pub use neighbours::{Coordinates, Neighbours};
+pub use neighbours::{InputCoordinates, Neighbours};
 pub use rollout::RolloutConfig;

@@ -15,7 +15,7 @@ pub(super) const BLOCK: usize = 512;
 /// What distances between transitions are measured in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Coordinates {
+pub enum InputCoordinates {
     /// (s, a) in the task's units (the paper).
     #[default]
     Raw,
@@ -36,7 +36,7 @@ pub struct Neighbours {
     count: usize,
     window: usize,
     dim: usize,
-    coordinates: Coordinates,
+    coordinates: InputCoordinates,
     /// What entries of (s, a) are multiplied by, `[dim]`.
     scales: Vec<f32>,
     /// Transitions seen, as the replay buffer counts them.
@@ -82,7 +82,7 @@ impl Neighbours {
             count,
             window,
             dim,
-            coordinates: Coordinates::Raw,
+            coordinates: InputCoordinates::Raw,
             scales: vec![1.0; dim],
             seen: 0,
             columns: vec![0.0; dim * window],
@@ -91,7 +91,7 @@ impl Neighbours {
     }
 
     /// The same lists in other coordinates. Nothing must have been taken in yet.
-    pub fn in_coordinates(self, coordinates: Coordinates) -> Self {
+    pub fn in_coordinates(self, coordinates: InputCoordinates) -> Self {
         Self { coordinates, ..self }
     }
 
@@ -144,8 +144,8 @@ impl Neighbours {
         self.seen = replay.pushed();
         let present = self.sequences();
         let fresh = match self.coordinates {
-            Coordinates::Raw => old.end.max(present.start)..present.end,
-            Coordinates::Standardised => {
+            InputCoordinates::Raw => old.end.max(present.start)..present.end,
+            InputCoordinates::Standardised => {
                 let rows = present.clone().map(|sequence| replay.get(replay.row_of(sequence)));
                 let moments = moments(rows, self.dim, Transition::input::<f64>);
                 let scales = moments.iter().map(|m| (1.0 / m.deviation()) as f32);

@@ -65,9 +65,16 @@ pub(crate) fn of(piece: Piece, config: &DdppoConfig, task: &dyn Task) -> Option<
         }
         Piece::ModelForward10k => Some(whole.pass(10_000)),
         Piece::Rollout100k => Some(whole.pass(100_000) + policy.pass(100_000)),
-        Piece::NeighbourUpdate | Piece::EnvironmentStep | Piece::Evaluation | Piece::Checkpoint => {
-            None
+        Piece::SecantStep => {
+            // The variant takes one secant a row, of two ends.
+            let rows = config.model.ensemble.members * batch;
+            Some(whole.training(rows) + mean.training(2 * rows))
         }
+        Piece::NeighbourUpdate
+        | Piece::StandardisedNeighbours
+        | Piece::EnvironmentStep
+        | Piece::Evaluation
+        | Piece::Checkpoint => None,
     }
 }
 

@@ -3,6 +3,7 @@
 //! A [`Bench`] holds one task's sizes; [`Bench::measure`] times one [`Piece`] against this machine's own speed at matrix
 //! products ([`peak::Peak`]). [`twin`] times the same pieces in PyTorch or JAX, for comparison.
 
+pub mod cost;
 mod environment;
 mod error;
 mod flops;

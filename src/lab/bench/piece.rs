@@ -14,8 +14,12 @@ pub enum Piece {
     GradientModelStep,
     /// A sampled step of 10 000 rows through one member.
     ModelForward10k,
+    /// The same with secants instead of R: `--variant secant`.
+    SecantStep,
     /// Neighbour lists after 250 new transitions, window full.
     NeighbourUpdate,
+    /// The same in standardised coordinates, with the secants' n.
+    StandardisedNeighbours,
     /// A rollout of one step from 100 000 states into the model buffer.
     Rollout100k,
     /// The policy acts once, the world steps, the transition is stored.
@@ -28,12 +32,14 @@ pub enum Piece {
 
 impl Piece {
     /// All pieces, those that a [`super::twin`] has first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::CriticUpdate,
         Self::PolicyUpdate,
         Self::GradientModelStep,
         Self::ModelForward10k,
+        Self::SecantStep,
         Self::NeighbourUpdate,
+        Self::StandardisedNeighbours,
         Self::Rollout100k,
         Self::EnvironmentStep,
         Self::Evaluation,
@@ -49,7 +55,9 @@ impl Piece {
             Self::PolicyUpdate => "policy_update",
             Self::GradientModelStep => "gradient_model_step",
             Self::ModelForward10k => "model_forward_10k",
+            Self::SecantStep => "secant_step",
             Self::NeighbourUpdate => "neighbour_update",
+            Self::StandardisedNeighbours => "standardised_neighbours",
             Self::Rollout100k => "rollout_100k",
             Self::EnvironmentStep => "environment_step",
             Self::Evaluation => "evaluation",

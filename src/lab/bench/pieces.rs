@@ -11,6 +11,7 @@ use super::piece::Piece;
 use crate::config::Config;
 use crate::data::{Replay, Transition};
 use crate::env::Task;
+use crate::methods;
 use crate::methods::Method;
 use crate::methods::ddppo::{Ddppo, DdppoConfig};
 use crate::model::fit::{self, FitWorkspace};
@@ -34,7 +35,6 @@ const ROLLOUT_STARTS: usize = 100_000;
 /// Rows of [`Piece::ModelForward10k`], and how many of them one piece of work takes, as in a rollout.
 const FORWARD_ROWS: usize = 10_000;
 const FORWARD_CHUNK: usize = 256;
-/// Why an expectation holds.
 
 /// Runs a piece once; what has to be put back in place first is not in the time returned.
 pub(crate) type Timed = Box<dyn FnMut() -> Result<Duration, BenchError> + Send>;
@@ -51,12 +51,21 @@ pub(crate) fn build(
         Piece::PolicyUpdate => Ok(policy_update(learner())),
         Piece::GradientModelStep => Ok(gradient_model_step(learner())),
         Piece::ModelForward10k => Ok(model_forward(learner())),
+        Piece::SecantStep => Ok(gradient_model_step(self::learner(&secants(config)?, task))),
         Piece::NeighbourUpdate => Ok(neighbour_update(&**task, learner())),
+        Piece::StandardisedNeighbours => {
+            Ok(neighbour_update(&**task, self::learner(&secants(config)?, task)))
+        }
         Piece::Rollout100k => Ok(rollout_100k(Arc::clone(task), learner())),
         Piece::EnvironmentStep => environment_step(config, task),
         Piece::Evaluation => Ok(evaluation(config, Arc::clone(task), learner())),
         Piece::Checkpoint => checkpoint(config, Arc::clone(task), learner()),
     }
+}
+
+/// The configuration with secants instead of R.
+fn secants(config: &Config) -> Result<Config, BenchError> {
+    Ok(methods::ddppo::INFO.with_variant(config, "secant")?)
 }
 
 fn timed(run: impl FnOnce() -> Result<(), BenchError>) -> Result<Duration, BenchError> {
