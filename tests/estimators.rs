@@ -7,9 +7,8 @@ use ddppo::lab::analysis::calibration::calibration;
 use ddppo::lab::analysis::gradient_noise::gradient_noise;
 use ddppo::lab::analysis::horizons::{HORIZONS, PairedPaths};
 use ddppo::lab::analysis::policy_gradient::policy_gradient_bias;
-use ddppo::lab::estimator_trial::{
-    EstimatorOutcome, EstimatorStudy, EstimatorTrial, StudiedLoss, StudySize,
-};
+use ddppo::lab::estimator_study::{EstimatorStudy, StudySize};
+use ddppo::lab::estimator_trial::{EstimatorOutcome, EstimatorTrial, StudiedLoss};
 use ddppo::lab::figures::estimators;
 use ddppo::lab::{kept, precision};
 use ddppo::methods;

@@ -22,7 +22,7 @@ use ddppo::env::EnvironmentError;
 use ddppo::env::robot::RobotError;
 use ddppo::lab::analysis::{AnalysisError, Unsuitable};
 use ddppo::lab::bench::BenchError;
-use ddppo::lab::estimator_trial::StudyError;
+use ddppo::lab::estimator_study::StudyError;
 use ddppo::lab::kept::KeptError;
 use ddppo::lab::model_trial::TrialError;
 use ddppo::report::PictureError;

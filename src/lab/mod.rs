@@ -2,6 +2,7 @@
 
 pub mod analysis;
 pub mod bench;
+pub mod estimator_study;
 pub mod estimator_trial;
 pub mod figures;
 pub mod kept;

@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use ddppo::lab::estimator_trial::{
-    EstimatorOutcome, EstimatorStudy, EstimatorTrial, StudyError, StudySize,
-};
+use ddppo::lab::estimator_study::{EstimatorStudy, StudyError, StudySize};
+use ddppo::lab::estimator_trial::{EstimatorOutcome, EstimatorTrial};
 use ddppo::lab::figures::estimators;
 use ddppo::session::saved as saved_run;
 use ddppo::sweep::trials::{PlacedTrial, estimates, run_missing};

@@ -19,6 +19,9 @@ pub enum Unsuitable {
     /// It trains none with R.
     #[error("this is a run of {0}, which has no gradient loss; a probe shows the updates of ddppo")]
     NoGradientLoss(String),
+    /// Its updates are not the paper's.
+    #[error("a probe writes out the paper's updates, and this run's `{0}` is another")]
+    NotOfPaper(&'static str),
 }
 
 /// A method's models; `algorithm` is the method's name.
