@@ -168,7 +168,7 @@ fn the_longest_horizons_bias_is_that_over_its_own_paths() {
 #[test]
 fn the_noise_is_that_of_the_runs_own_minibatches() {
     let run = trained();
-    let (of, real) = (run.method().objective().unwrap(), run.method().real());
+    let (of, real) = (run.method().objective().unwrap(), run.method().starts().unwrap());
     let [few, many] = [16, 1024].map(|batch| gradient_noise(of, real, batch, 1).unwrap());
     assert!(few.own.cosine < many.own.cosine, "{few:?}, {many:?}");
     assert!(many.own.cosine > 0.5 && many.own.clipped == 0.0, "{many:?}");

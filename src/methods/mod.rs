@@ -2,13 +2,15 @@
 //! parts (`critic/`, `policy/`, `model/`, `path/`, `data/`), never each other. How to add one: `docs/adding-a-method.md`.
 
 pub mod ddppo;
+mod info;
 pub mod maac;
 pub mod mbpo;
-mod presets;
+mod registry;
 pub mod sac;
 
-pub use presets::{
-    MethodInfo, all, build, config_of_run, find, parse_config, preset, read_config, variants_of,
+pub use info::MethodInfo;
+pub use registry::{
+    all, build, config_of_run, find, parse_config, preset, read_config, variants_of,
 };
 
 use std::any::Any;
@@ -40,9 +42,6 @@ pub trait Method: Any + Send {
     /// Environment steps between two `train` records.
     fn record_every(&self) -> u64;
 
-    /// Real transitions.
-    fn real(&self) -> &Replay;
-
     /// Takes in a real step.
     fn store(&mut self, step: RealStep<'_>);
 
@@ -62,6 +61,11 @@ pub trait Method: Any + Send {
 
     /// What the policy is improved on, for analyses; `None` while a model that it needs has not been trained.
     fn objective(&self) -> Option<Objective<'_, f32>>;
+
+    /// Transitions whose states the objective's imagined steps begin in, for analyses; `None` where there are none.
+    fn starts(&self) -> Option<&Replay> {
+        None
+    }
 
     /// Saves or restores everything that changes. What is derived (neighbour lists, buffers of the updates) is made again.
     ///

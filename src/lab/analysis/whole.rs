@@ -92,7 +92,8 @@ pub fn analyse(run: &Trainer, states: usize, seed: u64) -> Result<Analysis, Anal
     });
     let batch = run.config().get("training.batch_size").and_then(toml::Value::as_integer);
     let batch = batch.map_or(256, |rows| rows as usize);
-    analysis.policy_gradient_noise = gradient_noise(of, method.real(), batch, seed);
+    analysis.policy_gradient_noise =
+        method.starts().and_then(|starts| gradient_noise(of, starts, batch, seed));
     analysis.calibration = Some(calibration(of, task, seed)?);
     analysis.policy_gradient = policy_gradient_bias(of, models, task, of.horizon(), states, seed)?;
     Ok(analysis)

@@ -216,10 +216,6 @@ impl Method for Ddppo {
         self.config.training.cadence.model_every_steps
     }
 
-    fn real(&self) -> &Replay {
-        &self.real
-    }
-
     fn store(&mut self, step: RealStep<'_>) {
         self.real.push(step.transition);
         if step.ended {
@@ -263,6 +259,10 @@ impl Method for Ddppo {
         let learned = (&self.policy, &self.critic, self.temperature.alpha());
         let trained = self.prediction_model.is_trained();
         trained.then(|| objective(learned, models, &self.config, &*self.task))
+    }
+
+    fn starts(&self) -> Option<&Replay> {
+        Some(&self.real)
     }
 
     fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {

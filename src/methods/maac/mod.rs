@@ -180,10 +180,6 @@ impl Method for Maac {
         self.config.training.cadence.model_every_steps
     }
 
-    fn real(&self) -> &Replay {
-        &self.real
-    }
-
     fn store(&mut self, step: RealStep<'_>) {
         self.real.push(step.transition);
         if step.ended {
@@ -225,6 +221,10 @@ impl Method for Maac {
         let learned = (&self.policy, &self.critic, self.temperature.alpha());
         let trained = self.model.is_trained();
         trained.then(|| objective(learned, &self.model, &self.config, &*self.task))
+    }
+
+    fn starts(&self) -> Option<&Replay> {
+        Some(&self.real)
     }
 
     fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
