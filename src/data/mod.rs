@@ -5,4 +5,4 @@ pub mod replay;
 mod standardiser;
 
 pub use replay::{ExperienceConfig, Replay, Storage, Transition, mixture};
-pub use standardiser::Standardiser;
+pub use standardiser::{Moments, Standardiser, moments};

@@ -15,7 +15,7 @@ pub use registry::{
 
 use std::any::Any;
 
-use crate::data::Transition;
+use crate::data::{Replay, Transition};
 use crate::model::Models;
 use crate::nn::LearnError;
 use crate::path::Objective;
@@ -61,6 +61,11 @@ pub trait Method: Any + Send {
 
     /// What the policy is improved on, for analyses; `None` while a model that it needs has not been trained.
     fn objective(&self) -> Option<Objective<'_, f32>>;
+
+    /// Transitions whose states the objective's imagined steps begin in, for analyses; `None` where there are none.
+    fn starts(&self) -> Option<&Replay> {
+        None
+    }
 
     /// Saves or restores everything that changes. What is derived (neighbour lists, buffers of the updates) is made again.
     ///

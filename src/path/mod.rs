@@ -4,9 +4,11 @@ mod adjoint;
 mod imagine;
 mod objective;
 mod update;
+mod value_slopes;
 mod workspace;
 
 pub use adjoint::Part;
 pub use objective::{GradientSource, Imagination, Objective, PathConfig, PolicyReport};
 pub use update::PolicyUpdate;
+pub use value_slopes::value_slopes;
 pub use workspace::PolicyWorkspace;
