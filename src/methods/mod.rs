@@ -6,6 +6,7 @@ pub mod maac;
 pub mod mbpo;
 mod presets;
 pub mod sac;
+pub mod svg;
 
 pub use presets::{
     MethodInfo, all, build, config_of_run, find, parse_config, preset, read_config, variants_of,
@@ -17,7 +18,7 @@ use crate::data::{Replay, Transition};
 use crate::model::Models;
 use crate::nn::LearnError;
 use crate::path::Objective;
-use crate::policy::Policy;
+use crate::policy::{Draw, Policy};
 use crate::run::{Entries, SnapshotError, Tally};
 
 /// A real step, as a method takes it in.
@@ -27,6 +28,8 @@ pub struct RealStep<'a> {
     pub transition: Transition<'a>,
     /// Whether the episode goes no further, for whatever reason.
     pub ended: bool,
+    /// How the policy drew the action; `None` where it was uniformly random, or the policy has no density.
+    pub draw: Option<Draw<'a>>,
 }
 
 /// A method in the middle of a run: everything that is learned, and what it is learned from.

@@ -9,6 +9,7 @@ mod learned;
 pub mod likelihood;
 pub(crate) mod likelihood_loss;
 pub mod neighbours;
+mod noise;
 pub mod rollout;
 
 pub use dynamics::{DynamicsModel, ModelConfig, StepTape};

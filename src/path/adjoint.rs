@@ -10,6 +10,7 @@
 use std::ops::Range;
 
 use super::objective::{GradientSource, Imagination, Objective};
+use super::step;
 use crate::critic::LeastTape;
 use crate::data::minibatch::RowStreams;
 use crate::model::StepTape;
@@ -160,7 +161,7 @@ impl<T: Real> Part<T> {
     ) {
         let model = imagination.differentiated();
         let sampled = imagination.gradient_source == GradientSource::SampledStep;
-        let (s, a) = (model.observation_dim(), model.action_dim());
+        let s = model.observation_dim();
         let weight = Self::weight(objective, j, batch);
         let alpha = T::from_f64(objective.alpha);
         let step = &mut self.derivatives[j];
@@ -175,31 +176,12 @@ impl<T: Real> Part<T> {
             let cost = alpha * self.points[j].log_probs[i] - reward;
             self.losses[i] += (cost_weight * cost).to_f64() * batch as f64;
             self.log_prob_adjoint[i] = cost_weight * alpha;
-            // The mean head is (r, Δs). The log-variance's adjoint stays 0 but where the noise's size is differentiated too.
-            let (output, adjoint) = step.output_and_adjoint(i);
-            adjoint[0] = -cost_weight;
-            adjoint[1..=s].copy_from_slice(&self.adjoints[j + 1][i * s..(i + 1) * s]);
-            if sampled {
-                let (by_mean, by_raw) = adjoint.split_at_mut(1 + s);
-                for (d, by_raw) in by_raw.iter_mut().enumerate() {
-                    let slope = model.bounds.deviation_slope(d, output[1 + s + d]);
-                    *by_raw = by_mean[d] * noise[d] * slope;
-                }
-            }
+            let noise = sampled.then_some(noise);
+            let by_next = &self.adjoints[j + 1][i * s..(i + 1) * s];
+            step::seed_row(model, step, i, -cost_weight, by_next, noise);
         }
-        model.backward_to_input(step);
         let (low, high) = self.adjoints.split_at_mut(j + 1);
-        let (adjoints, after) = (&mut low[j], &high[0]);
-        for i in 0..self.rows {
-            let scaled = step.input_adjoint(i).iter().zip(&model.standardiser.deviation);
-            for (d, (&g, &deviation)) in scaled.enumerate() {
-                match d.checked_sub(s) {
-                    // s' = s + Δs: the identity passes P_{j+1} on.
-                    None => adjoints[i * s + d] = after[i * s + d] + g / deviation,
-                    Some(d) => self.action_adjoint[i * a + d] = g / deviation,
-                }
-            }
-        }
+        step::back(model, step, &high[0], &mut low[j], &mut self.action_adjoint);
     }
 
     /// The part of step j that goes through a_j = π(s_j): adds to P_j, and to `gradient`.

@@ -206,7 +206,8 @@ impl Trainer {
     fn act(&mut self) -> Result<(), TrainError> {
         let Live { environment, observation, length, score } = &mut self.live;
         let (action, next) = (&mut self.action, &mut self.next_observation);
-        if self.step < self.method.warmup_steps() {
+        let random = self.step < self.method.warmup_steps();
+        if random {
             let ranges = self.task.action_low().iter().zip(self.task.action_high());
             for (a, (&low, &high)) in action.iter_mut().zip(ranges) {
                 *a = self.exploration.uniform_in(low, high);
@@ -251,7 +252,8 @@ impl Trainer {
                 next_observation: &stored.next_observation,
                 terminated: step.terminated,
             };
-            self.method.store(RealStep { transition, ended: over });
+            let draw = self.actor.draw().filter(|_| !random);
+            self.method.store(RealStep { transition, ended: over, draw });
             *score += step.reward;
         }
         std::mem::swap(observation, next);
