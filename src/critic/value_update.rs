@@ -213,8 +213,8 @@ mod tests {
         }
         let before = value.clone();
         let mut workspace = ValueWorkspace::new(&value, ROWS);
-        let report = value
-            .update_one_step(&mut workspace, DISCOUNT, |row| (replay.get(row), weight(row)));
+        let report =
+            value.update_one_step(&mut workspace, DISCOUNT, |row| (replay.get(row), weight(row)));
         let expected = loss(&before, &before, &replay);
         assert!((report.loss - expected).abs() < 1e-12 * expected, "{} {expected}", report.loss);
         report.check(f64::INFINITY).unwrap();

@@ -59,7 +59,8 @@ impl Draws {
     ) -> Result<(), SnapshotError> {
         let Self { action_dim, capacity, pushed, pre_squash, log_densities } = self;
         *pushed = replay.pushed();
-        let columns = [("pre_squash", *action_dim, pre_squash), ("log_densities", 1, log_densities)];
+        let columns =
+            [("pre_squash", *action_dim, pre_squash), ("log_densities", 1, log_densities)];
         for (column, width, values) in columns {
             // Tables name files, so their keys have no slash.
             let key = format!("{name}-{column}");

@@ -16,3 +16,6 @@ pub use recorded::{RecordedObjective, RecordedPart, Recording};
 pub use recorded_workspace::{RecordedReport, RecordedWorkspace};
 pub use update::PolicyUpdate;
 pub use workspace::PolicyWorkspace;
+
+#[cfg(test)]
+mod recorded_tests;

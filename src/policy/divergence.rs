@@ -97,7 +97,10 @@ mod tests {
                 divergence(&moved, &old, &states).0
             };
             let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
-            assert!((difference - g).abs() < 1e-6 * (1.0 + g.abs()), "parameter {k}: {difference} {g}");
+            assert!(
+                (difference - g).abs() < 1e-6 * (1.0 + g.abs()),
+                "parameter {k}: {difference} {g}"
+            );
             largest = largest.max(g.abs());
         }
         assert!(largest > 0.1);

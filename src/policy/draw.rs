@@ -132,7 +132,8 @@ mod tests {
         // The density of u is that of a times the slope of a by u, which log π corrects for.
         for i in 0..rows {
             let slope = |at: usize| policy.scale[at % 2] * (1.0 - pre_squash[at].tanh().powi(2));
-            let of_action = log_densities[i] - (2 * i..2 * i + 2).map(|at| slope(at).ln()).sum::<f64>();
+            let of_action =
+                log_densities[i] - (2 * i..2 * i + 2).map(|at| slope(at).ln()).sum::<f64>();
             // `sample` adds 1e-6 to the slope.
             assert!((of_action - log_probs[i]).abs() < 1e-3, "row {i}");
         }

@@ -145,8 +145,7 @@ impl Svg {
     fn update(&mut self, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { policy, old, value, model, real, draws, stream, workspaces, config, .. } = self;
         let (settings, max_loss) = (&config.svg, config.run.guards.max_loss);
-        let (discount, cap) =
-            (config.training.experience.discount, settings.importance_cap);
+        let (discount, cap) = (config.training.experience.discount, settings.importance_cap);
         let model = &model.model;
         let (recorded, of_value) = workspaces.get_or_insert_with(|| {
             let (horizon, batch) = (settings.horizon, settings.batch_size);
@@ -164,8 +163,7 @@ impl Svg {
                 let (sequence, weight) = recorded.first(row);
                 (real.get(real.row_of(sequence)), weight)
             };
-            let report =
-                tally.timed("critic", || value.update_one_step(of_value, discount, row));
+            let report = tally.timed("critic", || value.update_one_step(of_value, discount, row));
             report.check(max_loss)?;
             tell(&report, tally);
         }

@@ -41,12 +41,8 @@ mod tests {
 
     #[test]
     fn returns_end_with_their_episodes_and_go_on_with_the_value_where_these_did_not_terminate() {
-        let settings = CriticConfig {
-            hidden: 4,
-            learning_rate: 1e-3,
-            gradient_clip: 1.0,
-            target_rate: 0.5,
-        };
+        let settings =
+            CriticConfig { hidden: 4, learning_rate: 1e-3, gradient_clip: 1.0, target_rate: 0.5 };
         let mut value = ValueNetwork::new(1, &settings, &mut Rng::new(0, "returns"));
         // V̄ is 8 everywhere.
         let shape = value.target.shape().clone();
