@@ -1,5 +1,6 @@
 //! The command line: subcommands and their flags, nothing else.
 
+mod comparison;
 mod figure;
 mod inspect;
 
@@ -10,6 +11,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use ddppo::methods;
 use ddppo::report::published;
 
+pub use comparison::ComparisonArgs;
 pub use figure::{
     DirectionsArgs, Figure, FigureArgs, ModelsArgs, RunFigureArgs, TheoryArgs, TrialArgs,
 };

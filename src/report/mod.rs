@@ -3,6 +3,7 @@
 pub mod aggregate;
 mod axis;
 pub mod chart;
+pub mod comparison;
 pub mod curves;
 pub mod film;
 pub mod picture;

@@ -31,9 +31,9 @@ const QUICK: Effort = Effort { runs: 5, limit: Duration::from_secs(1) };
 type Seeds = Vec<Vec<(u64, f64)>>;
 
 /// One training run of a figure.
-struct Planned {
-    folder: PathBuf,
-    config: Config,
+pub(super) struct Planned {
+    pub folder: PathBuf,
+    pub config: Config,
 }
 
 /// Trains what is missing and draws.
@@ -106,7 +106,7 @@ fn folder(output: &Path, name: &str, seed: u64) -> PathBuf {
 }
 
 /// Steps that the run in the folder has saved; `None` where there is none. A run with other settings is an error.
-fn done(run: &Planned) -> anyhow::Result<Option<u64>> {
+pub(super) fn done(run: &Planned) -> anyhow::Result<Option<u64>> {
     if !run.folder.join("config.toml").exists() {
         return Ok(None);
     }
@@ -122,7 +122,7 @@ fn done(run: &Planned) -> anyhow::Result<Option<u64>> {
     Ok(Some(session::store(&run.folder, &found).steps()?.last().copied().unwrap_or(0)))
 }
 
-fn train(run: &Planned, session: SessionArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn train(run: &Planned, session: SessionArgs) -> anyhow::Result<ExitCode> {
     match done(run)? {
         Some(step) if step >= run.config.steps() => Ok(ExitCode::SUCCESS),
         Some(_) => resume::run(&ResumeArgs {

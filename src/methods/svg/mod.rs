@@ -232,7 +232,7 @@ impl Method for Svg {
     fn learn(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
         let SvgConfig { training, svg, .. } = &self.config;
         let SvgTraining { experience, cadence } = training;
-        if step <= experience.warmup_steps || self.real.len() < svg.batch_size {
+        if step <= experience.warmup_steps || self.real.len() < experience.batch_size {
             return Ok(());
         }
         let (steadily, at_once) = (svg.updates_per_step, svg.updates_per_training);
