@@ -109,9 +109,7 @@ impl Comparison {
     /// The runs of a cell that have been evaluated.
     fn cell(&self, task: &str, method: &str) -> Vec<&ScoredRun> {
         let of = |run: &&ScoredRun| {
-            run.config.task() == task
-                && run.config.algorithm() == method
-                && !run.returns.is_empty()
+            run.config.task() == task && run.config.algorithm() == method && !run.returns.is_empty()
         };
         self.runs.iter().filter(of).collect()
     }
