@@ -27,6 +27,16 @@ impl<T: Real> ValueNetwork<T> {
         let adam = Adam::new(network.shape().parameter_len(), learning_rate);
         Self { target: network.clone(), network, adam, gradient_clip, target_rate }
     }
+
+    /// The same settings around other networks, V and V̄, with an optimiser of its own.
+    pub fn with_networks<U: Real>(
+        &self,
+        (network, target): (Mlp<U>, Mlp<U>),
+        adam: Adam<U>,
+    ) -> ValueNetwork<U> {
+        let &Self { gradient_clip, target_rate, .. } = self;
+        ValueNetwork { network, target, adam, gradient_clip, target_rate }
+    }
 }
 
 impl ValueNetwork<f32> {

@@ -101,7 +101,7 @@ fn figure_1_plans_trains_and_draws_what_there_is() {
         assert!(svg.contains(text), "{text}: {svg}");
     }
     for (arguments, expected) in [
-        (&["--methods", "sac"][..], "did you mean `sac`?"),
+        (&["--methods", "sacc"][..], "did you mean `sac`?"),
         (&["--tasks", "Hoper"], "did you mean `Hopper`?"),
         (&["--published", "MPBO"], "there are no published returns of `MPBO`"),
         (&["--runs", run, run], "with the same seed (1)"),
