@@ -11,12 +11,13 @@ use super::SessionArgs;
 #[command(after_help = "\
 Trains every method on every task with every seed, one run after the other, in folders that `ddppo resume` and `ddppo plot` know
 too; then draws a panel a task. Ctrl-C saves; the same command goes on. At the paper's length this takes weeks: see --dry-run first.
-With --runs nothing is trained: what the given runs have measured is drawn, and what has no run says so.
+With --runs nothing is trained: what the given runs have measured is drawn, and what has no run says so. Tables that `ddppo plot`
+wrote stand for the runs in them.
 
 Examples:
   ddppo figure 1 --dry-run
   ddppo figure 1 --tasks Hopper --methods ddppo,sac --seeds 2 --steps 25000
-  ddppo figure 1 --runs runs/* -o figures/so-far")]
+  ddppo figure 1 --runs runs/* results/hopper/curve.csv -o figures/so-far")]
 pub struct ComparisonArgs {
     /// Tasks [default: the paper's six]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
@@ -35,7 +36,7 @@ pub struct ComparisonArgs {
     /// Say what would be trained and how long it would take, and train nothing
     #[arg(long, conflicts_with = "runs")]
     pub dry_run: bool,
-    /// Draw these runs, and train nothing
+    /// Draw the runs in these folders and .csv tables, and train nothing
     #[arg(long, value_name = "DIR", num_args = 1..)]
     pub runs: Vec<PathBuf>,
     /// Published curves to lay under, or `none`

@@ -1,16 +1,13 @@
 //! Methods beside each other (Fig. 1): a panel a task, a curve a method, whatever there is of its runs.
 
-use std::path::{Path, PathBuf};
-
 use super::aggregate::Aggregate;
 use super::chart::{self, Panel, Series};
-use super::curves::{CurveError, mean_curve};
+use super::curves::mean_curve;
 use super::picture::Picture;
 use super::published;
+use super::scored_run::ScoredRun;
 use crate::config::{Config, differences};
 use crate::methods;
-use crate::run::directory::metrics_path;
-use crate::run::metrics;
 
 /// Two runs of one method on one task that cannot be one curve.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +18,7 @@ pub enum Mismatch {
          draws them as two curves"
     )]
     Settings {
-        /// A run's folder.
+        /// A run's folder or table.
         first: String,
         /// The other's.
         second: String,
@@ -35,38 +32,13 @@ pub enum Mismatch {
     /// They have the same seed: one of them would count twice.
     #[error("{first} and {second} are runs of one method on one task with the same seed ({seed})")]
     Seed {
-        /// A run's folder.
+        /// A run's folder or table.
         first: String,
         /// The other's.
         second: String,
         /// Their seed.
         seed: u64,
     },
-}
-
-/// A run, as far as it has got.
-#[derive(Clone, Debug)]
-pub struct ScoredRun {
-    /// Its folder.
-    pub folder: PathBuf,
-    /// Its settings.
-    pub config: Config,
-    /// (step, mean return) of its evaluations.
-    pub returns: Vec<(u64, f64)>,
-}
-
-impl ScoredRun {
-    /// Reads the run in a folder.
-    ///
-    /// # Errors
-    /// When there is none, or its metrics cannot be used.
-    pub fn read(folder: &Path) -> Result<Self, CurveError> {
-        let config = methods::config_of_run(folder)?;
-        let lines = metrics::read(&metrics_path(folder))?;
-        let evaluations = lines.iter().filter(|line| line.kind == "evaluation");
-        let returns = evaluations.filter_map(|line| Some((line.step, line.get("return_mean")?)));
-        Ok(Self { returns: returns.collect(), folder: folder.to_owned(), config })
-    }
 }
 
 /// The tasks and methods that are compared, and the runs that there are of them.
@@ -89,28 +61,22 @@ impl Comparison {
         mut runs: Vec<ScoredRun>,
         published: Vec<String>,
     ) -> Result<Self, Mismatch> {
-        runs.retain(|run| {
-            tasks.iter().any(|task| task == run.config.task())
-                && methods.contains(&run.config.algorithm())
-        });
+        runs.retain(|run| tasks.contains(&run.task) && methods.contains(&run.method.as_str()));
         for (i, run) in runs.iter().enumerate() {
-            let same = |other: &&ScoredRun| {
-                other.config.task() == run.config.task()
-                    && other.config.algorithm() == run.config.algorithm()
-            };
+            let same =
+                |other: &&ScoredRun| (&other.task, &other.method) == (&run.task, &run.method);
             for other in runs[..i].iter().filter(same) {
                 compatible(other, run)?;
             }
         }
-        runs.sort_by_key(|run| run.config.seed());
+        runs.sort_by_key(|run| run.seed);
         Ok(Self { tasks, methods, runs, published })
     }
 
     /// The runs of a cell that have been evaluated.
     fn cell(&self, task: &str, method: &str) -> Vec<&ScoredRun> {
-        let of = |run: &&ScoredRun| {
-            run.config.task() == task && run.config.algorithm() == method && !run.returns.is_empty()
-        };
+        let of =
+            |run: &&ScoredRun| run.task == task && run.method == method && !run.returns.is_empty();
         self.runs.iter().filter(of).collect()
     }
 
@@ -162,8 +128,7 @@ impl Comparison {
             for method in &self.methods {
                 for run in self.cell(task, method) {
                     for (step, value) in &run.returns {
-                        let seed = run.config.seed();
-                        out += &format!("{task},{method},{seed},{step},{value:?}\n");
+                        out += &format!("{task},{method},{},{step},{value:?}\n", run.seed);
                     }
                 }
             }
@@ -204,17 +169,19 @@ impl Comparison {
 }
 
 fn compatible(first: &ScoredRun, second: &ScoredRun) -> Result<(), Mismatch> {
-    let name = |run: &ScoredRun| run.folder.display().to_string();
-    let (seed, other) = (first.config.seed(), second.config.seed());
-    if seed == other {
+    let name = |run: &ScoredRun| run.source.display().to_string();
+    if first.seed == second.seed {
+        let seed = first.seed;
         return Err(Mismatch::Seed { first: name(first), second: name(second), seed });
     }
-    let kind = |run: &ScoredRun| {
-        let mut table = run.config.identity();
+    let kind = |config: &Config| {
+        let mut table = config.identity();
         table.remove("seed");
         table
     };
-    match differences(&kind(first), &kind(second)).into_iter().next() {
+    // A table does not have its runs' settings.
+    let (Some(here), Some(there)) = (&first.config, &second.config) else { return Ok(()) };
+    match differences(&kind(here), &kind(there)).into_iter().next() {
         None => Ok(()),
         Some((key, here, there)) => {
             Err(Mismatch::Settings { first: name(first), second: name(second), key, here, there })
@@ -228,8 +195,14 @@ mod tests {
 
     fn run(method: &str, task: &str, settings: &[&str], returns: &[(u64, f64)]) -> ScoredRun {
         let config = methods::preset(method, task).unwrap().with_settings(settings).unwrap();
-        let folder = PathBuf::from(format!("{method}-{}", settings.join("-")));
-        ScoredRun { folder, config, returns: returns.to_vec() }
+        ScoredRun {
+            source: format!("{method}-{}", settings.join("-")).into(),
+            task: task.to_owned(),
+            method: method.to_owned(),
+            seed: config.seed(),
+            config: Some(config),
+            returns: returns.to_vec(),
+        }
     }
 
     fn comparison(runs: Vec<ScoredRun>) -> Result<Comparison, Mismatch> {

@@ -8,5 +8,6 @@ pub mod curves;
 pub mod film;
 pub mod picture;
 pub mod published;
+pub mod scored_run;
 
 pub use picture::{Picture, PictureError};

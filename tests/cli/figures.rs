@@ -100,6 +100,10 @@ fn figure_1_plans_trains_and_draws_what_there_is() {
     for text in ["SAC, 1 seed", "DDPPO, no run", "no run yet", "MBPO, published"] {
         assert!(svg.contains(text), "{text}: {svg}");
     }
+    // A table of other runs stands for them.
+    place.succeed(&["plot", "figures/figure1/runs/PointMass-sac-seed0", "-o", "t.csv"]);
+    let both = [&drawn[..], &["-o", "d", "--runs", run, "t.csv"]].concat();
+    assert!(place.succeed(&both).contains("| sac | 2 | 1000 |"));
     for (arguments, expected) in [
         (&["--methods", "sacc"][..], "did you mean `sac`?"),
         (&["--tasks", "Hoper"], "did you mean `Hopper`?"),

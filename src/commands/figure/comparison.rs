@@ -1,11 +1,13 @@
 //! `ddppo figure 1`: all methods on all tasks. What is missing is trained or resumed, then all is drawn; or runs that there are.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ddppo::config::Config;
 use ddppo::methods::{self, MethodInfo};
-use ddppo::report::comparison::{Comparison, ScoredRun};
+use ddppo::report::comparison::Comparison;
 use ddppo::report::published;
+use ddppo::report::scored_run::{ScoreError, ScoredRun};
 use ddppo::run::directory::metrics_path;
 use ddppo::run::metrics;
 use ddppo::session::progress::thousands;
@@ -40,15 +42,20 @@ pub fn run(args: &ComparisonArgs) -> anyhow::Result<ExitCode> {
                 return Ok(code);
             }
         }
-        planned.iter().map(|run| ScoredRun::read(&run.folder)).collect::<Result<Vec<_>, _>>()?
+        read(planned.iter().map(|run| &run.folder))?
     } else {
-        args.runs.iter().map(|folder| ScoredRun::read(folder)).collect::<Result<Vec<_>, _>>()?
+        read(args.runs.iter())?
     };
     let comparison = Comparison::new(tasks, names, runs, published)
         .map_err(|mismatch| UsageError(mismatch.to_string()))?;
     write(&args.output, NAME, &comparison.picture(), &comparison.table())?;
     print(&comparison.summary())?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn read<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<Vec<ScoredRun>, ScoreError> {
+    let all = paths.map(|path| ScoredRun::read(path)).collect::<Result<Vec<_>, _>>()?;
+    Ok(all.into_iter().flatten().collect())
 }
 
 fn chosen_methods(given: &[String]) -> anyhow::Result<Vec<&'static MethodInfo>> {
