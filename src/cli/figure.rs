@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::comparison::ComparisonArgs;
 use super::{SessionArgs, words};
 
 #[derive(Debug, Args)]
@@ -17,6 +18,9 @@ pub struct FigureArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum Figure {
+    /// Returns of all methods, on all tasks
+    #[command(name = "1")]
+    Comparison(ComparisonArgs),
     /// Gradient and prediction error of models with and without the gradient loss, on the two analytic tasks
     #[command(name = "2")]
     Models(ModelsArgs),

@@ -1,5 +1,6 @@
 //! The command line: subcommands and their flags, nothing else.
 
+mod comparison;
 mod figure;
 mod inspect;
 mod words;
@@ -11,6 +12,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use ddppo::methods;
 use ddppo::report::published;
 
+pub use comparison::ComparisonArgs;
 pub use figure::{
     DirectionsArgs, EstimatorsArgs, Figure, FigureArgs, ModelsArgs, RunFigureArgs, TheoryArgs,
     TrialArgs,

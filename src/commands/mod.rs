@@ -27,6 +27,7 @@ use ddppo::lab::model_trial::TrialError;
 use ddppo::report::PictureError;
 use ddppo::report::curves::CurveError;
 use ddppo::report::film::FilmError;
+use ddppo::report::scored_run::ScoreError;
 use ddppo::run::directory::DirectoryError;
 use ddppo::session::SessionError;
 
@@ -65,6 +66,13 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
             CurveError::Directory(error) => is_mistake(error),
             CurveError::Metrics(_) => false,
             CurveError::Empty(_) | CurveError::Published(_) => true,
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
+            ScoreError::Run(error) => is_mistake(error),
+            ScoreError::Storage(_) => false,
+            ScoreError::Table { .. } => true,
         };
     }
     if let Some(error) = error.downcast_ref() {

@@ -11,6 +11,7 @@ mod learned;
 pub mod likelihood;
 pub(crate) mod likelihood_loss;
 pub mod neighbours;
+mod noise;
 pub mod rollout;
 pub mod secant;
 

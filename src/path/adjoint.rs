@@ -13,6 +13,7 @@
 use std::ops::Range;
 
 use super::objective::{GradientSource, Imagination, Objective};
+use super::step;
 use crate::critic::LeastTape;
 use crate::data::minibatch::RowStreams;
 use crate::model::StepTape;
@@ -167,7 +168,7 @@ impl<T: Real> Part<T> {
     ) {
         let model = imagination.differentiated();
         let sampled = imagination.gradient_source == GradientSource::SampledStep;
-        let (s, a) = (model.observation_dim(), model.action_dim());
+        let s = model.observation_dim();
         let weight = Self::weight(objective, j, batch);
         let alpha = T::from_f64(objective.alpha);
         let members = &mut self.derivatives[j];
@@ -183,42 +184,19 @@ impl<T: Real> Part<T> {
                     own += model.bounds.deviation(0, output[1 + s]) * noise[0];
                 }
                 reward += share * own;
-                // The mean head is (r, Δs). The log-variance's adjoint stays 0 but where the noise's size is differentiated too.
-                let (output, adjoint) = step.output_and_adjoint(i);
-                adjoint[0] = -(share * cost_weight);
-                let after = &self.adjoints[j + 1][i * s..(i + 1) * s];
-                for (to, &p) in adjoint[1..=s].iter_mut().zip(after) {
-                    *to = share * p;
-                }
-                if sampled {
-                    let (by_mean, by_raw) = adjoint.split_at_mut(1 + s);
-                    for (d, by_raw) in by_raw.iter_mut().enumerate() {
-                        let slope = model.bounds.deviation_slope(d, output[1 + s + d]);
-                        *by_raw = by_mean[d] * noise[d] * slope;
-                    }
-                }
+                let by_next = &self.adjoints[j + 1][i * s..(i + 1) * s];
+                let by_next = by_next.iter().map(|&p| share * p);
+                let noise = sampled.then_some(noise);
+                step::seed_row(model, step, i, -(share * cost_weight), by_next, noise);
             }
             let cost = alpha * self.points[j].log_probs[i] - reward;
             self.losses[i] += (cost_weight * cost).to_f64() * batch as f64;
             self.log_prob_adjoint[i] = cost_weight * alpha;
         }
         let (low, high) = self.adjoints.split_at_mut(j + 1);
-        let (adjoints, after) = (&mut low[j], &high[0]);
         for (k, step) in members.iter_mut().enumerate() {
-            model.backward_to_input(step);
-            for i in 0..self.rows {
-                let scaled = step.input_adjoint(i).iter().zip(&model.standardiser.deviation);
-                for (d, (&g, &deviation)) in scaled.enumerate() {
-                    let (to, before) = match d.checked_sub(s) {
-                        // s' = s + Δs: the identity passes P_{j+1} on.
-                        None => (&mut adjoints[i * s + d], Some(after[i * s + d])),
-                        Some(d) => (&mut self.action_adjoint[i * a + d], None),
-                    };
-                    let before = if k == 0 { before } else { Some(*to) };
-                    let slope = g / deviation;
-                    *to = before.map_or(slope, |before| before + slope);
-                }
-            }
+            let by_next = (k == 0).then_some(&high[0][..]);
+            step::back(model, step, by_next, &mut low[j], &mut self.action_adjoint);
         }
     }
 

@@ -61,7 +61,7 @@ pub fn run(figure: RunFigure, args: &RunFigureArgs) -> anyhow::Result<ExitCode> 
 }
 
 /// Steps that the run in the folder has saved; `None` where there is none. A run with other settings is an error.
-fn done(run: &Cell) -> anyhow::Result<Option<u64>> {
+pub(super) fn done(run: &Cell) -> anyhow::Result<Option<u64>> {
     if !run.folder.join("config.toml").exists() {
         return Ok(None);
     }
@@ -77,7 +77,7 @@ fn done(run: &Cell) -> anyhow::Result<Option<u64>> {
     Ok(Some(store(&run.folder, &found).steps()?.last().copied().unwrap_or(0)))
 }
 
-fn train(run: &Cell, session: SessionArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn train(run: &Cell, session: SessionArgs) -> anyhow::Result<ExitCode> {
     match done(run)? {
         Some(step) if step >= run.config.steps() => Ok(ExitCode::SUCCESS),
         Some(_) => resume::run(&ResumeArgs {
