@@ -3,9 +3,11 @@
 mod least;
 mod minibatch;
 mod networks;
+mod target;
 mod update;
 
 pub use least::{LeastTape, least};
 pub use minibatch::CriticWorkspace;
 pub use networks::{Critic, CriticConfig, QNetwork};
+pub use target::TargetRule;
 pub use update::{CriticReport, CriticUpdate};

@@ -6,6 +6,7 @@ pub mod maac;
 pub mod mbpo;
 mod presets;
 pub mod sac;
+pub mod steve;
 
 pub use presets::{
     MethodInfo, all, build, config_of_run, find, parse_config, preset, read_config, variants_of,
