@@ -27,6 +27,7 @@ use ddppo::report::PictureError;
 use ddppo::report::curves::CurveError;
 use ddppo::report::film::FilmError;
 use ddppo::run::directory::DirectoryError;
+use ddppo::train::TrainError;
 
 use crate::cli::{Cli, Command};
 
@@ -101,6 +102,7 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
         return !matches!(error, EnvironmentError::Physics(_) | EnvironmentError::State { .. });
     }
     error.is::<UsageError>()
+        || matches!(error.downcast_ref(), Some(TrainError::Config(_)))
         || error.is::<Unsuitable>()
         || error.downcast_ref().is_some_and(BenchError::is_mistake)
         || matches!(error.downcast_ref(), Some(PictureError::Extension(_)))

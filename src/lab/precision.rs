@@ -2,8 +2,8 @@
 
 use crate::critic::{Critic, QNetwork};
 use crate::data::Standardiser;
-use crate::model::DynamicsModel;
 use crate::model::dynamics::Member;
+use crate::model::{DynamicsModel, TerminationHead};
 use crate::nn::{Adam, Mlp, Real};
 use crate::policy::Policy;
 
@@ -44,6 +44,14 @@ pub fn critic<T: Real, U: Real>(critic: &Critic<T>) -> Critic<U> {
         adam: Adam::new(q.network.parameters().len(), 0.0),
     };
     critic.with_networks(critic.networks.iter().map(convert).collect())
+}
+
+/// The same termination head in another float type.
+pub fn termination<T: Real, U: Real>(head: &TerminationHead<T>) -> TerminationHead<U> {
+    TerminationHead {
+        network: network(&head.network),
+        standardiser: standardiser(&head.standardiser),
+    }
 }
 
 /// The same model in another float type, its optimisers fresh.

@@ -61,6 +61,12 @@ pub trait Method: Any + Send {
         None
     }
 
+    /// The setting by which the task's own function ends imagined episodes ([`crate::env::Task::knows_termination`]); `None` where it is not
+    /// asked.
+    fn given_termination(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What the policy is improved on, for analyses; `None` while a model that it needs has not been trained.
     fn objective(&self) -> Option<Objective<'_, f32>>;
 

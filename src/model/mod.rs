@@ -13,6 +13,7 @@ pub(crate) mod likelihood_loss;
 pub mod neighbours;
 pub mod rollout;
 mod termination;
+mod termination_fit;
 
 pub use dynamics::{DynamicsModel, ModelConfig, StepTape};
 pub use ensemble::{Credits, Ensemble, EnsembleReport};
@@ -21,4 +22,5 @@ pub use gradient_loss::{GradientLoss, GradientLossConfig};
 pub use learned::{CadenceConfig, Imagined, LearnedModel, Models};
 pub use neighbours::Neighbours;
 pub use rollout::RolloutConfig;
-pub use termination::TerminationSource;
+pub use termination::{Ending, EndingTape, TerminationHead, TerminationSource};
+pub use termination_fit::LearnedTermination;

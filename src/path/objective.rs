@@ -4,8 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::critic::Critic;
-use crate::env::Task;
-use crate::model::DynamicsModel;
+use crate::model::{DynamicsModel, Ending};
 use crate::policy::Policy;
 
 /// Where the derivatives of the policy update come from.
@@ -57,7 +56,7 @@ pub struct Imagination<'a, T> {
     /// Which model's derivatives are used after all.
     pub gradient_source: GradientSource,
     /// Ends imagined episodes.
-    pub task: &'a dyn Task,
+    pub ending: Ending<'a, T>,
 }
 
 impl<T> Objective<'_, T> {

@@ -138,13 +138,7 @@ impl<T: Real> PolicyPass<T> {
 }
 
 impl<T: Real> Part<T> {
-    fn run(
-        &mut self,
-        policy: &Policy<T>,
-        critic: &Critic<T>,
-        batch: &Minibatch<T>,
-        penalty: f64,
-    ) {
+    fn run(&mut self, policy: &Policy<T>, critic: &Critic<T>, batch: &Minibatch<T>, penalty: f64) {
         let Self { rows, policy: tape, critic: values, action_adjoints, results } = self;
         let (n, a, k) = (rows.len(), policy.action_dim(), critic.networks.len());
         for i in 0..n {

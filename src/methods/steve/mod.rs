@@ -95,8 +95,13 @@ impl Steve {
         let mut weights = stream("initial weights");
         let network = world::network((s, policy.hidden, policy.layers, a), 1, &mut weights);
         let (range, no_clip) = ((task.action_low(), task.action_high()), f64::INFINITY);
-        let mut actor =
-            Policy::from_network(network, range, Head::Deterministic, policy.learning_rate, no_clip);
+        let mut actor = Policy::from_network(
+            network,
+            range,
+            Head::Deterministic,
+            policy.learning_rate,
+            no_clip,
+        );
         actor.exploration = Exploration::Occasional(policy.exploration);
         let members = critic.members;
         let networks: Vec<_> = (0..members)
@@ -135,7 +140,10 @@ impl Steve {
         workspace.batch_mut().draw(real, policy, model_stream);
         workspace.credit(config.model.members, model_stream);
         let report = tally.timed("models", || world.update(workspace));
-        check(report.transition, ["the transition model's loss", "the transition model's gradient"])?;
+        check(
+            report.transition,
+            ["the transition model's loss", "the transition model's gradient"],
+        )?;
         check(report.reward, ["the reward model's loss", "the reward model's gradient"])?;
         tally.mean("transition_loss", report.transition.loss);
         tally.mean("reward_loss", report.reward.loss);
@@ -184,8 +192,7 @@ impl Steve {
         let Self { policy, critic, workspace, config, .. } = self;
         let Workspace { batch, policy: pass, .. } = workspace.as_mut().expect(PREPARED);
         let penalty = config.policy.output_penalty;
-        let report =
-            tally.timed("policy", || pass.differentiate(policy, critic, batch, penalty));
+        let report = tally.timed("policy", || pass.differentiate(policy, critic, batch, penalty));
         LearnError::check("the policy's loss", report.loss, config.run.guards.max_loss)?;
         if !report.finite_gradient {
             return Err(LearnError::NonFinite("the policy's gradient"));
@@ -255,7 +262,8 @@ impl Method for Steve {
     /// The model is trained alone when the random steps are over; from then on after every step: the model, then the critic, each
     /// time with the policy on the same rows.
     fn learn(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
-        let SteveTraining { pretraining_updates, model_updates_per_step, .. } = self.config.training;
+        let SteveTraining { pretraining_updates, model_updates_per_step, .. } =
+            self.config.training;
         let last_random_step = self.warmup_steps().max(1);
         if step < last_random_step {
             return Ok(());
@@ -273,6 +281,10 @@ impl Method for Steve {
 
     fn gauges(&self) -> Vec<(&'static str, f64)> {
         Vec::new()
+    }
+
+    fn given_termination(&self) -> Option<&'static str> {
+        self.world.termination.is_none().then_some("model.termination")
     }
 
     /// None: no gradient of the policy passes through the model, and the critic has no least value.

@@ -68,8 +68,7 @@ impl<T: Real> World<T> {
         Self {
             transition: ensemble((s + a, config.hidden, config.layers, s)),
             reward: ensemble(head),
-            termination: (config.termination == TerminationSource::Learned)
-                .then(|| ensemble(head)),
+            termination: (config.termination == TerminationSource::Learned).then(|| ensemble(head)),
         }
     }
 
