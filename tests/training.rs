@@ -40,7 +40,7 @@ fn one_seed_gives_one_result_at_any_thread_count() {
         assert!(has("evaluation") && has("train"), "{algorithm}");
         assert_eq!(
             has("model") && has("rollout"),
-            config.get("model.members").is_some(),
+            config.get("rollout.starts").is_some(),
             "{algorithm}"
         );
         let last = records.iter().rfind(|record| record.kind == "train").unwrap();
@@ -144,6 +144,13 @@ type Broken = (&'static str, &'static [&'static str], u64);
 
 /// What sees a NaN that a method's run is given at step 160.
 fn breakable(algorithm: &str) -> Vec<Broken> {
+    if algorithm == "steve" {
+        // Its model is trained first of all; `tests/steve.rs` has the rest.
+        return vec![
+            ("policy/0/weight", &["the policy's action"], 160),
+            ("real-rewards", &["the reward model's loss"], 161),
+        ];
+    }
     let mut parts: Vec<Broken> = vec![
         ("policy/0/weight", &["the policy's action"], 160),
         ("target_critic2/0/bias", &["the critic's loss"], 161),

@@ -15,7 +15,7 @@ pub struct Ensemble<T> {
     /// All networks.
     pub members: Vec<Member<T>>,
     /// Weight λ of the penalty ½·λ‖weights and biases‖² of every member.
-    pub weight_decay: f64,
+    pub decay: f64,
 }
 
 /// What one update saw.
@@ -121,13 +121,13 @@ impl<T: Real> Ensemble<T> {
     pub fn from_networks(
         networks: impl Iterator<Item = Mlp<T>>,
         learning_rate: f64,
-        weight_decay: f64,
+        decay: f64,
     ) -> Self {
         let member = |network: Mlp<T>| {
             let adam = Adam::new(network.shape().parameter_len(), learning_rate);
             Member { network, adam }
         };
-        Self { members: networks.map(member).collect(), weight_decay }
+        Self { members: networks.map(member).collect(), decay }
     }
 
     /// Shape of all networks.
@@ -146,7 +146,7 @@ impl<T: Real> Ensemble<T> {
         loss: impl Fn(usize, &[T], &mut [T]) -> f64 + Sync,
     ) -> EnsembleReport {
         credits.arrange(members);
-        let decay = self.weight_decay;
+        let decay = self.decay;
         let (passes, order) = credits.passes();
         self.members.par_iter_mut().zip(passes).for_each(|(member, pass)| {
             let Member { network, adam } = member;
@@ -166,7 +166,7 @@ impl Ensemble<f32> {
     /// # Errors
     /// When an entry is missing or of another size.
     pub fn visit(&mut self, name: &str, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
-        let Self { members, weight_decay: _ } = self;
+        let Self { members, decay: _ } = self;
         for (m, Member { network, adam }) in members.iter_mut().enumerate() {
             let name = format!("{name}/{m}");
             network.visit(&name, entries)?;

@@ -69,9 +69,9 @@ pub struct WorldConfig {
     /// Adam's step size (3e-4).
     #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0))]
     pub learning_rate: f64,
-    /// Weight λ of ½·λ‖weights and biases‖² in the loss (1e-4).
+    /// Weight λ of ½·λ‖weights and biases‖², over all members, in the loss (1e-4).
     #[schemars(range(min = 0.0, max = 1e6))]
-    pub weight_decay: f64,
+    pub decay: f64,
     /// What ends imagined episodes (learned).
     #[serde(default = "learned")]
     pub termination: TerminationSource,

@@ -137,7 +137,7 @@ impl Steve {
         self.prepare();
         let Self { policy, world, real, model_stream, workspace, config, .. } = self;
         let workspace = &mut workspace.as_mut().expect(PREPARED).world;
-        workspace.batch_mut().draw(real, policy, model_stream);
+        workspace.batch.draw(real, policy, model_stream);
         workspace.credit(config.model.members, model_stream);
         let report = tally.timed("models", || world.update(workspace));
         check(

@@ -22,11 +22,14 @@ pub struct World<T> {
 /// Draws and buffers of an update of the model, allocated once.
 #[derive(Debug)]
 pub struct WorldWorkspace<T> {
-    batch: Minibatch<T>,
+    /// Real transitions, to be drawn.
+    pub batch: Minibatch<T>,
     /// Which member of f, R and g each row is credited to.
-    members: [Vec<u32>; 3],
-    credits: [Credits<T>; 2],
-    end_credits: Option<Credits<T>>,
+    pub members: [Vec<u32>; 3],
+    /// Passes of f and of R.
+    pub credits: [Credits<T>; 2],
+    /// Passes of g, where there is one.
+    pub end_credits: Option<Credits<T>>,
 }
 
 /// What an update of the model saw, averaged over its minibatch.
@@ -59,10 +62,10 @@ pub fn network<T: Real>(
 impl<T: Real> World<T> {
     /// Freshly drawn networks.
     pub fn new((s, a): (usize, usize), config: &WorldConfig, rng: &mut Rng) -> Self {
-        let &WorldConfig { members, learning_rate, weight_decay, .. } = config;
+        let &WorldConfig { members, learning_rate, decay, .. } = config;
         let mut ensemble = |size| {
             let networks = (0..members).map(|_| network(size, members, rng));
-            Ensemble::from_networks(networks, learning_rate, weight_decay)
+            Ensemble::from_networks(networks, learning_rate, decay)
         };
         let head = (2 * s + a, config.head_hidden, config.head_layers, 1);
         Self {
@@ -142,11 +145,6 @@ impl<T: Real> WorldWorkspace<T> {
             credits: [&world.transition, &world.reward].map(credits),
             end_credits: world.termination.as_ref().map(credits),
         }
-    }
-
-    /// The minibatch, to be drawn.
-    pub fn batch_mut(&mut self) -> &mut Minibatch<T> {
-        &mut self.batch
     }
 
     /// Draws the members of f, R and g that each row is credited to.
