@@ -196,7 +196,11 @@ fn targets_equal_a_loop_over_all_members() {
             assert!((targets.depths[row] - sum(&|i| i as f64)).abs() < 1e-10);
             if batch.terminated[row] {
                 ends += 1;
-                assert_eq!(told, batch.rewards[row], "after an end there is the real reward alone");
+                let reward = batch.rewards[row];
+                assert!(
+                    (told - reward).abs() < 1e-14 * (1.0 + reward.abs()),
+                    "{told} for {reward}"
+                );
             } else if horizon == 0 {
                 let state = batch.next_state(row);
                 let t = act(&policy, state);
@@ -395,8 +399,8 @@ fn the_penalty_moves_biases_and_members_without_rows_too() {
     world.reward.update(&mut credits, &[0, 0, 0, 0], |_, input| input.fill(1.0), nothing);
     for (old, new) in before.members.iter().zip(&world.reward.members) {
         let moved = old.network.parameters().iter().zip(new.network.parameters());
-        for (&old, &new) in moved.filter(|(old, _)| **old != 0.0) {
-            // Adam's first step is its step size against the sign.
+        for (&old, &new) in moved.filter(|(old, _)| old.abs() > 1e-3) {
+            // Adam's first step is its step size against the sign, of gradients well above its ε.
             assert!((old - new - 3e-4 * old.signum()).abs() < 1e-6, "{old} became {new}");
         }
     }
