@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use ddppo::env::jacobian::{Point, sample_points};
+use ddppo::env::trajectory::{Point, sample_points};
 use ddppo::env::uniform_actions;
 use ddppo::lab::analysis::gradient_error::{ModelError, RealStates, cosine};
 use ddppo::lab::analysis::mean_head::MeanHead;

@@ -248,10 +248,6 @@ impl Method for Steve {
         RECORD_EVERY
     }
 
-    fn real(&self) -> &Replay {
-        &self.real
-    }
-
     fn store(&mut self, step: RealStep<'_>) {
         self.real.push(step.transition);
         if step.ended {
