@@ -141,6 +141,13 @@ type Broken = (&'static str, &'static [&'static str], u64);
 
 /// What sees a NaN that a method's run is given at step 160.
 fn breakable(algorithm: &str) -> Vec<Broken> {
+    if algorithm == "steve" {
+        // Its model is trained first of all; `tests/steve.rs` has the rest.
+        return vec![
+            ("policy/0/weight", &["the policy's action"], 160),
+            ("real-rewards", &["the reward model's loss"], 161),
+        ];
+    }
     let mut parts: Vec<Broken> = vec![
         ("policy/0/weight", &["the policy's action"], 160),
         ("real-rewards", &["the critic's loss"], 161),

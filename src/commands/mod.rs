@@ -30,6 +30,7 @@ use ddppo::report::film::FilmError;
 use ddppo::report::scored_run::ScoreError;
 use ddppo::run::directory::DirectoryError;
 use ddppo::session::SessionError;
+use ddppo::train::TrainError;
 
 pub use self::output::{is_unread, say};
 
@@ -146,6 +147,7 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
         );
     }
     error.is::<UsageError>()
+        || matches!(error.downcast_ref(), Some(TrainError::Config(_)))
         || error.is::<Unsuitable>()
         || error.downcast_ref().is_some_and(BenchError::is_mistake)
         || matches!(error.downcast_ref(), Some(PictureError::Extension(_)))

@@ -3,6 +3,7 @@
 mod least;
 mod minibatch;
 mod networks;
+mod target;
 mod update;
 mod value;
 mod value_update;
@@ -10,6 +11,7 @@ mod value_update;
 pub use least::{LeastTape, least};
 pub use minibatch::CriticWorkspace;
 pub use networks::{Critic, CriticConfig, QNetwork};
+pub use target::TargetRule;
 pub use update::{CriticReport, CriticUpdate};
 pub use value::ValueNetwork;
 pub use value_update::{ValueReport, ValueWorkspace};

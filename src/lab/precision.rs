@@ -2,8 +2,8 @@
 
 use crate::critic::{Critic, QNetwork, ValueNetwork};
 use crate::data::Standardiser;
-use crate::model::DynamicsModel;
 use crate::model::dynamics::Member;
+use crate::model::{DynamicsModel, TerminationHead};
 use crate::nn::{Adam, Mlp, Real};
 use crate::policy::Policy;
 
@@ -51,6 +51,14 @@ pub fn critic<T: Real, U: Real>(critic: &Critic<T>) -> Critic<U> {
 pub fn value<T: Real, U: Real>(value: &ValueNetwork<T>) -> ValueNetwork<U> {
     let adam = Adam::new(value.network.parameters().len(), 0.0);
     value.with_networks((network(&value.network), network(&value.target)), adam)
+}
+
+/// The same termination head in another float type.
+pub fn termination<T: Real, U: Real>(head: &TerminationHead<T>) -> TerminationHead<U> {
+    TerminationHead {
+        network: network(&head.network),
+        standardiser: standardiser(&head.standardiser),
+    }
 }
 
 /// The same model in another float type, its optimisers fresh.

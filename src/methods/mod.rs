@@ -7,6 +7,7 @@ pub mod maac;
 pub mod mbpo;
 mod registry;
 pub mod sac;
+pub mod steve;
 pub mod svg;
 
 pub use info::MethodInfo;
@@ -59,6 +60,12 @@ pub trait Method: Any + Send {
 
     /// The learned models, trained or not; `None` where the method learns none.
     fn models(&self) -> Option<Models<'_>> {
+        None
+    }
+
+    /// The setting by which the task's own function ends imagined episodes ([`crate::env::Task::knows_termination`]); `None` where it is not
+    /// asked.
+    fn given_termination(&self) -> Option<&'static str> {
         None
     }
 

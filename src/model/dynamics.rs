@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::grouping::Grouping;
 use super::likelihood::LogVarianceBounds;
+use super::termination::TerminationSource;
 use crate::config::{ConfigError, require};
 use crate::data::Standardiser;
 use crate::nn::{Activation, Adam, Keep, Matrix, Mlp, Real, Shape, Tape};
@@ -61,6 +62,9 @@ pub struct ModelConfig {
     /// Give each member back the weights of its last improvement when a training ends (MBPO).
     #[serde(default)]
     pub restore_best: bool,
+    /// What ends imagined episodes (given).
+    #[serde(default)]
+    pub termination: TerminationSource,
 }
 
 fn no_limit() -> usize {

@@ -16,7 +16,7 @@ use super::objective::{GradientSource, Imagination, Objective};
 use super::step;
 use crate::critic::LeastTape;
 use crate::data::minibatch::RowStreams;
-use crate::model::StepTape;
+use crate::model::{EndingTape, StepTape};
 use crate::nn::cpu::vector;
 use crate::nn::{Keep, Real};
 use crate::policy::PolicyTape;
@@ -49,7 +49,8 @@ pub struct Part<T> {
     values: LeastTape<T>,
     action_adjoint: Vec<T>,
     log_prob_adjoint: Vec<T>,
-    pub(super) wide: Vec<f64>,
+    /// None where nothing is imagined.
+    pub(super) ending: Option<EndingTape<T>>,
     pub(super) streams: RowStreams,
     /// Each row's Σ_j γʲ·m_j·c_j.
     pub(super) losses: Vec<f64>,
@@ -89,7 +90,7 @@ impl<T: Real> Part<T> {
             values: LeastTape::new(critic, rows),
             action_adjoint: vec![T::ZERO; rows * policy.action_dim()],
             log_prob_adjoint: vec![T::ZERO; rows],
-            wide: vec![0.0; observations],
+            ending: imagination.map(|i| EndingTape::new(i.ending, observations, rows)),
             streams: RowStreams::new(rows),
             losses: vec![0.0; rows],
             adjoint_sizes: vec![0.0; rows],

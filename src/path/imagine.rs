@@ -91,9 +91,15 @@ impl<T: Real> Part<T> {
                 self.alive[j + 1][i] = T::ZERO;
                 continue;
             }
-            self.wide.iter_mut().zip(&*next).for_each(|(w, n)| *w = n.to_f64());
-            let ended = imagination.task.terminated(&self.wide);
-            self.alive[j + 1][i] = if ended { T::ZERO } else { self.alive[j][i] };
+            self.alive[j + 1][i] = self.alive[j][i];
+        }
+        let Some(tape) = &mut self.ending else { return };
+        let (actions, rows) = (&before[j].actions, self.rows);
+        let ended = imagination.ending.judge(tape, rows, states, actions, next_states);
+        for (alive, &ended) in self.alive[j + 1].iter_mut().zip(ended) {
+            if ended {
+                *alive = T::ZERO;
+            }
         }
     }
 }

@@ -30,6 +30,7 @@ fn model_config(hidden: usize, layers: usize) -> ModelConfig {
         patience_epochs: 1,
         improvement: 0.01,
         restore_best: false,
+        termination: crate::model::TerminationSource::Given,
     }
 }
 

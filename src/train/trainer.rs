@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::evaluation::{self, Played, evaluate};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::data::Transition;
 use crate::env::{EnvironmentError, Episode, Outcome, Task};
 use crate::methods::{self, Method, RealStep};
@@ -22,6 +22,9 @@ pub enum TrainError {
     /// A saved state does not fit.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// A setting does not fit the task.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Numbers broke.
     #[error("step {step}: {problem}; the last good checkpoint is kept")]
     Diverged {
@@ -119,6 +122,16 @@ impl Trainer {
         config: Config,
         task: Arc<dyn Task>,
     ) -> Result<Self, TrainError> {
+        if let Some(key) = method.given_termination().filter(|_| !task.knows_termination()) {
+            let name = task.name();
+            return Err(TrainError::Config(ConfigError::Impossible {
+                key: key.to_owned(),
+                value: "`given`".to_owned(),
+                expected: format!(
+                    "`learned`: task `{name}` does not say which observations end an episode"
+                ),
+            }));
+        }
         let stream = |name: &str| Rng::new(config.seed(), name);
         let mut resets = stream("environment");
         let episode = Episode::begin(&*task, &mut resets)?;

@@ -145,9 +145,9 @@ impl Ddppo {
     /// Refills the model buffer with rollouts of the present policy through M^p.
     fn imagine(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { policy, prediction_model, real, imagined, task, .. } = self;
-        let model = &prediction_model.model;
+        let (model, ending) = (&prediction_model.model, prediction_model.ending(&**task));
         let record =
-            tally.timed("rollout", || imagined.refill(policy, model, &**task, real, step))?;
+            tally.timed("rollout", || imagined.refill(policy, model, ending, real, step))?;
         tally.record(record);
         Ok(())
     }
@@ -197,7 +197,7 @@ fn objective<'a>(
         gradient_model: &gradient_model.unwrap_or(prediction_model).model,
         gradient_source: path.gradient_source,
         derivative_members: config.policy.derivative_members,
-        task,
+        ending: prediction_model.ending(task),
     };
     let discount = config.training.experience.discount;
     Objective { policy, imagination: Some(imagination), critic, alpha, discount }
@@ -252,6 +252,10 @@ impl Method for Ddppo {
     fn models(&self) -> Option<Models<'_>> {
         let gradient = self.gradient_model.as_ref().map(|learned| &learned.model);
         Some(Models { prediction: &self.prediction_model.model, gradient })
+    }
+
+    fn given_termination(&self) -> Option<&'static str> {
+        self.prediction_model.given_termination()
     }
 
     fn objective(&self) -> Option<Objective<'_, f32>> {
