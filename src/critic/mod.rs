@@ -1,11 +1,14 @@
 //! The critic: networks Q(s, a) with their targets, their least value with its slopes, and their update.
 
+mod descend;
 mod least;
 mod minibatch;
 mod networks;
+mod range;
 mod update;
 
 pub use least::{LeastTape, least};
 pub use minibatch::CriticWorkspace;
 pub use networks::{Critic, CriticConfig, QNetwork};
+pub use range::ValueRange;
 pub use update::{CriticReport, CriticUpdate};

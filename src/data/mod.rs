@@ -3,6 +3,8 @@
 pub mod minibatch;
 pub mod replay;
 mod standardiser;
+mod states;
 
 pub use replay::{ExperienceConfig, Replay, Storage, Transition, mixture};
 pub use standardiser::Standardiser;
+pub use states::StateRing;

@@ -160,6 +160,13 @@ impl Replay {
         (sequence % self.capacity as u64) as usize
     }
 
+    /// The number that the transition in a row was pushed as: the inverse of [`Replay::row_of`].
+    #[inline]
+    pub fn sequence_of(&self, row: usize) -> u64 {
+        let (last, row, capacity) = (self.pushed - 1, row as u64, self.capacity as u64);
+        row + (last - row) / capacity * capacity
+    }
+
     /// Adds one transition.
     pub fn push(&mut self, t: Transition<'_>) {
         assert_eq!((t.observation.len(), t.action.len()), (self.observation_dim, self.action_dim));
