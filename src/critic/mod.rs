@@ -3,6 +3,7 @@
 mod least;
 mod minibatch;
 mod networks;
+mod range;
 mod target;
 mod update;
 mod value;
@@ -11,6 +12,7 @@ mod value_update;
 pub use least::{LeastTape, least};
 pub use minibatch::CriticWorkspace;
 pub use networks::{Critic, CriticConfig, QNetwork};
+pub use range::ValueRange;
 pub use target::TargetRule;
 pub use update::{CriticReport, CriticUpdate};
 pub use value::ValueNetwork;

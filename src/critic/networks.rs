@@ -93,6 +93,11 @@ impl<T: Real> Critic<T> {
         });
     }
 
+    /// Forgets the moments of all networks.
+    pub fn restart_moments(&mut self) {
+        self.networks.iter_mut().for_each(|q| q.adam.restart());
+    }
+
     /// Shape of all networks.
     pub fn shape(&self) -> &Shape {
         self.networks[0].network.shape()

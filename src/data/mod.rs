@@ -4,7 +4,9 @@ mod draws;
 pub mod minibatch;
 pub mod replay;
 mod standardiser;
+mod states;
 
 pub use draws::Draws;
 pub use replay::{ExperienceConfig, Replay, Storage, Transition, mixture};
 pub use standardiser::{Moments, Standardiser, moments};
+pub use states::StateRing;

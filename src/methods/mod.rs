@@ -2,6 +2,7 @@
 //! parts (`critic/`, `policy/`, `model/`, `path/`, `data/`), never each other. How to add one: `docs/adding-a-method.md`.
 
 pub mod ddppo;
+pub mod ddppo_plus;
 mod info;
 pub mod maac;
 pub mod mbpo;

@@ -6,14 +6,22 @@ use std::sync::Arc;
 use toml::Table;
 
 use super::info::MethodInfo;
-use super::{Method, ddppo, maac, mbpo, sac, steve, svg};
+use super::{Method, ddppo, ddppo_plus, maac, mbpo, sac, steve, svg};
 use crate::config::{Config, ConfigError, parse_table, read_table, suggest};
 use crate::env::Task;
 use crate::run::directory::{DirectoryError, config_text};
 
 /// All methods, the paper's own first.
 pub fn all() -> &'static [&'static MethodInfo] {
-    &[&ddppo::INFO, &sac::INFO, &mbpo::INFO, &maac::INFO, &steve::INFO, &svg::INFO]
+    &[
+        &ddppo::INFO,
+        &sac::INFO,
+        &mbpo::INFO,
+        &maac::INFO,
+        &steve::INFO,
+        &svg::INFO,
+        &ddppo_plus::INFO,
+    ]
 }
 
 /// The method of this name.

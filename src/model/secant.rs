@@ -146,7 +146,8 @@ fn draw(choice: &mut [usize], drawn: &mut [u32], rng: &mut Rng, nth: impl Fn(usi
     // Anew for each row: a permutation carried over would be state that no checkpoint holds.
     choice.iter_mut().enumerate().for_each(|(k, choice)| *choice = k);
     for (k, drawn) in drawn.iter_mut().enumerate() {
-        choice.swap(k, k + rng.below(choice.len() - k));
+        let other = k + rng.below(choice.len() - k);
+        choice.swap(k, other);
         *drawn = nth(choice[k]);
     }
 }

@@ -6,6 +6,7 @@ pub mod cpu;
 mod gradient;
 pub mod guard;
 pub mod mlp;
+mod orthogonal;
 mod saved;
 pub mod shape;
 pub mod tangent;

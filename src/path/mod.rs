@@ -3,18 +3,25 @@
 
 mod adjoint;
 mod imagine;
+mod long;
 mod objective;
 mod recorded;
 mod recorded_workspace;
+mod short;
+mod short_adjoint;
+mod short_update;
 mod step;
 mod update;
 mod value_slopes;
 mod workspace;
 
 pub use adjoint::Part;
+pub use long::{LongReport, LongWorkspace, roll_out_states};
 pub use objective::{GradientSource, Imagination, Objective, PathConfig, PolicyReport};
 pub use recorded::{RecordedObjective, RecordedPart, Recording};
 pub use recorded_workspace::{RecordedReport, RecordedWorkspace};
+pub use short::{DerivativeSource, ShortPart, ShortPath, ShortPathConfig};
+pub use short_update::{ShortPathReport, ShortPathWorkspace};
 pub use update::PolicyUpdate;
 pub use value_slopes::value_slopes;
 pub use workspace::PolicyWorkspace;
