@@ -7,7 +7,8 @@
 use super::epilogue::Epilogue;
 use super::lanes::{HALF, lanes, lanes_mut};
 use super::matrix::{Rows, RowsMut};
-use super::tile::{Left, by_size, tile, tiles};
+use super::tile::{Left, Target, by_size, tile, tile_rows, tiles};
+use super::wide;
 use crate::machine::isa::{Isa, dispatched};
 use crate::machine::{LANES, Real};
 
@@ -22,6 +23,17 @@ pub(crate) enum Start<'a, T> {
     Zero,
     /// C = A·B + bias in every row, `[padded(n)]`.
     Bias(&'a [T]),
+}
+
+impl<T: Real> Start<'_, T> {
+    /// Of `P` panels from number `j` on.
+    fn row<const P: usize>(self, j: usize) -> [[T; LANES]; P] {
+        let mut row = [[T::ZERO; LANES]; P];
+        if let Start::Bias(bias) = self {
+            row.as_flattened_mut().copy_from_slice(&bias[j * LANES..(j + P) * LANES]);
+        }
+        row
+    }
 }
 
 #[inline(always)]
@@ -57,7 +69,7 @@ dispatched! {
     ) {
         let [panel, next, mut later] = panels;
         let left = Left { data: a, row: a_stride, depth: 1 };
-        let tiles = tiles::<I>(rows, columns);
+        let tiles = tiles(rows, tile_rows::<I>(columns));
         let share = (later.len() / LANES).div_ceil(tiles.len().max(2) - 1) * LANES;
         for (first, height) in tiles {
             let (origin, c) = (first * a_stride, &mut c[first * c_stride..]);
@@ -113,29 +125,74 @@ pub(crate) fn product_from<T: Real, E: Epilogue<T>>(
     panels: &[T],
     panel_depth: usize,
     start: Start<'_, T>,
-    c: RowsMut<'_, T>,
+    mut c: RowsMut<'_, T>,
     epilogue: &mut E,
 ) {
-    let (rows, columns, depth) = (a.len(), c.columns, a.columns);
+    let (columns, depth) = (c.columns, a.columns);
     let (count, size) = (columns.div_ceil(LANES), panel_depth * LANES);
     assert!(depth <= panel_depth && panels.len() >= count * size, "B is smaller than the product");
+    let mut j = first;
+    while j < count {
+        let taken = if wide::is_used::<T>() {
+            match j + 1 < count {
+                true => wide_product::<T, 2>(j, a, panels, size, start, &mut c),
+                false => wide_product::<T, 1>(j, a, panels, size, start, &mut c),
+            }
+        } else {
+            narrow_product(j, a, panels, size, start, &mut c)
+        };
+        for column in (j..j + taken).map(|j| j * LANES).filter(|_| !E::IDLE) {
+            finish_panel(a.len(), column, &mut c.data[column..], c.stride, epilogue);
+        }
+        j += taken;
+    }
+}
+
+/// Panel `j` of a product. Returns 1.
+fn narrow_product<T: Real>(
+    j: usize,
+    a: Rows<'_, T>,
+    panels: &[T],
+    size: usize,
+    start: Start<'_, T>,
+    c: &mut RowsMut<'_, T>,
+) -> usize {
     let panel = |j: usize| {
         let rest = panels.get(j * size..).unwrap_or_default();
-        &rest[..rest.len().min(depth * LANES)]
+        &rest[..rest.len().min(a.columns * LANES)]
     };
-    for j in first..count {
-        let column = j * LANES;
-        let mut first_row = [T::ZERO; LANES];
-        if let Start::Bias(bias) = start {
-            first_row.copy_from_slice(&bias[column..column + LANES]);
-        }
-        let three = [panel(j), panel(j + 1), panel(j + 2)];
-        let (a_stride, c_stride, c) = (a.stride, c.stride, &mut c.data[column..]);
-        product_panel(rows, columns - column, a.data, a_stride, three, &first_row, c, c_stride);
-        if !E::IDLE {
-            finish_panel(rows, column, c, c_stride, epilogue);
-        }
-    }
+    let column = j * LANES;
+    let three = [panel(j), panel(j + 1), panel(j + 2)];
+    let [first_row] = start.row(j);
+    let (columns, c_stride) = (c.columns - column, c.stride);
+    product_panel(
+        a.len(),
+        columns,
+        a.data,
+        a.stride,
+        three,
+        &first_row,
+        &mut c.data[column..],
+        c_stride,
+    );
+    1
+}
+
+/// `P` panels of a product from number `j` on, by the tile for AVX-512. Returns `P`.
+fn wide_product<T: Real, const P: usize>(
+    j: usize,
+    a: Rows<'_, T>,
+    panels: &[T],
+    size: usize,
+    start: Start<'_, T>,
+    c: &mut RowsMut<'_, T>,
+) -> usize {
+    let own = &panels[j * size..];
+    let taken = std::array::from_fn(|p| &own[p * size..][..a.columns * LANES]);
+    let left = Left { data: a.data, row: a.stride, depth: 1 };
+    let target = Target { data: &mut c.data[j * LANES..], row: c.stride, panel: LANES };
+    wide::multiply::<T, P>(a.len(), left, taken, &own[P * size..], Some(&start.row(j)), target);
+    P
 }
 
 /// Adds to the first `W` columns of the first `R` rows of a panel.
@@ -160,6 +217,39 @@ fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize>(
 /// A panel of D, rows next to each other: scratch of [`add_outer_panel`].
 type Gathered<T> = [T; OUTER_ROWS * LANES];
 
+/// Copies rows of a panel of D, from row `top` and column `column` on, next to each other, and adds them to `sum`.
+#[inline(always)]
+fn gather_lanes<T: Real>(
+    d: Rows<'_, T>,
+    top: usize,
+    column: usize,
+    panel: &mut [T],
+    sum: &mut [T; LANES],
+) {
+    for (row, p) in panel.chunks_exact_mut(LANES).enumerate() {
+        let d = lanes::<T, LANES>(d.data, (top + row) * d.stride + column);
+        p.copy_from_slice(d);
+        for (s, &x) in sum.iter_mut().zip(d) {
+            *s += x;
+        }
+    }
+}
+
+dispatched! {
+    /// [`gather_lanes`] by itself.
+    fn gather<T, I>(
+        d: Rows<'_, T>,
+        top: usize,
+        column: usize,
+        panel: &mut [T],
+        sum: &mut [T; LANES],
+    ) {
+        let mut total = *sum;
+        gather_lanes(d, top, column, panel, &mut total);
+        *sum = total;
+    }
+}
+
 dispatched! {
     /// Adds to `out` `[inputs, LANES]` the panel of Aᵀ·D that begins at D's column `column`, A `[rows, inputs]` and D `[rows, columns]`; and to
     /// `sums` the sums of its columns.
@@ -177,19 +267,34 @@ dispatched! {
         let mut sum = *sums;
         for top in (0..rows).step_by(OUTER_ROWS) {
             let panel = &mut gathered[..OUTER_ROWS.min(rows - top) * LANES];
-            for (row, p) in panel.chunks_exact_mut(LANES).enumerate() {
-                let d = lanes::<T, LANES>(d.data, (top + row) * d.stride + column);
-                p.copy_from_slice(d);
-                for (s, &x) in sum.iter_mut().zip(d) {
-                    *s += x;
-                }
-            }
-            for (first, height) in tiles::<I>(inputs, columns) {
+            gather_lanes(d, top, column, panel, &mut sum);
+            for (first, height) in tiles(inputs, tile_rows::<I>(columns)) {
                 let (origin, out) = (top * a.stride + first, &mut out[first..]);
                 by_size!(height, columns, R, W => outer_tile::<T, I, R, W>(left, origin, panel, out));
             }
         }
         *sums = sum;
+    }
+}
+
+/// [`add_outer_panel`] for `P` panels, by the tile for AVX-512.
+fn add_outer_wide<T: Real, const P: usize>(
+    a: Rows<'_, T>,
+    d: Rows<'_, T>,
+    column: usize,
+    gathered: &mut [Gathered<T>; P],
+    out: &mut [T],
+    sums: &mut [[T; LANES]; P],
+) {
+    for top in (0..a.len()).step_by(OUTER_ROWS) {
+        let height = OUTER_ROWS.min(a.len() - top);
+        for (p, (panel, sum)) in gathered.iter_mut().zip(&mut *sums).enumerate() {
+            gather(d, top, column + p * LANES, &mut panel[..height * LANES], sum);
+        }
+        let panels = gathered.each_ref().map(|panel| &panel[..height * LANES]);
+        let left = Left { data: &a.data[top * a.stride..], row: 1, depth: a.stride };
+        let target = Target { data: &mut *out, row: LANES, panel: a.columns * LANES };
+        wide::multiply(a.columns, left, panels, &[], None, target);
     }
 }
 
@@ -202,9 +307,34 @@ pub(crate) fn add_outer_panels<T: Real>(
     out: &mut [T],
     sums: &mut [[T; LANES]],
 ) {
-    let mut gathered = [T::ZERO; OUTER_ROWS * LANES];
-    for (j, (out, sum)) in out.chunks_exact_mut(a.columns * LANES).zip(sums).enumerate() {
-        add_outer_panel(a, d, (first + j) * LANES, &mut gathered, out, sum);
+    let size = a.columns * LANES;
+    let column = |j: usize| (first + j) * LANES;
+    let mut gathered = [[T::ZERO; OUTER_ROWS * LANES]; 2];
+    if !wide::is_used::<T>() {
+        for (j, (out, sum)) in out.chunks_exact_mut(size).zip(sums).enumerate() {
+            add_outer_panel(a, d, column(j), &mut gathered[0], out, sum);
+        }
+        return;
+    }
+    for (i, (out, sums)) in out.chunks_mut(2 * size).zip(sums.chunks_mut(2)).enumerate() {
+        match sums {
+            [one] => add_outer_wide(
+                a,
+                d,
+                column(2 * i),
+                gathered.first_chunk_mut::<1>().expect("there are two"),
+                out,
+                std::array::from_mut(one),
+            ),
+            two => add_outer_wide(
+                a,
+                d,
+                column(2 * i),
+                &mut gathered,
+                out,
+                two.first_chunk_mut::<2>().expect("there are two"),
+            ),
+        }
     }
 }
 
@@ -216,12 +346,16 @@ pub(crate) fn add_outer_product<T: Real>(
     out: &mut [T],
     sums: &mut [T],
 ) {
-    let panels = out.chunks_exact_mut(a.columns * LANES).take(d.columns.div_ceil(LANES));
-    let mut sums = sums.as_chunks_mut().0.iter_mut();
-    for (j, out) in panels.enumerate() {
-        let mut nowhere = [[T::ZERO; LANES]];
-        let sum = sums.next().map_or(&mut nowhere, std::array::from_mut);
-        add_outer_panels(a, d, j, out, sum);
+    /// Panels whose sums, wanted by nobody, lie in scratch.
+    const TAKEN: usize = 16;
+    let count = d.columns.div_ceil(LANES);
+    if !sums.is_empty() {
+        return add_outer_panels(a, d, 0, out, &mut sums.as_chunks_mut().0[..count]);
+    }
+    for first in (0..count).step_by(TAKEN) {
+        let last = count.min(first + TAKEN);
+        let out = &mut out[first * a.columns * LANES..last * a.columns * LANES];
+        add_outer_panels(a, d, first, out, &mut [[T::ZERO; LANES]; TAKEN][..last - first]);
     }
 }
 

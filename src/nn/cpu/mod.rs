@@ -9,3 +9,4 @@ pub(crate) mod panels;
 pub(crate) mod sparse;
 pub(crate) mod tile;
 pub mod vector;
+pub(crate) mod wide;

@@ -17,6 +17,7 @@ use super::gemm::Start;
 use super::lanes::{lanes, lanes_mut};
 use super::matrix::{Rows, RowsMut};
 use super::pack;
+use super::tile::Target;
 use crate::machine::isa::{Isa, dispatched};
 use crate::machine::{LANES, Real};
 
@@ -51,15 +52,6 @@ macro_rules! each_panel {
             $do;
         })*
     };
-}
-
-/// Where sums lie.
-struct Target<'a, T> {
-    data: &'a mut [T],
-    /// From one row to the next.
-    row: usize,
-    /// From one panel to the next.
-    panel: usize,
 }
 
 impl<T: Real> Target<'_, T> {
