@@ -140,7 +140,11 @@ unsafe fn call<const P: usize, const AHEAD: bool>(_: usize, _: &Work<P>) {
 unsafe fn tile<const R: usize, const P: usize, const AHEAD: bool>(work: &Work<P>) {
     use std::arch::x86_64::*;
     let Work { a_row, a_depth, panels, depth, .. } = *work;
-    let (mut a, mut ahead) = (work.a, work.ahead);
+    let mut ahead = work.ahead;
+    // Four pointers, and two multiples of the distance: one pointer moved on from row to row, as the compiler would have it,
+    // is a chain of additions as long as the step's arithmetic.
+    let mut fours = [0, 4, 8, 12].map(|i| work.a.wrapping_add(i * a_row));
+    let triple = std::hint::black_box(3 * a_row);
     let mut sums = [[_mm512_setzero_ps(); P]; R];
     // SAFETY: the caller's promise; a prefetch of any address is harmless.
     unsafe {
@@ -161,13 +165,15 @@ unsafe fn tile<const R: usize, const P: usize, const AHEAD: bool>(work: &Work<P>
                 *b = _mm512_loadu_ps(panel.add(k * LANES));
             }
             for (i, row) in sums.iter_mut().enumerate() {
-                let x = _mm512_set1_ps(*a.add(i * a_row));
+                let apart = [0, a_row, 2 * a_row, triple][i % 4];
+                let x = _mm512_set1_ps(*fours[i / 4].wrapping_add(apart));
                 for (sum, &b) in row.iter_mut().zip(&b) {
                     *sum = _mm512_fmadd_ps(x, b, *sum);
                 }
             }
-            // The last step's is not read.
-            a = a.wrapping_add(a_depth);
+            for four in &mut fours {
+                *four = four.wrapping_add(a_depth);
+            }
         }
         for (i, row) in sums.iter().enumerate() {
             for (p, &sum) in row.iter().enumerate() {
