@@ -79,7 +79,7 @@ impl Isa for Separate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) enum Level {
-    /// With FMA and AVX2, which every kernel compiled for it may use.
+    /// With FMA, AVX2 and BMI1, which kernels compiled for it use, too.
     Avx512,
     /// With FMA.
     Avx2,
@@ -96,7 +96,9 @@ pub(crate) fn level() -> Level {
     }
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        let wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+        let wide = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("bmi1");
         return if wide { Level::Avx512 } else { Level::Avx2 };
     }
     Level::Baseline

@@ -4,6 +4,8 @@
 //! one padded with zeros. Weights live in that form for good, so a product packs nothing; the left-hand matrix is read
 //! in place. Every sum runs over the depth in order, whatever the instruction set's width and the thread count.
 
+use std::ops::Range;
+
 use super::epilogue::Epilogue;
 use super::lanes::{HALF, lanes, lanes_mut};
 use super::matrix::{Rows, RowsMut};
@@ -27,7 +29,7 @@ pub(crate) enum Start<'a, T> {
 
 impl<T: Real> Start<'_, T> {
     /// Of `P` panels from number `j` on.
-    fn row<const P: usize>(self, j: usize) -> [[T; LANES]; P] {
+    pub(crate) fn row<const P: usize>(self, j: usize) -> [[T; LANES]; P] {
         let mut row = [[T::ZERO; LANES]; P];
         if let Start::Bias(bias) = self {
             row.as_flattened_mut().copy_from_slice(&bias[j * LANES..(j + P) * LANES]);
@@ -87,19 +89,22 @@ dispatched! {
 }
 
 dispatched! {
-    /// The epilogue over one panel of C. A function of its own: in one with the product, its constants take registers
+    /// The epilogue over rows of one panel of C, which `c` begins with. A function of its own: in one with the product, its constants take registers
     /// that the accumulators need.
-    fn finish_panel<T, I, E: Epilogue<T>>(
-        rows: usize,
+    pub(crate) fn finish_panel<T, I, E: Epilogue<T>>(
+        rows: Range<usize>,
         column: usize,
         c: &mut [T],
         c_stride: usize,
         epilogue: &mut E,
     ) {
-        for (row, z) in c.chunks_mut(c_stride).enumerate().take(rows) {
-            if let Some(z) = z.first_chunk_mut::<LANES>() {
-                epilogue.finish::<I>(row, column, z);
-            }
+        for row in rows {
+            let z: &mut [T; LANES] = lanes_mut(c, row * c_stride);
+            // On a copy: of numbers that lie in memory, the compiler would load and store one at a time, lest what it loads
+            // between be the same memory.
+            let mut own = *z;
+            epilogue.finish::<I>(row, column, &mut own);
+            *z = own;
         }
     }
 }
@@ -142,7 +147,7 @@ pub(crate) fn product_from<T: Real, E: Epilogue<T>>(
             narrow_product(j, a, panels, size, start, &mut c)
         };
         for column in (j..j + taken).map(|j| j * LANES).filter(|_| !E::IDLE) {
-            finish_panel(a.len(), column, &mut c.data[column..], c.stride, epilogue);
+            finish_panel(0..a.len(), column, &mut c.data[column..], c.stride, epilogue);
         }
         j += taken;
     }
@@ -237,7 +242,7 @@ fn gather_lanes<T: Real>(
 
 dispatched! {
     /// [`gather_lanes`] by itself.
-    fn gather<T, I>(
+    pub(crate) fn gather<T, I>(
         d: Rows<'_, T>,
         top: usize,
         column: usize,

@@ -7,6 +7,8 @@ pub mod matrix;
 pub(crate) mod pack;
 pub(crate) mod panels;
 pub(crate) mod sparse;
+pub(crate) mod terms;
 pub(crate) mod tile;
 pub mod vector;
 pub(crate) mod wide;
+pub(crate) mod wide_terms;
