@@ -15,6 +15,7 @@ use super::gemm;
 use super::gemm::Start;
 use super::lanes::lanes;
 use super::matrix::{Rows, RowsMut};
+use super::outer;
 use super::pack;
 use super::terms;
 use super::terms::{BLOCK, Factors, PANELS};
@@ -185,7 +186,7 @@ fn add_block<T: Real, E: Epilogue<T>, const P: usize>(
     }
 }
 
-/// [`gemm::add_outer_panels`] for an A with many zeros; that itself where the first rows have few.
+/// [`outer::add_outer_panels`] for an A with many zeros; that itself where the first rows have few.
 pub(crate) fn add_outer_panels<T: Real>(
     a: Rows<'_, T>,
     d: Rows<'_, T>,
@@ -198,10 +199,10 @@ pub(crate) fn add_outer_panels<T: Real>(
         done = 0;
     }
     let out = &mut out[done * a.columns * LANES..];
-    gemm::add_outer_panels(a, d, first + done, out, &mut sums[done..]);
+    outer::add_outer_panels(a, d, first + done, out, &mut sums[done..]);
 }
 
-/// [`gemm::add_outer_product`] for an A with many zeros, without the sums of D's columns.
+/// [`outer::add_outer_product`] for an A with many zeros, without the sums of D's columns.
 pub(crate) fn add_outer_product<T: Real>(a: Rows<'_, T>, d: Rows<'_, T>, out: &mut [T]) {
     /// Panels whose sums, wanted by nobody, lie in scratch.
     const TAKEN: usize = 4 * PANELS;
@@ -244,7 +245,7 @@ fn add_outer_sparse<T: Real>(
                 for (p, (panel, total)) in gathered.iter_mut().zip(&mut sums[j..]).enumerate() {
                     let column = (first + j + p) * LANES;
                     let mut sum = *total;
-                    gemm::gather(d, top, column, panel[..height].as_flattened_mut(), &mut sum);
+                    outer::gather(d, top, column, panel[..height].as_flattened_mut(), &mut sum);
                     // Once, not for every part of the inputs.
                     if input == 0 {
                         *total = sum;
