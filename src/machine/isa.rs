@@ -54,7 +54,7 @@ impl Isa for Fused {
 }
 
 /// The same with 32 registers, each of which holds a panel's row: taller tiles, since some processors begin two such multiply-adds a
-/// cycle, and six sums do not keep them busy (decision 046).
+/// cycle, and six sums do not keep them busy.
 pub struct FusedWide;
 impl Isa for FusedWide {
     const TILE_ROWS: usize = 8;

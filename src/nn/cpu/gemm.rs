@@ -135,14 +135,12 @@ pub(crate) fn product_from<T: Real, E: Epilogue<T>>(
     assert!(depth <= panel_depth && panels.len() >= count * size, "B is smaller than the product");
     let mut j = first;
     while j < count {
-        let taken = if wide::is_used::<T>() {
-            match j + 1 < count {
-                true => wide_product::<T, 2>(j, a, panels, size, start, &mut c),
-                false => wide_product::<T, 1>(j, a, panels, size, start, &mut c),
-            }
-        } else {
-            narrow_product(j, a, panels, size, start, &mut c)
-        };
+        let taken = if wide::is_used::<T>() { (count - j).min(2) } else { 1 };
+        match taken {
+            2 => wide_product::<T, 2>(j, a, panels, size, start, &mut c),
+            _ if wide::is_used::<T>() => wide_product::<T, 1>(j, a, panels, size, start, &mut c),
+            _ => narrow_product(j, a, panels, size, start, &mut c),
+        }
         for column in (j..j + taken).map(|j| j * LANES).filter(|_| !E::IDLE) {
             finish_panel(0..a.len(), column, &mut c.data[column..], c.stride, epilogue);
         }
@@ -150,7 +148,7 @@ pub(crate) fn product_from<T: Real, E: Epilogue<T>>(
     }
 }
 
-/// Panel `j` of a product. Returns 1.
+/// Panel `j` of a product.
 fn narrow_product<T: Real>(
     j: usize,
     a: Rows<'_, T>,
@@ -158,7 +156,7 @@ fn narrow_product<T: Real>(
     size: usize,
     start: Start<'_, T>,
     c: &mut RowsMut<'_, T>,
-) -> usize {
+) {
     let panel = |j: usize| {
         let rest = panels.get(j * size..).unwrap_or_default();
         &rest[..rest.len().min(a.columns * LANES)]
@@ -177,10 +175,9 @@ fn narrow_product<T: Real>(
         &mut c.data[column..],
         c_stride,
     );
-    1
 }
 
-/// `P` panels of a product from number `j` on, by the tile for AVX-512. Returns `P`.
+/// `P` panels of a product from number `j` on, by the tile for AVX-512.
 fn wide_product<T: Real, const P: usize>(
     j: usize,
     a: Rows<'_, T>,
@@ -188,11 +185,10 @@ fn wide_product<T: Real, const P: usize>(
     size: usize,
     start: Start<'_, T>,
     c: &mut RowsMut<'_, T>,
-) -> usize {
+) {
     let own = &panels[j * size..];
     let taken = std::array::from_fn(|p| &own[p * size..][..a.columns * LANES]);
     let left = Left { data: a.data, row: a.stride, depth: 1 };
     let target = Target { data: &mut c.data[j * LANES..], row: c.stride, panel: LANES };
     wide::multiply::<T, P>(a.len(), left, taken, &own[P * size..], Some(&start.row(j)), target);
-    P
 }

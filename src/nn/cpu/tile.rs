@@ -61,7 +61,7 @@ pub(crate) fn tile<T: Real, I: Isa, const R: usize, const W: usize, const FAR: b
 
 /// One step of [`tile`]: a column of A, starting at `at`, times a row of the panel. Its rows are written out, not looped over: where
 /// a column of A is contiguous, a loop of eight rows and more was vectorised down the column, which gathers and scatters
-/// the sums (decision 023).
+/// the sums.
 #[inline(always)]
 fn rank_one<T: Real, I: Isa, const R: usize, const W: usize>(
     a: Left<'_, T>,

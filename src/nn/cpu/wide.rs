@@ -31,8 +31,11 @@ pub(crate) fn multiply<T: Real, const P: usize>(
     target: Target<'_, T>,
 ) {
     assert!(is_used::<T>(), "this processor has no tile of two panels");
+    if rows == 0 {
+        return;
+    }
     let depth = panels[0].len() / LANES;
-    assert!(rows > 0 && depth > 0 && panels.iter().all(|panel| panel.len() == depth * LANES));
+    assert!(depth > 0 && panels.iter().all(|panel| panel.len() == depth * LANES));
     assert!((rows - 1) * a.row + (depth - 1) * a.depth < a.data.len());
     assert!((rows - 1) * target.row + (P - 1) * target.panel + LANES <= target.data.len());
     let (sums, sums_row, sums_panel) = match start {
@@ -61,7 +64,7 @@ pub(crate) fn multiply<T: Real, const P: usize>(
         // the `rows` for which A and the target were checked above, and the panels have `depth` rows each. What sums start from
         // is an array of P·LANES numbers that all rows share, or the target itself.
         unsafe {
-            let work = work.from_row(first);
+            let work = work.at_row(first);
             match first == 0 && !ahead.is_empty() {
                 true => call::<P, true>(height, &work),
                 false => call::<P, false>(height, &work),
@@ -93,7 +96,7 @@ impl<const P: usize> Work<P> {
     /// # Safety
     ///
     /// A, sums and target have that row.
-    unsafe fn from_row(mut self, first: usize) -> Self {
+    unsafe fn at_row(mut self, first: usize) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
             self.a = self.a.add(first * self.a_row);
