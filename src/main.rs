@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod processor;
 
 use std::process::ExitCode;
 
@@ -14,9 +15,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match commands::run(cli::Cli::parse()) {
         Ok(code) => code,
-        Err(error) if commands::reader_went_away(&error) => ExitCode::SUCCESS,
+        Err(error) if commands::is_unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            commands::say(&format!("error: {}", ddppo::run::text::one_line(&format!("{error:#}"))));
             commands::exit_code(&error)
         }
     }

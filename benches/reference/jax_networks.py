@@ -1,4 +1,4 @@
-"""The networks of SPEC sections 1-3 in JAX, laid out as in networks.py: an ensemble is weight [M, in, out], bias [M, 1, out].
+"""The networks of DDPPO (docs/algorithm.md) in JAX, laid out as in networks.py: an ensemble is weight [M, in, out], bias [M, 1, out].
 
 Everything here is a pure function to be traced by `jax.jit`, or a tuple that it can take.
 """
@@ -33,7 +33,7 @@ def random_layers(key, sizes, members=None):
 
 
 def bounded_log_variance(raw):
-    """Two softplus folds (SPEC section 1)."""
+    """Two softplus folds (docs/algorithm.md, "The models")."""
     low, high = LOG_VARIANCE_BOUNDS
     raw = high - jax.nn.softplus(high - raw)
     return low + jax.nn.softplus(raw - low)

@@ -1,4 +1,4 @@
-"""The four timed pieces (SPEC sections 1-3) in JAX. Each class holds what one piece needs; `run` does it once.
+"""The four timed pieces (docs/algorithm.md) in JAX. Each class holds what one piece needs; `run` does it once.
 
 A piece is one jitted function with its random draws inside: what it changes is one tuple, donated and given back new.
 Networks that it only reads are arguments and not constants, since they change between updates of a training.
@@ -139,7 +139,7 @@ class Draws(NamedTuple):
 
 
 def policy_objective(layers, policy, critics, prediction, derivative, alpha, discount, start, draws, ended, capacity):
-    """(1/B) Σ_rows Σ_j γ^j m_j c_j (eq. 11), whose derivative by the policy's layers is SPEC section 2's.
+    """(1/B) Σ_rows Σ_j γ^j m_j c_j (eq. 11), whose derivative by the policy's layers is that of docs/algorithm.md, "The policy's gradient".
 
     As in updates.py: a step's value is the prediction model's sample, its derivative that of `derivative`, a mean-only
     model. `ended(j, s_{j+1})` [B]: d_j, 0 or 1.

@@ -1,4 +1,4 @@
-"""The networks of SPEC sections 1-3 in PyTorch, as someone who knows PyTorch would write them for speed.
+"""The networks of DDPPO (docs/algorithm.md) in PyTorch, as someone who knows PyTorch would write them for speed.
 
 A network is a list of (weight, bias). One network: weight [in, out], bias [out]. An ensemble of M (or the twin critic,
 M = 2): weight [M, in, out], bias [M, 1, out], so that a layer is one batched product.
@@ -45,7 +45,7 @@ def random_layers(sizes, members=None):
 
 
 def bounded_log_variance(raw):
-    """Two softplus folds (SPEC section 1)."""
+    """Two softplus folds (docs/algorithm.md, "The models")."""
     low, high = LOG_VARIANCE_BOUNDS
     raw = high - F.softplus(high - raw)
     return low + F.softplus(raw - low)

@@ -1,4 +1,4 @@
-"""Sizes, constants and operation counts of the four timed pieces (SPEC sections 1-5), the same for every framework.
+"""Sizes, constants and operation counts of the four timed pieces (docs/algorithm.md), the same for every framework.
 
 `flops` counts the multiplications and additions of the matrix products that the mathematics needs, two a
 multiply-add, and nothing else: no padding, no input gradients of a first layer, no log-variance head where only the
@@ -26,7 +26,7 @@ TANH_EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class Sizes:
-    """S, A, K (the paper's H), n and w of a task (SPEC sections 4 and 5), and what all tasks share."""
+    """S, A, K (the paper's H), n and w of a task (docs/algorithm.md, "The paper's settings" and "The MuJoCo tasks"), and what all tasks share."""
 
     states: int
     actions: int

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The JAX twin computes what SPEC says (expected.py), and answers as README.md says.
+"""The JAX twin computes what docs/algorithm.md says (expected.py), and answers as README.md says.
 
     .python/jax-bench/bin/python -m unittest discover -s benches/reference -p 'test_jax*.py' -v
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The PyTorch twin computes what SPEC says (expected.py), and answers as README.md says.
+"""The PyTorch twin computes what docs/algorithm.md says (expected.py), and answers as README.md says.
 
     .python/torch/bin/python -m unittest discover -s benches/reference -v
 """

@@ -1,4 +1,4 @@
-"""The four timed pieces (SPEC sections 1-3) in PyTorch. Each class holds what one piece needs; `run` does it once.
+"""The four timed pieces (docs/algorithm.md) in PyTorch. Each class holds what one piece needs; `run` does it once.
 
 Random draws (action and model noise, elites) are part of a piece; drawing minibatches from the buffers is not.
 
@@ -120,7 +120,7 @@ class Draws:
 
 
 def policy_objective(policy, critics, prediction, derivative, alpha, discount, start, draws, ended):
-    """(1/B) Σ_rows Σ_j γ^j m_j c_j (eq. 11), whose derivative by the policy's parameters is SPEC section 2's.
+    """(1/B) Σ_rows Σ_j γ^j m_j c_j (eq. 11), whose derivative by the policy's parameters is that of docs/algorithm.md, "The policy's gradient".
 
     `derivative` is a mean-only model. A step's value is the prediction model's sample, its derivative the gradient
     model's: the latter's mean less itself detached is added to the former. `ended(j, s_{j+1})` [B]: d_j, 0 or 1.

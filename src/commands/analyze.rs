@@ -5,12 +5,11 @@ use std::process::ExitCode;
 use ddppo::lab::analysis::gradient_error::{GradientErrors, RealStates};
 use ddppo::lab::analysis::multi_step::{StepError, multi_step_errors};
 use ddppo::lab::analysis::policy_gradient::{PolicyGradientBias, policy_gradient_bias};
-use ddppo::lab::analysis::trained_world;
+use ddppo::lab::analysis::trained_models;
 use ddppo::lab::figures::gradient_errors::gradient_errors;
 use serde::Serialize;
 
 use super::analyze_table::table;
-use ddppo::session::saved as saved_run;
 
 use super::UsageError;
 use crate::cli::AnalyzeArgs;
@@ -29,18 +28,16 @@ pub(crate) struct Analysis {
 
 /// Compares a run's models with the world.
 pub fn run(args: &AnalyzeArgs) -> anyhow::Result<ExitCode> {
-    let run = saved_run::load(&args.run, args.best)?;
-    let (learner, task) = (run.learner(), run.task());
-    let world = trained_world(learner)?;
+    let run = super::saved_run(&args.run, args.best)?;
+    let (method, task) = (run.method(), run.task());
+    let models = trained_models(method, run.config().algorithm())?;
     let states = args.states as usize;
-    let errors = RealStates::meet(learner, task, states, args.seed)?.errors(world, task);
-    let multi_step = multi_step_errors(learner, world, task, states, args.seed)?;
+    let errors = RealStates::meet(method.policy(), task, states, args.seed)?.errors(models, task);
+    let multi_step = multi_step_errors(method.policy(), models, task, states, args.seed)?;
     // A method that does not differentiate its model has no such gradient.
-    let policy_gradient = if run.config().algorithm.uses("policy.horizon") {
-        let horizon = run.config().policy.horizon;
-        policy_gradient_bias(learner, world, task, horizon, states, args.seed)?
-    } else {
-        None
+    let policy_gradient = match method.objective().filter(|of| of.imagination.is_some()) {
+        Some(of) => policy_gradient_bias(of, models, task, of.horizon(), states, args.seed)?,
+        None => None,
     };
     let (name, step) = (task.name().to_owned(), run.step());
     let analysis =

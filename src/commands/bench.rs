@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use ddppo::config::{Algorithm, Config};
 use ddppo::lab::bench::twin::{Kind, Settings, Twin};
 use ddppo::lab::bench::{Bench, Effort, Measurement, Piece, quantile};
 use serde_json::json;
@@ -23,7 +22,7 @@ const IN_ROUND: RangeInclusive<usize> = 10..=100;
 /// Times the parts of a run.
 pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let task = ddppo::env::task(&args.task)?;
-    let config = Config::preset(Algorithm::Ddppo, &args.task)?;
+    let config = ddppo::methods::preset("ddppo", &args.task)?;
     let twin = twin(args);
     let choices = if twin.is_some() { &Piece::ALL[..Piece::IN_TWIN] } else { &Piece::ALL[..] };
     let pieces = if args.pieces.is_empty() {
@@ -37,7 +36,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         .num_threads(threads)
         .build()
         .context("the worker threads cannot be started")?;
-    let bench = Bench::new(config, task, args.directions.map(usize::from))?;
+    let bench = Bench::new(&config, task, args.directions.map(usize::from))?;
     let mut session = Session { args, threads, bench };
     pool.install(|| match twin {
         Some(kind) => session.race(kind, &pieces),

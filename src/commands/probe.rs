@@ -8,15 +8,14 @@ use ddppo::run::storage::{Disk, replace};
 
 use crate::cli::{Precision, ProbeArgs};
 use ddppo::session::progress::thousands;
-use ddppo::session::saved as saved_run;
 
 /// Writes one policy update and one gradient-loss step of a run into a file.
 pub fn run(args: &ProbeArgs) -> anyhow::Result<ExitCode> {
-    let run = saved_run::load(&args.run, false)?;
-    let (learner, config, task) = (run.learner(), run.config(), run.task());
+    let run = super::saved_run(&args.run, false)?;
+    let (method, algorithm) = (run.method(), run.config().algorithm());
     let written = match args.precision {
-        Precision::F32 => probe::<f32>(learner, config, task, args.seed),
-        Precision::F64 => probe::<f64>(learner, config, task, args.seed),
+        Precision::F32 => probe::<f32>(method, algorithm, args.seed),
+        Precision::F64 => probe::<f64>(method, algorithm, args.seed),
     }?;
     let header = written.header.into_iter().collect();
     let bytes = encode_with_header(&written.tensors, Some(header));

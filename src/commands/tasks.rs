@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use ddppo::config::{Algorithm, Config};
 use ddppo::env::Task;
 
 /// Lists the built-in tasks with what a user chooses by.
@@ -19,7 +18,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
             task.action_dim(),
             limits(&*task),
             ddppo::session::progress::thousands(task.time_limit() as u64),
-            ddppo::session::progress::thousands(Config::preset(Algorithm::Ddppo, name)?.steps),
+            ddppo::session::progress::thousands(ddppo::methods::preset("ddppo", name)?.steps()),
             task.reward_summary(),
         );
     }

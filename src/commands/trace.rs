@@ -8,9 +8,9 @@ use ddppo::session::saved as saved_run;
 use super::UsageError;
 use crate::cli::TraceArgs;
 
-/// Writes what a world did as JSON lines.
+/// Writes what an environment did as JSON lines.
 pub fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
-    let run = args.policy.as_ref().map(|run| saved_run::load(run, false)).transpose()?;
+    let run = args.policy.as_ref().map(|run| super::saved_run(run, false)).transpose()?;
     let named;
     let (task, mut behaviour) = match (&run, &args.task) {
         (Some(run), task) => {

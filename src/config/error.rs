@@ -24,8 +24,10 @@ pub enum ConfigError {
         known: String,
     },
     /// No variant of this name.
-    #[error("there is no variant `{variant}`{hint}; the variants are {known}")]
+    #[error("{method} has no variant `{variant}`{hint}; {}", if known.is_empty() { "it has none".to_owned() } else { format!("the variants are {known}") })]
     NoVariant {
+        /// The method.
+        method: String,
         /// The variant asked for.
         variant: String,
         /// " (did you mean `X`?)" or nothing.
@@ -73,7 +75,7 @@ pub enum ConfigError {
     #[error("`{key}` is {value}, but must be {expected}")]
     Impossible {
         /// The key in full.
-        key: &'static str,
+        key: String,
         /// Its value.
         value: String,
         /// What is needed.
@@ -99,4 +101,21 @@ pub enum ConfigError {
         /// The system's reason.
         reason: std::io::Error,
     },
+}
+
+/// [`ConfigError::Impossible`] unless `holds`.
+///
+/// # Errors
+/// As said.
+pub fn require(
+    holds: bool,
+    key: &str,
+    value: impl std::fmt::Display,
+    expected: impl Into<String>,
+) -> Result<(), ConfigError> {
+    if holds {
+        return Ok(());
+    }
+    let (key, value, expected) = (key.to_owned(), value.to_string(), expected.into());
+    Err(ConfigError::Impossible { key, value, expected })
 }

@@ -1,10 +1,10 @@
-//! Dotted keys of a configuration as a TOML table: finding them, giving them values, telling what is wrong with either.
+//! Dotted keys of a table of settings: finding them, giving them values, telling what is wrong with either.
 
 use toml::{Table, Value};
 
-use super::reference::complete;
+use super::error::{ConfigError, require};
+use super::schema::{Kind, Schema, Setting, insert};
 use super::suggest;
-use super::{Config, ConfigError};
 
 /// The keys whose values differ, as (key, in `a`, in `b`).
 pub fn differences(a: &Table, b: &Table) -> Vec<(String, String, String)> {
@@ -23,16 +23,13 @@ pub fn differences(a: &Table, b: &Table) -> Vec<(String, String, String)> {
 }
 
 /// All settings with their full keys.
-pub(crate) fn leaves(table: &Table) -> Vec<(String, Value)> {
+pub(super) fn leaves(table: &Table) -> Vec<(String, Value)> {
     let mut out = Vec::new();
     for (name, value) in table {
         match value {
             Value::Table(section) => {
-                out.extend(
-                    leaves(section)
-                        .into_iter()
-                        .map(|(key, value)| (format!("{name}.{key}"), value)),
-                );
+                let inner = leaves(section).into_iter();
+                out.extend(inner.map(|(key, value)| (format!("{name}.{key}"), value)));
             }
             value => out.push((name.clone(), value.clone())),
         }
@@ -41,99 +38,125 @@ pub(crate) fn leaves(table: &Table) -> Vec<(String, Value)> {
 }
 
 /// The value or section of a key.
-pub(crate) fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+pub(super) fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     match key.split_once('.') {
         Some((section, rest)) => lookup(table.get(section)?.as_table()?, rest),
         None => table.get(key),
     }
 }
 
-/// Gives `key` a value of the right type, in a table that is a whole configuration before and after.
-pub(crate) fn assign(
+/// Adds to `table` what only `from` has.
+pub(super) fn add_missing(table: &mut Table, from: &Table) {
+    for (key, value) in from {
+        match (table.get_mut(key), value) {
+            (Some(Value::Table(section)), Value::Table(from)) => add_missing(section, from),
+            (Some(_), _) => {}
+            (None, value) => drop(table.insert(key.clone(), value.clone())),
+        }
+    }
+}
+
+/// Gives `key` a value of its kind, within its range.
+pub(super) fn assign(
     table: &mut Table,
+    schema: &Schema,
     key: &str,
     value: Value,
     place: &str,
 ) -> Result<(), ConfigError> {
-    let example = match lookup(table, key) {
-        Some(value) if !value.is_table() => value,
-        _ => return Err(unknown(key, table, place)),
-    };
-    let fitted = fit(key, example, value, place)?;
-    let shown = fitted.to_string();
-    let mut parts = key.split('.');
-    let first = parts.next().unwrap_or_default();
-    let slot = parts.try_fold(&mut table[first], |value, part| value.get_mut(part));
-    *slot.expect("`lookup` has just found it") = fitted;
-    // One key at a time, so that a value that only the types refuse is blamed on its own key.
-    complete(table.clone()).try_into::<Config>().map(drop).map_err(|error| ConfigError::WrongType {
-        place: place.to_owned(),
-        key: key.to_owned(),
-        expected: expectation(&error),
-        value: shown,
-    })
+    let setting = schema.find(key).ok_or_else(|| unknown(key, table, schema, place))?;
+    let value = fit(setting, value, place)?;
+    in_range(setting, &value)?;
+    insert(table, key, value);
+    Ok(())
 }
 
 /// The error for a key that is no setting.
-fn unknown(key: &str, table: &Table, place: &str) -> ConfigError {
-    let hint = match lookup(table, key) {
-        Some(Value::Table(section)) => {
-            let names: Vec<&str> = section.keys().map(String::as_str).collect();
-            format!(": it is a section, with {}", names.join(", "))
-        }
-        _ if lookup(&complete(Table::new()), key).is_some() => {
-            let method = table.get("algorithm").and_then(Value::as_str).unwrap_or("the method");
-            format!(": {method} has no use for it")
-        }
-        _ => {
-            let keys: Vec<String> = leaves(table).into_iter().map(|(key, _)| key).collect();
-            // Somebody who forgot the section gets the key that ends so.
-            let ending = keys.iter().find(|full| full.rsplit('.').next() == Some(key));
-            ending.map_or_else(
-                || suggest::hint(key, keys.iter().map(String::as_str)),
-                |full| format!(" (did you mean `{full}`?)"),
-            )
+fn unknown(key: &str, table: &Table, schema: &Schema, place: &str) -> ConfigError {
+    let keys = || schema.settings.iter().map(|setting| setting.key.as_str());
+    let section = format!("{key}.");
+    let names: Vec<&str> = keys().filter_map(|full| full.strip_prefix(&section)).collect();
+    let hint = if !names.is_empty() {
+        format!(": it is a section, with {}", names.join(", "))
+    } else if let Some(full) = keys().find(|full| full.rsplit('.').next() == Some(key)) {
+        // Somebody who forgot the section gets the key that ends so.
+        format!(" (did you mean `{full}`?)")
+    } else {
+        let method = table.get("algorithm").and_then(Value::as_str).unwrap_or("the method");
+        match suggest::hint(key, keys()) {
+            hint if hint.is_empty() => format!(" in {method}: docs/configuration.md lists them"),
+            hint => hint,
         }
     };
     ConfigError::UnknownKey { place: place.to_owned(), key: key.to_owned(), hint }
 }
 
-/// The value, if it is of the type of `example`; whole numbers are fine where real ones are needed.
-fn fit(key: &str, example: &Value, value: Value, place: &str) -> Result<Value, ConfigError> {
-    let wrong = |value: &Value, expected: &str| ConfigError::WrongType {
+/// The value, if it is of the setting's kind; whole numbers are fine where real ones are needed.
+fn fit(setting: &Setting, value: Value, place: &str) -> Result<Value, ConfigError> {
+    let wrong = |value: &Value, expected: String| ConfigError::WrongType {
         place: place.to_owned(),
-        key: key.to_owned(),
-        expected: expected.to_owned(),
+        key: setting.key.clone(),
+        expected,
         value: value.to_string(),
     };
-    match (example, value) {
-        (Value::Float(_), Value::Integer(whole)) => Ok(Value::Float(whole as f64)),
-        (Value::Integer(_), Value::Integer(whole)) if whole >= 0 => Ok(Value::Integer(whole)),
-        (Value::Integer(_), value) => {
-            Err(wrong(&value, "a whole number of at least 0, such as 1000"))
+    let number = |value: Value| match value {
+        Value::Integer(whole) => Ok(Value::Float(whole as f64)),
+        Value::Float(_) => Ok(value),
+        other => Err(wrong(&other, "a number, such as 0.5 or 1e-3".to_owned())),
+    };
+    match (&setting.kind, value) {
+        (Kind::Whole(..), Value::Integer(whole)) if whole >= 0 => Ok(Value::Integer(whole)),
+        (Kind::Whole(..), value) => match exact(&value) {
+            Some(whole) => Ok(Value::Integer(whole)),
+            None => Err(wrong(&value, "a whole number of at least 0, such as 1000".to_owned())),
+        },
+        (Kind::Number(_), value) => number(value),
+        (Kind::Flag, value @ Value::Boolean(_)) => Ok(value),
+        (Kind::Flag, value) => Err(wrong(&value, "`true` or `false`".to_owned())),
+        (Kind::Text(_), value @ Value::String(_)) => Ok(value),
+        (Kind::Text(_), value) => Err(wrong(&value, "a word".to_owned())),
+        (Kind::Choice(choices), value) => {
+            let names = || choices.iter().map(|(name, _)| name.as_str());
+            match value.as_str().filter(|&word| names().any(|name| name == word)) {
+                Some(_) => Ok(value),
+                None => {
+                    let shown: Vec<String> = names().map(|name| format!("`{name}`")).collect();
+                    Err(wrong(&value, format!("one of {}", shown.join(", "))))
+                }
+            }
         }
-        (Value::Float(_), value @ Value::Float(_)) => Ok(value),
-        (Value::Float(_), value) => Err(wrong(&value, "a number, such as 0.5 or 1e-3")),
-        (Value::Boolean(_), value @ Value::Boolean(_)) => Ok(value),
-        (Value::Boolean(_), value) => Err(wrong(&value, "`true` or `false`")),
-        (Value::String(_), value @ Value::String(_)) => Ok(value),
-        (Value::String(_), value) => Err(wrong(&value, "a word")),
-        (Value::Array(_), Value::Array(items)) => {
-            let number = Value::Float(0.0);
-            let items: Result<Vec<Value>, _> =
-                items.into_iter().map(|item| fit(key, &number, item, place)).collect();
-            Ok(Value::Array(items?))
+        (Kind::Numbers(_), Value::Array(items)) => {
+            Ok(Value::Array(items.into_iter().map(number).collect::<Result<_, _>>()?))
         }
-        (Value::Array(_), value) => Err(wrong(&value, "a list of numbers, such as [1e-4, 1e-4]")),
-        (_, value) => Err(wrong(&value, "of another type")),
+        (Kind::Numbers(_), value) => {
+            Err(wrong(&value, "a list of numbers, such as [1e-4, 1e-4]".to_owned()))
+        }
     }
 }
 
-/// What serde says is right, out of "unknown variant `x`, expected `y`".
-fn expectation(error: &toml::de::Error) -> String {
-    let message = error.message().lines().next().unwrap_or_default();
-    let expected = message.split_once("expected ").map_or(message, |(_, expected)| expected);
-    expected
-        .strip_prefix("one of ")
-        .map_or_else(|| expected.to_owned(), |list| format!("one of {list}"))
+/// 1e6 is a whole number, too.
+fn exact(value: &Value) -> Option<i64> {
+    let number = value.as_float()?;
+    (number >= 0.0 && number.fract() == 0.0 && number < 9e15).then_some(number as i64)
+}
+
+fn in_range(setting: &Setting, value: &Value) -> Result<(), ConfigError> {
+    let key = &setting.key;
+    let within = |range: super::schema::Range, value: f64| {
+        require(range.holds(value), key, value, range.to_string())
+    };
+    match (&setting.kind, value) {
+        (&Kind::Whole(low, high), &Value::Integer(whole)) => {
+            let holds = (low..=high).contains(&(whole as u64));
+            require(holds, key, whole, format!("from {low} to {high}"))
+        }
+        (&Kind::Number(range), &Value::Float(number)) => within(range, number),
+        (&Kind::Numbers(range), Value::Array(items)) => {
+            items.iter().filter_map(Value::as_float).try_for_each(|number| within(range, number))
+        }
+        (Kind::Text(false), Value::String(text)) => {
+            require(!text.is_empty(), key, "empty", "a name")
+        }
+        _ => Ok(()),
+    }
 }

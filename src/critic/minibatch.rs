@@ -1,10 +1,11 @@
-//! The minibatch of a critic update: what is drawn, what the policy does there, and the goal (eq. 12) of both networks.
+//! The minibatch of a critic update: what is drawn, what the policy does there, and the target (eq. 12) of all networks.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::update::{CriticReport, TwinCritic};
+use super::least::least;
+use super::networks::{Critic, QNetwork};
 use crate::data::minibatch;
 use crate::data::minibatch::RowStreams;
 use crate::data::{Replay, Transition};
@@ -33,49 +34,50 @@ struct Next<T> {
 
 /// Some rows of a minibatch.
 #[derive(Debug)]
-pub(crate) struct Part<T> {
+pub(super) struct Part<T> {
     /// Which ones.
     rows: Range<usize>,
     /// Which transitions they are; and then of the policy's noise in s'.
     streams: RowStreams,
     present: Present<T>,
     next: Next<T>,
-    /// The target y of eq. 12.
-    goal: Vec<T>,
+    /// y of eq. 12.
+    targets: Vec<T>,
 }
 
 /// Buffers of a critic update, allocated once.
 #[derive(Debug)]
 pub struct CriticWorkspace<T> {
-    pub(crate) parts: Vec<Part<T>>,
+    pub(super) parts: Vec<Part<T>>,
     /// Passes over s' and the policy's action there, of each target network over each part.
-    targets: [Vec<Tape<T>>; 2],
+    next_values: Vec<Vec<Tape<T>>>,
     /// Passes over s and a, of each network over each part.
-    pub(crate) values: [Vec<Tape<T>>; 2],
-    pub(crate) gradients: [Vec<T>; 2],
-    pub(crate) batch: usize,
+    pub(super) values: Vec<Vec<Tape<T>>>,
+    pub(super) gradients: Vec<Vec<T>>,
+    pub(super) batch: usize,
 }
 
 impl<T: Real> CriticWorkspace<T> {
     /// Buffers for minibatches of `batch` rows, shared out for the present number of threads.
-    pub fn new(critic: &TwinCritic<T>, policy: &Policy<T>, batch: usize) -> Self {
+    pub fn new(critic: &Critic<T>, policy: &Policy<T>, batch: usize) -> Self {
         let shape = critic.shape();
-        // Two networks, two halves of a transition: a part is work for two threads.
+        // Two networks or more, two halves of a transition: a part is work for two threads.
         let wanted = rayon::current_num_threads().div_ceil(2);
         let parts = || minibatch::parts(0..batch, wanted);
         let tapes =
             |keep| parts().map(|rows| Tape::new(shape, rows.len(), keep)).collect::<Vec<_>>();
+        let all = || critic.networks.iter();
         Self {
             parts: parts().map(|rows| Part::new(policy, rows)).collect(),
-            targets: [(); 2].map(|()| tapes(Keep::Nothing)),
-            values: [(); 2].map(|()| tapes(Keep::Adjoints)),
-            gradients: [(); 2].map(|()| vec![T::ZERO; shape.parameter_len()]),
+            next_values: all().map(|_| tapes(Keep::Nothing)).collect(),
+            values: all().map(|_| tapes(Keep::Adjoints)).collect(),
+            gradients: all().map(|_| vec![T::ZERO; shape.parameter_len()]).collect(),
             batch,
         }
     }
 
     /// Draws transitions, and the policy's actions in s and s'.
-    pub(crate) fn draw<'a>(
+    pub(super) fn draw<'a>(
         &mut self,
         policy: &Policy<T>,
         rng: &mut Rng,
@@ -86,43 +88,42 @@ impl<T: Real> CriticWorkspace<T> {
         self.parts.par_iter_mut().for_each(|part| part.draw(policy, &draw));
     }
 
-    /// y of every row.
-    pub(crate) fn make_goal(&mut self, critic: &TwinCritic<T>, alpha: T) {
+    /// y of every row: the one-step target of eq. 12, r + γ·(1 − d)·(min Q̄(s', a') − α·log π(a'|s')).
+    pub(super) fn set_one_step_targets(&mut self, critic: &Critic<T>, alpha: f64, discount: f64) {
         let parts = &self.parts;
-        self.targets.par_iter_mut().zip(&critic.twins).for_each(|(tapes, twin)| {
+        let networks = self.next_values.par_iter_mut().zip(&critic.networks);
+        networks.for_each(|(tapes, QNetwork { target, .. })| {
             tapes.par_iter_mut().zip(parts).for_each(|(tape, part)| {
-                part.next.judge(&twin.target, tape);
+                part.next.evaluate(target, tape);
             });
         });
-        let [first, second] = &self.targets;
-        let discount = T::from_f64(critic.discount);
-        for (part, tapes) in self.parts.iter_mut().zip(first.iter().zip(second)) {
-            part.make_goal(alpha, discount, tapes);
+        let (alpha, discount) = (T::from_f64(alpha), T::from_f64(discount));
+        for (p, part) in self.parts.iter_mut().enumerate() {
+            let Next { policy, rewards, alive } = &part.next;
+            for (i, target) in part.targets.iter_mut().enumerate() {
+                let values = self.next_values.iter().map(|tapes| tapes[p].output.row(i)[0]);
+                let value = least(values).1;
+                *target = rewards[i] + discount * alive[i] * (value - alpha * policy.log_probs[i]);
+            }
         }
     }
 
-    /// Means over the minibatch, in the order of its rows, after [`Part::descend`]; of the gradient nothing is said.
-    pub(crate) fn report(&self) -> CriticReport {
-        let [first, second] = &self.values;
-        let (mut loss, mut value, mut log_prob) = (0.0, 0.0, 0.0);
-        for (part, (first, second)) in self.parts.iter().zip(first.iter().zip(second)) {
-            for (i, goal) in part.goal.iter().enumerate() {
-                let values = [first, second].map(|tape| tape.output.row(i)[0]);
-                for value in values {
-                    let error = (value - *goal).to_f64();
-                    loss += error * error;
+    /// Means over the minibatch, in the order of its rows, after [`Part::accumulate`]: the squared errors' sum over the networks,
+    /// the least value, and log π.
+    pub(super) fn means(&self) -> [f64; 3] {
+        let mut sums = [0.0; 3];
+        for (p, part) in self.parts.iter().enumerate() {
+            for (i, target) in part.targets.iter().enumerate() {
+                let values = || self.values.iter().map(|tapes| tapes[p].output.row(i)[0]);
+                for value in values() {
+                    let error = (value - *target).to_f64();
+                    sums[0] += error * error;
                 }
-                value += values[0].min(values[1]).to_f64();
-                log_prob += part.present.policy.log_probs[i].to_f64();
+                sums[1] += least(values()).1.to_f64();
+                sums[2] += part.present.policy.log_probs[i].to_f64();
             }
         }
-        let batch = self.batch as f64;
-        CriticReport {
-            loss: loss / batch,
-            value: value / batch,
-            entropy: -log_prob / batch,
-            finite_gradient: false,
-        }
+        sums.map(|sum| sum / self.batch as f64)
     }
 
     /// State of row `row` of the last minibatch, `[observation_dim]`.
@@ -152,7 +153,7 @@ impl<T: Real> Part<T> {
                 streams: RowStreams::new(rows),
             },
             next: Next { policy: tape(), rewards: vec![T::ZERO; rows], alive: vec![T::ONE; rows] },
-            goal: vec![T::ZERO; rows],
+            targets: vec![T::ZERO; rows],
         }
     }
 
@@ -166,22 +167,13 @@ impl<T: Real> Part<T> {
         rayon::join(|| present.draw(policy, streams, draw), || next.draw(policy, streams, draw));
     }
 
-    /// y = r + γ·(1 − d)·(min Q̄(s', a') − α·log π(a'|s')).
-    fn make_goal(&mut self, alpha: T, discount: T, (first, second): (&Tape<T>, &Tape<T>)) {
-        let Next { policy, rewards, alive } = &self.next;
-        for (i, goal) in self.goal.iter_mut().enumerate() {
-            let value = first.output.row(i)[0].min(second.output.row(i)[0]);
-            *goal = rewards[i] + discount * alive[i] * (value - alpha * policy.log_probs[i]);
-        }
-    }
-
     /// Forward and back through Q for the rows' share of the MSE over `batch` rows; `tape` keeps what its gradient needs.
-    pub(crate) fn descend(&self, network: &Mlp<T>, tape: &mut Tape<T>, batch: usize) {
+    pub(super) fn accumulate(&self, network: &Mlp<T>, tape: &mut Tape<T>, batch: usize) {
         load(tape, &self.present.policy, &self.present.actions);
         network.forward(tape, 0..self.rows.len());
         let scale = T::from_f64(2.0 / batch as f64);
-        for (i, &goal) in self.goal.iter().enumerate() {
-            tape.output_adjoint.row_mut(i)[0] = scale * (tape.output.row(i)[0] - goal);
+        for (i, &target) in self.targets.iter().enumerate() {
+            tape.output_adjoint.row_mut(i)[0] = scale * (tape.output.row(i)[0] - target);
         }
         network.backward(tape, 0..self.rows.len(), None, false);
     }
@@ -261,7 +253,7 @@ impl<T: Real> Next<T> {
     }
 
     /// Q̄(s', a') of one target network.
-    fn judge(&self, target: &Mlp<T>, tape: &mut Tape<T>) {
+    fn evaluate(&self, target: &Mlp<T>, tape: &mut Tape<T>) {
         load(tape, &self.policy, &self.policy.actions);
         target.forward(tape, 0..self.rewards.len());
     }

@@ -1,7 +1,11 @@
-//! The critic: networks Q(s, a) with their targets, and their update.
+//! The critic: networks Q(s, a) with their targets, their least value with its slopes, and their update.
 
-pub mod minibatch;
-pub mod update;
+mod least;
+mod minibatch;
+mod networks;
+mod update;
 
+pub use least::{LeastTape, least};
 pub use minibatch::CriticWorkspace;
-pub use update::{CriticReport, TwinCritic};
+pub use networks::{Critic, CriticConfig, QNetwork};
+pub use update::{CriticReport, CriticUpdate};

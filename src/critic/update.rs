@@ -1,45 +1,24 @@
-//! The twin critic (eq. 12): two networks Q(s, a), their slowly moving targets, and one update of all of them together
-//! with the temperature, which shares its minibatch (SPEC section 3).
+//! One update of all networks together, and of the temperature, which shares their minibatch (eq. 12, 13).
+
+use std::time::Instant;
 
 use rayon::prelude::*;
 
 use super::minibatch::CriticWorkspace;
-use crate::config::{CriticConfig, TrainingConfig};
+use super::networks::Critic;
 use crate::data::Replay;
 use crate::nn::cpu::vector;
-use crate::nn::{Activation, Adam, Mlp, Real, Shape};
-use crate::policy::gaussian::Policy;
-use crate::policy::temperature::Temperature;
+use crate::nn::{LearnError, Real};
+use crate::policy::{Policy, Temperature};
 use crate::rng::Rng;
-
-/// One Q network, its target and its optimiser.
-#[derive(Clone, Debug)]
-pub struct QNetwork<T> {
-    /// Q: input (s, a), output one value.
-    pub network: Mlp<T>,
-    /// Q̄, following Q at the Polyak rate.
-    pub target: Mlp<T>,
-    /// Moments of Q's parameters.
-    pub adam: Adam<T>,
-}
-
-/// Both Q networks.
-#[derive(Clone, Debug)]
-pub struct TwinCritic<T> {
-    /// Q₁ and Q₂.
-    pub twins: [QNetwork<T>; 2],
-    gradient_clip: f64,
-    target_rate: f64,
-    /// γ.
-    pub(crate) discount: f64,
-}
+use crate::run::{Entries, SnapshotError, Tally};
 
 /// What one update saw, averaged over its minibatch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CriticReport {
-    /// MSE₁ + MSE₂.
+    /// Σ_i MSE_i.
     pub loss: f64,
-    /// Mean of min(Q₁, Q₂)(s, a).
+    /// Mean of min_i Q_i(s, a).
     pub value: f64,
     /// −mean log π(a|s) of fresh actions at the minibatch's states.
     pub entropy: f64,
@@ -47,42 +26,27 @@ pub struct CriticReport {
     pub finite_gradient: bool,
 }
 
-impl<T: Real> TwinCritic<T> {
-    /// Two Xavier-uniform networks; the targets start as copies.
-    pub fn new(
-        observation_dim: usize,
-        action_dim: usize,
-        config: &CriticConfig,
-        training: &TrainingConfig,
-        rng: &mut Rng,
-    ) -> Self {
-        let sizes = [observation_dim + action_dim, config.hidden, config.hidden, 1];
-        let shape = Shape::new(&sizes, Activation::Relu);
-        let twins = [0, 1].map(|_| {
-            let network = Mlp::xavier(shape.clone(), rng);
-            let adam = Adam::new(shape.parameter_len(), config.learning_rate);
-            QNetwork { target: network.clone(), network, adam }
-        });
-        Self {
-            twins,
-            gradient_clip: config.gradient_clip,
-            target_rate: config.target_rate,
-            discount: training.discount,
+impl CriticReport {
+    /// Refuses numbers that cannot be learned from, or a loss beyond the guard `limit`.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn check(&self, limit: f64) -> Result<(), LearnError> {
+        LearnError::check("the critic's loss", self.loss, limit)?;
+        if !self.entropy.is_finite() {
+            return Err(LearnError::NonFinite("the policy's entropy"));
         }
+        if !self.value.is_finite() {
+            return Err(LearnError::NonFinite("the critic's value"));
+        }
+        if !self.finite_gradient {
+            return Err(LearnError::NonFinite("the critic's gradient"));
+        }
+        Ok(())
     }
+}
 
-    /// The same settings around other networks.
-    pub fn with_twins<U>(&self, twins: [QNetwork<U>; 2]) -> TwinCritic<U> {
-        let Self { twins: _, gradient_clip, target_rate, discount } = self;
-        let (gradient_clip, target_rate, discount) = (*gradient_clip, *target_rate, *discount);
-        TwinCritic { twins, gradient_clip, target_rate, discount }
-    }
-
-    /// Shape of both networks.
-    pub fn shape(&self) -> &Shape {
-        self.twins[0].network.shape()
-    }
-
+impl<T: Real> Critic<T> {
     /// One update on a minibatch whose row i is the row of a buffer that `draw(i, rng)` tells; i is of use for the kind of buffer
     /// alone, since rows have streams of their own, grown from words of `rng`.
     pub fn update<'a>(
@@ -90,51 +54,121 @@ impl<T: Real> TwinCritic<T> {
         workspace: &mut CriticWorkspace<T>,
         policy: &Policy<T>,
         temperature: &mut Temperature,
+        discount: f64,
         rng: &mut Rng,
         draw: impl Fn(usize, &mut Rng) -> (&'a Replay, usize) + Sync,
     ) -> CriticReport {
         workspace.draw(policy, rng, draw);
-        workspace.make_goal(self, T::from_f64(temperature.alpha()));
+        workspace.set_one_step_targets(self, temperature.alpha(), discount);
         let CriticWorkspace { parts, values, gradients, batch, .. } = workspace;
         let (parts, batch) = (&*parts, *batch);
         let (clip, rate) = (self.gradient_clip, T::from_f64(self.target_rate));
         // At two threads each takes a network for good; more of them share its rows, then its weights.
-        let twins = self.twins.par_iter_mut().zip(values.par_iter_mut().zip(gradients));
-        let finite_gradient = twins.map(|(twin, (tapes, gradient))| {
+        let networks = self.networks.par_iter_mut().zip(values.par_iter_mut().zip(gradients));
+        let finite_gradient = networks.map(|(q, (tapes, gradient))| {
             tapes.par_iter_mut().zip(parts).for_each(|(tape, part)| {
-                part.descend(&twin.network, tape, batch);
+                part.accumulate(&q.network, tape, batch);
             });
-            twin.network.gradient(tapes.iter(), gradient);
-            twin.network
-                .update(|parameters, _| twin.adam.update_clipped(parameters, gradient, clip));
-            twin.target.update_forward_only(|target| {
-                vector::blend(target, twin.network.parameters(), rate)
-            });
+            q.network.gradient(tapes.iter(), gradient);
+            q.network.update(|parameters, _| q.adam.update_clipped(parameters, gradient, clip));
+            q.target
+                .update_forward_only(|target| vector::blend(target, q.network.parameters(), rate));
             vector::all_finite(gradient)
         });
         let finite_gradient = finite_gradient.reduce(|| true, |one, other| one && other);
-        let report = CriticReport { finite_gradient, ..workspace.report() };
-        temperature.update(-report.entropy);
-        report
+        let [loss, value, log_prob] = workspace.means();
+        temperature.update(log_prob);
+        CriticReport { loss, value, entropy: -log_prob, finite_gradient }
+    }
+}
+
+/// A method's critic updates: their buffers, their random stream and what limits them.
+#[derive(Debug)]
+pub struct CriticUpdate {
+    /// Rows of a minibatch.
+    pub batch: usize,
+    /// γ.
+    pub discount: f64,
+    /// `guards.max_loss`.
+    pub max_loss: f64,
+    /// Minibatches and noise.
+    stream: Rng,
+    /// Made at the first update, for the threads that there are then.
+    workspace: Option<CriticWorkspace<f32>>,
+}
+
+impl CriticUpdate {
+    /// Updates on minibatches of `batch` rows that draw from `stream`.
+    pub fn new(batch: usize, discount: f64, max_loss: f64, stream: Rng) -> Self {
+        Self { batch, discount, max_loss, stream, workspace: None }
+    }
+
+    /// One update of critic and temperature, told to `tally`; `draw` as in [`Critic::update`].
+    ///
+    /// # Errors
+    /// When a number is not finite, or the loss beyond the guard.
+    pub fn run<'a>(
+        &mut self,
+        critic: &mut Critic<f32>,
+        policy: &Policy<f32>,
+        temperature: &mut Temperature,
+        draw: impl Fn(usize, &mut Rng) -> (&'a Replay, usize) + Sync,
+        tally: &mut Tally,
+    ) -> Result<CriticReport, LearnError> {
+        let started = Instant::now();
+        let Self { batch, discount, max_loss, stream, workspace } = self;
+        let workspace =
+            workspace.get_or_insert_with(|| CriticWorkspace::new(critic, policy, *batch));
+        let report = critic.update(workspace, policy, temperature, *discount, stream, draw);
+        report.check(*max_loss)?;
+        tally.mean("critic_loss", report.loss);
+        tally.mean("q_value", report.value);
+        tally.mean("entropy", report.entropy);
+        tally.count("critic_updates", 1);
+        tally.add_seconds("critic", started.elapsed().as_secs_f64());
+        Ok(report)
+    }
+
+    /// State of row `row` of the last minibatch, `[observation_dim]`. There must have been one.
+    pub fn state(&self, row: usize) -> &[f32] {
+        self.workspace.as_ref().expect("an update has run").state(row)
+    }
+
+    /// Saves or restores the stream.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
+        let Self { batch: _, discount: _, max_loss: _, stream, workspace: _ } = self;
+        entries.rng("streams/critic", stream)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Algorithm, Config};
+    use crate::critic::CriticConfig;
     use crate::data::Transition;
+    use crate::policy::{PolicyConfig, TemperatureConfig};
 
     #[test]
-    fn a_gradient_beyond_all_numbers_is_seen_though_its_loss_is_finite() {
-        let Config { critic: settings, training, temperature, .. } =
-            Config::preset(Algorithm::Ddppo, "PointMass").unwrap();
+    fn a_non_finite_gradient_is_seen_though_its_loss_is_finite() {
+        let (hidden, learning_rate, gradient_clip) = (256, 3e-4, 100.0);
+        let settings = CriticConfig { hidden, learning_rate, gradient_clip, target_rate: 0.005 };
+        let policy =
+            PolicyConfig { hidden: 8, learning_rate, gradient_clip, normalised_density: false };
+        let temperature = TemperatureConfig {
+            automatic: true,
+            learning_rate,
+            initial_log: 0.0,
+            target_entropy_per_dim: -1.0,
+        };
         let mut rng = Rng::new(0, "critic");
-        let policy = Policy::<f32>::new(2, &[-1.0], &[1.0], 8, 3e-4, &mut rng);
-        let mut critic = TwinCritic::<f32>::new(2, 1, &settings, &training, &mut rng);
-        for twin in &mut critic.twins {
-            // Hidden values of about 1e10 and an output of 0: the error is the goal, and times a hidden value it overflows.
-            twin.network.update(|parameters, shape| {
+        let policy = Policy::<f32>::new(2, (&[-1.0], &[1.0]), &policy, &mut rng);
+        let mut critic = Critic::<f32>::new(2, 1, 2, &settings, &mut rng);
+        for q in &mut critic.networks {
+            // Hidden values of about 1e10 and an output of 0: the error is the target, and times a hidden value it overflows.
+            q.network.update(|parameters, shape| {
                 let [first, .., last] = &shape.layers[..] else { panic!("two hidden layers") };
                 parameters[first.weight.clone()].iter_mut().for_each(|w| *w *= 1e10);
                 parameters[last.weight.clone()].fill(0.0);
@@ -153,7 +187,8 @@ mod tests {
                 terminated: false,
             });
             let draw = |_: usize, _: &mut Rng| (&replay, 0);
-            let report = critic.update(&mut workspace, &policy, &mut temperature, &mut rng, draw);
+            let report =
+                critic.update(&mut workspace, &policy, &mut temperature, 0.99, &mut rng, draw);
             assert!(report.loss.is_finite(), "{report:?}");
             assert_eq!(report.finite_gradient, finite, "{report:?}");
         }

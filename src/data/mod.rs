@@ -2,5 +2,7 @@
 
 pub mod minibatch;
 pub mod replay;
+mod standardiser;
 
-pub use replay::{Columns, Replay, Transition};
+pub use replay::{ExperienceConfig, Replay, Storage, Transition, mixture};
+pub use standardiser::Standardiser;

@@ -1,6 +1,14 @@
 //! Transitions, column by column. One type serves the real transitions and the imagined ones.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ConfigError, require};
+use crate::machine::Real;
 use crate::machine::isa::{LINE, prefetch};
+use crate::rng::Rng;
+use crate::run::snapshot::Element;
+use crate::run::{Entries, SnapshotError};
 
 /// A ring of transitions (s, a, r, s', d); the oldest gives way once `capacity` is reached.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +23,62 @@ pub struct Replay {
     rewards: Vec<f32>,
     next_observations: Vec<f32>,
     terminated: Vec<u8>,
+    /// Whether the episode went no further, for whatever reason.
+    ended: Vec<u8>,
+}
+
+/// How the rows of a minibatch are drawn whose first `real_rows` are of `real` and whose others of `imagined`; all of `real` while
+/// nothing has been imagined.
+pub fn mixture<'a>(
+    real: &'a Replay,
+    imagined: &'a Replay,
+    real_rows: usize,
+) -> impl Fn(usize, &mut Rng) -> (&'a Replay, usize) + Sync {
+    let others = if imagined.is_empty() { real } else { imagined };
+    move |row, rng| {
+        let source = if row < real_rows { real } else { others };
+        (source, rng.below(source.len()))
+    }
+}
+
+/// What every method that keeps its transitions learns from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExperienceConfig {
+    /// Steps with uniformly random actions, before anything is learned (5000; InvertedPendulum 200); SAC learns during them, too.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub warmup_steps: u64,
+    /// Rows of a minibatch, B (256).
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub batch_size: usize,
+    /// Discount γ (0.99).
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub discount: f64,
+    /// Real transitions kept (1 000 000).
+    #[schemars(range(min = 2, max = 100_000_000))]
+    pub replay_capacity: usize,
+}
+
+impl ExperienceConfig {
+    /// Checks the values against each other.
+    ///
+    /// # Errors
+    /// On the first that is impossible.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let &Self { batch_size, replay_capacity, .. } = self;
+        // Nothing is learned before there are more transitions than a minibatch has.
+        let expected = format!("above `training.batch_size` ({batch_size})");
+        let holds = replay_capacity > batch_size;
+        require(holds, "training.replay_capacity", replay_capacity, expected)
+    }
+}
+
+/// How a replay's rows are saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// All of them in each checkpoint.
+    Whole,
+    /// In segments that are written once, as long as the ring has not wrapped.
+    Growing,
 }
 
 /// One transition of a [`Replay`].
@@ -32,21 +96,24 @@ pub struct Transition<'a> {
     pub terminated: bool,
 }
 
-/// The columns of a [`Replay`] in storage order, for saving and loading.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Columns {
-    /// `[rows, observation_dim]`.
-    pub observations: Vec<f32>,
-    /// `[rows, action_dim]`.
-    pub actions: Vec<f32>,
-    /// `[rows]`.
-    pub rewards: Vec<f32>,
-    /// `[rows, observation_dim]`.
-    pub next_observations: Vec<f32>,
-    /// `[rows]`, 0 or 1.
-    pub terminated: Vec<u8>,
-    /// Transitions ever pushed.
-    pub pushed: u64,
+impl Transition<'_> {
+    /// Number `d` of a model's input (s, a).
+    #[inline]
+    pub fn input<T: Real>(&self, d: usize) -> T {
+        match self.observation.get(d) {
+            Some(&x) => T::from_f32(x),
+            None => T::from_f32(self.action[d - self.observation.len()]),
+        }
+    }
+
+    /// Number `d` of a model's label (r, Δs), Δs = s' − s.
+    #[inline]
+    pub fn label<T: Real>(&self, d: usize) -> T {
+        match d {
+            0 => T::from_f32(self.reward),
+            _ => T::from_f32(self.next_observation[d - 1]) - T::from_f32(self.observation[d - 1]),
+        }
+    }
 }
 
 impl Replay {
@@ -63,6 +130,7 @@ impl Replay {
             rewards: Vec::new(),
             next_observations: Vec::new(),
             terminated: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -101,6 +169,7 @@ impl Replay {
             self.rewards.push(t.reward);
             self.next_observations.extend_from_slice(t.next_observation);
             self.terminated.push(u8::from(t.terminated));
+            self.ended.push(u8::from(t.terminated));
         } else {
             let row = (self.pushed % self.capacity as u64) as usize;
             let (s, a) = (self.observation_dim, self.action_dim);
@@ -109,8 +178,22 @@ impl Replay {
             self.rewards[row] = t.reward;
             self.next_observations[row * s..][..s].copy_from_slice(t.next_observation);
             self.terminated[row] = u8::from(t.terminated);
+            self.ended[row] = u8::from(t.terminated);
         }
         self.pushed += 1;
+    }
+
+    /// Notes that the newest transition was the last of its episode, though it did not terminate: a time limit, or physics that broke.
+    pub fn end_episode(&mut self) {
+        if self.pushed > 0 {
+            let row = self.row_of(self.pushed - 1);
+            self.ended[row] = 1;
+        }
+    }
+
+    /// Whether the transition in a row was the last of its episode.
+    pub fn ends_episode(&self, row: usize) -> bool {
+        self.ended[row] != 0
     }
 
     /// The transition in a row.
@@ -163,6 +246,7 @@ impl Replay {
         self.rewards.clear();
         self.next_observations.clear();
         self.terminated.clear();
+        self.ended.clear();
     }
 
     /// Changes the capacity, keeping the newest transitions that fit.
@@ -173,50 +257,90 @@ impl Replay {
         let mut other = Self::new(self.observation_dim, self.action_dim, capacity);
         let kept = self.len().min(capacity) as u64;
         for sequence in self.pushed - kept..self.pushed {
-            other.push(self.get(self.row_of(sequence)));
+            let row = self.row_of(sequence);
+            other.push(self.get(row));
+            if self.ends_episode(row) {
+                other.end_episode();
+            }
         }
         *self = other;
     }
 
-    /// The columns as they are stored.
-    pub fn columns(&self) -> Columns {
-        Columns {
-            observations: self.observations.clone(),
-            actions: self.actions.clone(),
-            rewards: self.rewards.clone(),
-            next_observations: self.next_observations.clone(),
-            terminated: self.terminated.clone(),
-            pushed: self.pushed,
+    /// Saves or restores everything under `name`. A ring that is saved whole takes the saved capacity on: it may have been resized.
+    ///
+    /// # Errors
+    /// When an entry is missing or the columns do not fit together.
+    pub fn visit(
+        &mut self,
+        name: &str,
+        entries: &mut Entries<'_>,
+        storage: Storage,
+    ) -> Result<(), SnapshotError> {
+        let Self {
+            observation_dim,
+            action_dim,
+            capacity,
+            pushed,
+            observations,
+            actions,
+            rewards,
+            next_observations,
+            terminated,
+            ended,
+        } = self;
+        let (s, a) = (*observation_dim, *action_dim);
+        let (key, mut saved) = (format!("{name}/capacity"), *capacity as u64);
+        entries.value(&key, &mut saved)?;
+        let fits = saved == *capacity as u64 || storage == Storage::Whole;
+        *capacity = usize::try_from(saved)
+            .ok()
+            .filter(|&saved| fits && saved > 0)
+            .ok_or_else(|| SnapshotError::invalid(&key, &format!("the capacity {capacity}")))?;
+        entries.value(&format!("{name}/pushed"), pushed)?;
+        let grows = storage == Storage::Growing && *pushed <= *capacity as u64;
+        // Tables name files, so their keys have no slash.
+        let floats: [(&str, usize, &mut Vec<f32>); 4] = [
+            ("observations", s, observations),
+            ("actions", a, actions),
+            ("rewards", 1, rewards),
+            ("next_observations", s, next_observations),
+        ];
+        for (column, width, values) in floats {
+            column_of(entries, &format!("{name}-{column}"), width, values, grows)?;
         }
+        for (column, values) in [("terminated", &mut *terminated), ("ended", &mut *ended)] {
+            column_of(entries, &format!("{name}-{column}"), 1, values, grows)?;
+        }
+        let rows = rewards.len();
+        let lengths = [observations.len(), next_observations.len(), actions.len()];
+        let whole = lengths == [rows * s, rows * s, rows * a]
+            && [terminated.len(), ended.len()] == [rows; 2]
+            && rows as u64 == (*pushed).min(*capacity as u64);
+        if whole {
+            return Ok(());
+        }
+        Err(SnapshotError::invalid(name, "columns of equal length that fit its capacity"))
     }
+}
 
-    /// A ring holding saved columns. `None` if their lengths do not fit together.
-    pub fn from_columns(
-        observation_dim: usize,
-        action_dim: usize,
-        capacity: usize,
-        c: Columns,
-    ) -> Option<Self> {
-        let rows = c.rewards.len();
-        let fits = c.observations.len() == rows * observation_dim
-            && c.next_observations.len() == rows * observation_dim
-            && c.actions.len() == rows * action_dim
-            && c.terminated.len() == rows
-            && rows as u64 == c.pushed.min(capacity as u64);
-        let mut replay = Self::new(observation_dim, action_dim, capacity);
-        replay.pushed = c.pushed;
-        replay.observations = c.observations;
-        replay.actions = c.actions;
-        replay.rewards = c.rewards;
-        replay.next_observations = c.next_observations;
-        replay.terminated = c.terminated;
-        fits.then_some(replay)
+fn column_of<T: Element>(
+    entries: &mut Entries<'_>,
+    key: &str,
+    width: usize,
+    values: &mut Vec<T>,
+    grows: bool,
+) -> Result<(), SnapshotError> {
+    if grows {
+        entries.growing_table(key, width, values)
+    } else {
+        entries.vector(key, &[width], values)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::Snapshot;
 
     fn push(replay: &mut Replay, i: usize) {
         let x = i as f32;
@@ -247,11 +371,17 @@ mod tests {
     fn resizing_and_columns_keep_the_contents() {
         let mut replay = Replay::new(2, 1, 5);
         (0..12).for_each(|i| push(&mut replay, i));
-        let copy = Replay::from_columns(2, 1, 5, replay.columns()).unwrap();
-        assert_eq!(copy, replay);
-        let mut short = replay.columns();
-        short.rewards.pop();
-        assert!(Replay::from_columns(2, 1, 5, short).is_none());
+        replay.end_episode();
+        for storage in [Storage::Whole, Storage::Growing] {
+            let mut snapshot = Snapshot::new();
+            replay.visit("real", &mut Entries::Save(&mut snapshot), storage).unwrap();
+            let mut copy = Replay::new(2, 1, 5);
+            copy.visit("real", &mut Entries::Restore(&mut snapshot.clone()), storage).unwrap();
+            assert_eq!(copy, replay);
+            snapshot.tensors.remove("real-rewards");
+            snapshot.put("real-rewards", &[4, 1], vec![0.0_f32; 4]);
+            assert!(copy.visit("real", &mut Entries::Restore(&mut snapshot), storage).is_err());
+        }
         replay.resize(8);
         (12..14).for_each(|i| push(&mut replay, i));
         let rewards: Vec<f32> =

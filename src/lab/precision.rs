@@ -1,9 +1,9 @@
 //! The learned networks in another float type, so that what runs in `f32` can be checked in `f64`.
 
-use crate::critic::TwinCritic;
-use crate::critic::update::QNetwork;
+use crate::critic::{Critic, QNetwork};
+use crate::data::Standardiser;
+use crate::model::DynamicsModel;
 use crate::model::dynamics::Member;
-use crate::model::{DynamicsModel, Standardiser};
 use crate::nn::{Adam, Mlp, Real};
 use crate::policy::Policy;
 
@@ -17,6 +17,10 @@ fn network<T: Real, U: Real>(network: &Mlp<T>) -> Mlp<U> {
     other
 }
 
+fn standardiser<T: Real, U: Real>(standardiser: &Standardiser<T>) -> Standardiser<U> {
+    Standardiser { mean: numbers(&standardiser.mean), deviation: numbers(&standardiser.deviation) }
+}
+
 /// The same policy in another float type, its optimiser fresh.
 pub fn policy<T: Real, U: Real>(policy: &Policy<T>) -> Policy<U> {
     Policy {
@@ -25,16 +29,21 @@ pub fn policy<T: Real, U: Real>(policy: &Policy<T>) -> Policy<U> {
         scale: numbers(&policy.scale),
         bias: numbers(&policy.bias),
         log_prob_offset: U::from_f64(policy.log_prob_offset.to_f64()),
+        gradient_clip: policy.gradient_clip,
+        head: policy.head,
+        exploration: policy.exploration,
+        input: policy.input.as_ref().map(standardiser),
     }
 }
 
 /// The same critic in another float type, its optimisers fresh.
-pub fn critic<T: Real, U: Real>(critic: &TwinCritic<T>) -> TwinCritic<U> {
-    critic.with_twins(critic.twins.each_ref().map(|twin| QNetwork {
-        network: network(&twin.network),
-        target: network(&twin.target),
-        adam: Adam::new(twin.network.parameters().len(), 0.0),
-    }))
+pub fn critic<T: Real, U: Real>(critic: &Critic<T>) -> Critic<U> {
+    let convert = |q: &QNetwork<T>| QNetwork {
+        network: network(&q.network),
+        target: network(&q.target),
+        adam: Adam::new(q.network.parameters().len(), 0.0),
+    };
+    critic.with_networks(critic.networks.iter().map(convert).collect())
 }
 
 /// The same model in another float type, its optimisers fresh.
@@ -43,9 +52,6 @@ pub fn model<T: Real, U: Real>(model: &DynamicsModel<T>) -> DynamicsModel<U> {
         network: network(&member.network),
         adam: Adam::new(member.network.parameters().len(), 0.0),
     };
-    let standardiser = Standardiser {
-        mean: numbers(&model.standardiser.mean),
-        deviation: numbers(&model.standardiser.deviation),
-    };
+    let standardiser = standardiser(&model.standardiser);
     model.with_members(model.members.iter().map(member).collect(), standardiser)
 }

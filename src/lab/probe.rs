@@ -5,18 +5,15 @@
 use std::collections::BTreeMap;
 
 use super::analysis::Unsuitable;
-use crate::config::{Config, GradientSource};
-use crate::critic::TwinCritic;
+use crate::critic::Critic;
 use crate::data::Replay;
-use crate::env::Task;
-use crate::methods::Learner;
+use crate::methods::Method;
+use crate::methods::ddppo::{Ddppo, DdppoConfig};
 use crate::model::gradient_loss::GradientPiece;
 use crate::model::likelihood_loss::LikelihoodPiece;
 use crate::model::{DynamicsModel, Neighbours};
 use crate::nn::{Real, Shape};
-use crate::path::adjoint::Part;
-use crate::path::objective::{Imagination, Objective};
-use crate::path::workspace::PolicyWorkspace;
+use crate::path::{GradientSource, Imagination, Objective, Part, PolicyWorkspace};
 use crate::policy::Policy;
 use crate::rng::Rng;
 use crate::run::snapshot::{Element, Tensor};
@@ -30,31 +27,30 @@ pub struct Probe {
     pub header: BTreeMap<String, String>,
 }
 
-/// Writes out one policy update and one gradient-loss step of a learner. `T` is the float type they are computed in.
+/// Writes out one policy update and one gradient-loss step of a run of DDPPO. `T` is the float type they are computed in.
 ///
 /// # Errors
-/// When the run's method has no gradient loss, or its models have not been trained yet.
+/// When the method, whose name is `algorithm`, has no gradient loss, or its models have not been trained yet.
 pub fn probe<T: Real + Element>(
-    learner: &Learner,
-    config: &Config,
-    task: &dyn Task,
+    method: &dyn Method,
+    algorithm: &str,
     seed: u64,
 ) -> Result<Probe, Unsuitable> {
-    if !config.algorithm.uses("gradient_loss") {
-        return Err(Unsuitable::NoGradientLoss(config.algorithm.name()));
-    }
-    let world = crate::lab::analysis::trained_world(learner)?;
-    let of = learner.objective();
+    let Some(ddppo) = method.downcast::<Ddppo>() else {
+        return Err(Unsuitable::NoGradientLoss(algorithm.to_owned()));
+    };
+    let of = ddppo.objective().ok_or(Unsuitable::NotTrained)?;
+    let imagined = of.imagination.ok_or(Unsuitable::NotTrained)?;
     let policy: Policy<T> = super::precision::policy(of.policy);
-    let critic: TwinCritic<T> = super::precision::critic(of.critic);
-    let prediction_model: DynamicsModel<T> = super::precision::model(&world.prediction_model);
-    let gradient_model: DynamicsModel<T> =
-        super::precision::model(world.gradient_model.as_ref().unwrap_or(&world.prediction_model));
+    let critic: Critic<T> = super::precision::critic(of.critic);
+    let prediction_model: DynamicsModel<T> = super::precision::model(imagined.prediction_model);
+    let gradient_model: DynamicsModel<T> = super::precision::model(imagined.gradient_model);
     let imagination = Imagination {
+        horizon: imagined.horizon,
         prediction_model: &prediction_model,
         gradient_model: &gradient_model,
-        gradient_source: config.policy.gradient_source,
-        task,
+        gradient_source: imagined.gradient_source,
+        task: imagined.task,
     };
     let objective = Objective {
         policy: &policy,
@@ -63,12 +59,13 @@ pub fn probe<T: Real + Element>(
         alpha: of.alpha,
         discount: of.discount,
     };
+    let config = ddppo.config();
     let mut probe = Probe::default();
     probe.put_header(&objective, config);
     probe.put_networks(&objective, &imagination);
     let mut rng = Rng::new(seed, "probe");
-    probe.put_policy_update(&objective, config, &learner.real, &mut rng);
-    probe.put_gradient_step(&gradient_model, config, &learner.real, &mut rng);
+    probe.put_policy_update(&objective, config, &ddppo.real, &mut rng);
+    probe.put_gradient_step(&gradient_model, config, &ddppo.real, &mut rng);
     Ok(probe)
 }
 
@@ -85,8 +82,8 @@ impl Probe {
         }
     }
 
-    fn put_header<T: Real>(&mut self, objective: &Objective<'_, T>, config: &Config) {
-        let source = match config.policy.gradient_source {
+    fn put_header<T: Real>(&mut self, objective: &Objective<'_, T>, config: &DdppoConfig) {
+        let source = match config.policy.path.gradient_source {
             GradientSource::GradientModel => "gradient_model",
             GradientSource::PredictionModel => "prediction_model",
             GradientSource::SampledStep => "sampled_step",
@@ -95,12 +92,12 @@ impl Probe {
         put("discount", objective.discount.to_string());
         put("alpha", objective.alpha.to_string());
         put("log_prob_offset", objective.policy.log_prob_offset.to_f64().to_string());
-        put("horizon", config.policy.horizon.to_string());
+        put("horizon", config.policy.path.horizon.to_string());
         put("gradient_source", source.to_owned());
-        put("min_log_variance", config.model.min_log_variance.to_string());
-        put("max_log_variance", config.model.max_log_variance.to_string());
+        put("min_log_variance", config.model.ensemble.min_log_variance.to_string());
+        put("max_log_variance", config.model.ensemble.max_log_variance.to_string());
         put("gradient_loss_weight", config.gradient_loss.weight.to_string());
-        put("weight_decay", format!("{:?}", config.model.weight_decay));
+        put("weight_decay", format!("{:?}", config.model.ensemble.weight_decay));
     }
 
     fn put_networks<T: Real + Element>(
@@ -112,11 +109,11 @@ impl Probe {
         self.put_vector("policy", policy.network.shape(), policy.network.parameters());
         self.put("action_scale", &[policy.action_dim()], policy.scale.clone());
         self.put("action_bias", &[policy.action_dim()], policy.bias.clone());
-        for (q, twin) in objective.critic.twins.iter().enumerate() {
+        for (q, own) in objective.critic.networks.iter().enumerate() {
             self.put_vector(
                 &format!("critic{}", q + 1),
-                twin.network.shape(),
-                twin.network.parameters(),
+                own.network.shape(),
+                own.network.parameters(),
             );
         }
         let models = [
@@ -136,13 +133,13 @@ impl Probe {
     fn put_policy_update<T: Real + Element>(
         &mut self,
         objective: &Objective<'_, T>,
-        config: &Config,
+        config: &DdppoConfig,
         real: &Replay,
         rng: &mut Rng,
     ) {
-        let (b, k) = (config.training.batch_size, config.policy.horizon);
+        let (b, k) = (config.training.experience.batch_size, config.policy.path.horizon);
         let (s, a) = (objective.policy.observation_dim(), objective.policy.action_dim());
-        let mut workspace = PolicyWorkspace::new(objective, b, k);
+        let mut workspace = PolicyWorkspace::new(objective, b);
         let start = |_, rng: &mut Rng| real.get(rng.below(real.len())).observation;
         workspace.draw(objective, start, rng);
         workspace.differentiate(objective);
@@ -190,7 +187,7 @@ impl Probe {
             (0..k).flat_map(|j| parts.iter().flat_map(move |p| of(p, j))).collect()
         };
         let prediction = elites(&|p, j| p.prediction_elites[j].clone());
-        let derivatives = match config.policy.gradient_source {
+        let derivatives = match config.policy.path.gradient_source {
             GradientSource::GradientModel => elites(&|p, j| p.gradient_elites[j].clone()),
             GradientSource::PredictionModel | GradientSource::SampledStep => prediction.clone(),
         };
@@ -206,7 +203,7 @@ impl Probe {
     fn put_gradient_step<T: Real + Element>(
         &mut self,
         model: &DynamicsModel<T>,
-        config: &Config,
+        config: &DdppoConfig,
         real: &Replay,
         rng: &mut Rng,
     ) {
@@ -215,7 +212,7 @@ impl Probe {
             (loss.directions_per_row, model.shape().inputs(), model.label_dim());
         let mut neighbours = Neighbours::new(loss.neighbours, loss.window, inputs);
         neighbours.update(real);
-        let batch = config.training.batch_size.min(real.len());
+        let batch = config.training.experience.batch_size.min(real.len());
         let mut step = GradientStep::default();
         let mut likelihood = LikelihoodPiece::new(model, batch);
         let mut piece = GradientPiece::new(model, batch, m, loss.neighbours);

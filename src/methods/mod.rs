@@ -1,45 +1,77 @@
-//! The methods. One file each: what the policy is improved on, and the order of the updates. What they are made of stands in
-//! `learner.rs` and `world.rs`. How to add one: `docs/adding-an-algorithm.md`.
+//! The methods, a folder each: what a method is made of, the order of its updates, its settings and its presets. What methods share are
+//! parts (`critic/`, `policy/`, `model/`, `path/`, `data/`), never each other. How to add one: `docs/adding-a-method.md`.
 
-pub mod learner;
-pub mod report;
-pub mod saved;
-pub mod world;
+pub mod ddppo;
+mod info;
+pub mod maac;
+pub mod mbpo;
+mod registry;
+pub mod sac;
 
-pub use learner::Learner;
-pub use world::{Models, World};
+pub use info::MethodInfo;
+pub use registry::{
+    all, build, config_of_run, find, parse_config, preset, read_config, variants_of,
+};
 
-use self::report::{LearnError, Learned};
-use crate::config::{Config, methods};
-use crate::path::objective::Objective;
+use std::any::Any;
 
-/// What makes a method. It has no state: everything that a run changes is in the [`Learner`].
-pub trait Method: Sync {
-    /// The models of the world that it learns.
-    fn models(&self, config: &Config) -> Models;
+use crate::data::Transition;
+use crate::model::Models;
+use crate::nn::LearnError;
+use crate::path::Objective;
+use crate::policy::Policy;
+use crate::run::{Entries, SnapshotError, Tally};
 
-    /// What the policy is improved on; `None` while there is no model that it needs.
-    fn objective<'a>(&self, learner: &'a Learner) -> Option<Objective<'a, f32>>;
-
-    /// All learning after environment step number `step`, whose transition is in [`Learner::real`].
-    ///
-    /// # Errors
-    /// When a loss is not finite: names it.
-    fn learn(&self, learner: &mut Learner, step: u64) -> Result<Learned, LearnError>;
+/// A real step, as a method takes it in.
+#[derive(Clone, Copy, Debug)]
+pub struct RealStep<'a> {
+    /// What happened.
+    pub transition: Transition<'a>,
+    /// Whether the episode goes no further, for whatever reason.
+    pub ended: bool,
 }
 
-// The methods, a line each; what a line says is at the macro, in `config/methods.rs`.
-methods! {
-    ddppo::Ddppo, "Directional-derivative projection policy optimisation, the paper's method.", without [];
-    sac::Sac, "Soft actor-critic: no model of the world.", without [
-        "analysis", "model", "gradient_loss", "rollout", "policy.horizon", "policy.gradient_source", "training.model_every_steps",
-        "training.min_transitions", "training.policy_updates_per_step", "training.real_ratio"
-    ];
-    mbpo::Mbpo, "Model-based policy optimisation: soft actor-critic on a model's short rollouts.", without [
-        "gradient_loss", "model.single_model", "policy.horizon", "policy.gradient_source",
-        "training.policy_updates_per_step"
-    ];
-    maac::Maac, "Model-augmented actor-critic: back-propagation through one model's sampled steps.", without [
-        "gradient_loss", "model.single_model"
-    ];
+/// A method in the middle of a run: everything that is learned, and what it is learned from.
+pub trait Method: Any + Send {
+    /// The policy that acts.
+    fn policy(&self) -> &Policy<f32>;
+
+    /// Steps at the start of a run whose actions are uniformly random.
+    fn warmup_steps(&self) -> u64;
+
+    /// Environment steps between two `train` records.
+    fn record_every(&self) -> u64;
+
+    /// Takes in a real step.
+    fn store(&mut self, step: RealStep<'_>);
+
+    /// All learning after environment step number `step`, whose transition has been stored; `tally` is told of it.
+    ///
+    /// # Errors
+    /// When a number is not finite, or a loss beyond the guard: names it.
+    fn learn(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError>;
+
+    /// Present values worth a place in every `train` record, by name.
+    fn gauges(&self) -> Vec<(&'static str, f64)>;
+
+    /// The learned models, trained or not; `None` where the method learns none.
+    fn models(&self) -> Option<Models<'_>> {
+        None
+    }
+
+    /// What the policy is improved on, for analyses; `None` while a model that it needs has not been trained.
+    fn objective(&self) -> Option<Objective<'_, f32>>;
+
+    /// Saves or restores everything that changes. What is derived (neighbour lists, buffers of the updates) is made again.
+    ///
+    /// # Errors
+    /// When an entry is missing or does not fit.
+    fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError>;
+}
+
+impl dyn Method {
+    /// The method itself, if it is an `M`.
+    pub fn downcast<M: Method>(&self) -> Option<&M> {
+        (self as &dyn Any).downcast_ref()
+    }
 }

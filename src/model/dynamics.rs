@@ -1,64 +1,90 @@
 //! An ensemble of probabilistic networks: (s, a) → mean and log-variance of (r, Δs), raw units (SPEC section 1).
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::grouping::Grouping;
 use super::likelihood::LogVarianceBounds;
-use crate::config::ModelConfig;
-use crate::data::Replay;
+use crate::config::{ConfigError, require};
+use crate::data::Standardiser;
 use crate::nn::{Activation, Adam, Keep, Matrix, Mlp, Real, Shape, Tape};
 use crate::rng::Rng;
+use crate::run::{Entries, SnapshotError};
 
-/// Deviations under this count as 1.
-const SMALLEST_DEVIATION: f64 = 1e-12;
-
-/// x ↦ (x − mean)/deviation, of a training split.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Standardiser<T> {
-    /// `[observation_dim + action_dim]`.
-    pub mean: Vec<T>,
-    /// `[observation_dim + action_dim]`.
-    pub deviation: Vec<T>,
+/// A learned ensemble: its networks and their training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelConfig {
+    /// Members M (7).
+    #[schemars(range(min = 1, max = 1000))]
+    pub members: usize,
+    /// Members kept for predictions, those with the lowest holdout error (5).
+    #[schemars(range(min = 1, max = 1000))]
+    pub elites: usize,
+    /// Units of each hidden layer (200).
+    #[schemars(range(min = 1, max = 16_384))]
+    pub hidden: usize,
+    /// Hidden layers (4).
+    #[schemars(range(min = 1, max = 64))]
+    pub layers: usize,
+    /// Adam's step size (1e-3).
+    #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0))]
+    pub learning_rate: f64,
+    /// Weight penalty of each layer, `layers + 1` numbers (2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4).
+    #[schemars(inner(range(min = 0.0, max = 1e6)))]
+    pub weight_decay: Vec<f64>,
+    /// Lower soft bound of the log-variance (−10).
+    #[schemars(range(min = -80.0, max = 80.0))]
+    pub min_log_variance: f64,
+    /// Upper soft bound of the log-variance (0.5).
+    #[schemars(range(min = -80.0, max = 80.0))]
+    pub max_log_variance: f64,
+    /// Train the bounds, one pair for each output, with 0.01·(Σ max − Σ min) in the loss (MBPO).
+    #[serde(default)]
+    pub train_bounds: bool,
+    /// Share of the transitions held out at each training (0.2).
+    #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 0.9))]
+    pub holdout_fraction: f64,
+    /// Most transitions held out (MBPO: 5000; DDPPO has no such limit).
+    #[serde(default = "no_limit")]
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub max_holdout: usize,
+    /// Let each member train on rows drawn with replacement, once for each training, from the split (MBPO), instead of on
+    /// the split itself.
+    #[serde(default)]
+    pub bootstrap: bool,
+    /// Epochs in a row without an improved member that end a training (6).
+    #[schemars(range(min = 1, max = 100_000))]
+    pub patience_epochs: usize,
+    /// Relative fall of the holdout error that counts as an improvement (0.01).
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub improvement: f64,
+    /// Give each member back the weights of its last improvement when a training ends (MBPO).
+    #[serde(default)]
+    pub restore_best: bool,
 }
 
-impl<T: Real> Standardiser<T> {
-    /// The identity.
-    pub fn identity(dim: usize) -> Self {
-        Self { mean: vec![T::ZERO; dim], deviation: vec![T::ONE; dim] }
-    }
+fn no_limit() -> usize {
+    1_000_000
+}
 
-    /// Mean and (population) deviation of (s, a) over the given rows.
-    pub fn fit(replay: &Replay, rows: &[u32], dim: usize) -> Self {
-        let n = rows.len() as f64;
-        let mut moments = vec![(0.0_f64, 0.0_f64); dim];
-        let each = |row: u32, f: &mut dyn FnMut(usize, f64)| {
-            let t = replay.get(row as usize);
-            for (d, &x) in t.observation.iter().chain(t.action).enumerate() {
-                f(d, f64::from(x));
-            }
-        };
-        for &row in rows {
-            each(row, &mut |d, x| moments[d].0 += x / n);
-        }
-        for &row in rows {
-            let m = &mut moments;
-            each(row, &mut |d, x| m[d].1 += (x - m[d].0) * (x - m[d].0) / n);
-        }
-        let deviation = |variance: f64| {
-            let deviation = variance.sqrt();
-            T::from_f64(if deviation < SMALLEST_DEVIATION { 1.0 } else { deviation })
-        };
-        Self {
-            mean: moments.iter().map(|m| T::from_f64(m.0)).collect(),
-            deviation: moments.iter().map(|m| deviation(m.1)).collect(),
-        }
-    }
-
-    /// Writes the standardised row.
-    #[inline]
-    pub fn apply(&self, x: impl Iterator<Item = T>, out: &mut [T]) {
-        let scale = self.mean.iter().zip(&self.deviation);
-        for ((o, x), (&mean, &deviation)) in out.iter_mut().zip(x).zip(scale) {
-            *o = (x - mean) / deviation;
-        }
+impl ModelConfig {
+    /// Checks the values against each other.
+    ///
+    /// # Errors
+    /// On the first that is impossible.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let Self { members, elites, layers, weight_decay, .. } = self;
+        let (low, high) = (self.min_log_variance, self.max_log_variance);
+        let expected = format!("at most `model.members` ({members})");
+        require(elites <= members, "model.elites", elites, expected)?;
+        let expected = format!(
+            "a list of {} numbers: one for each of the {layers} hidden layers and the output",
+            layers + 1
+        );
+        let given = format!("a list of {}", weight_decay.len());
+        require(weight_decay.len() == layers + 1, "model.weight_decay", given, expected)?;
+        let expected = format!("below `model.max_log_variance` ({high})");
+        require(low < high, "model.min_log_variance", low, expected)
     }
 }
 
@@ -239,5 +265,43 @@ impl<T: Real> DynamicsModel<T> {
         let (mean, raw) = output.split_at(self.label_dim());
         self.bounds.sample(1, [state, &mean[1..], &raw[1..], &noise[1..]], next);
         mean[0] + self.bounds.deviation(0, raw[0]) * noise[0]
+    }
+}
+
+impl DynamicsModel<f32> {
+    /// Saves or restores everything that is learned, under `name`.
+    ///
+    /// # Errors
+    /// When an entry is missing or of another size, or names members that there are not.
+    pub fn visit(&mut self, name: &str, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
+        let Self {
+            members,
+            elites,
+            standardiser,
+            bounds,
+            bounds_adam,
+            observation_dim: _,
+            action_dim: _,
+        } = self;
+        for (m, Member { network, adam }) in members.iter_mut().enumerate() {
+            let name = format!("{name}/{m}");
+            network.visit(&name, entries)?;
+            adam.visit(&name, network.shape(), entries)?;
+        }
+        if let Some(Adam { first, second, updates, .. }) = bounds_adam {
+            let (size, mut numbers) = ([first.len()], bounds.numbers().to_vec());
+            entries.array(&format!("{name}/bounds"), &size, &mut numbers)?;
+            *bounds = LogVarianceBounds::from_numbers(numbers);
+            entries.array(&format!("{name}/bounds.first_moment"), &size, first)?;
+            entries.array(&format!("{name}/bounds.second_moment"), &size, second)?;
+            entries.value(&format!("{name}/bounds/updates"), updates)?;
+        }
+        standardiser.visit(name, entries)?;
+        let key = format!("{name}/elites");
+        entries.vector(&key, &[], elites)?;
+        if elites.iter().any(|&elite| elite as usize >= members.len()) {
+            return Err(SnapshotError::invalid(&key, "indices of members"));
+        }
+        Ok(())
     }
 }

@@ -2,13 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::dynamics::{DynamicsModel, Member, Standardiser};
+use super::dynamics::{DynamicsModel, Member, ModelConfig};
 use super::gradient_loss::{GradientLoss, GradientPiece};
 use super::holdout::Holdout;
 pub use super::holdout::best_members;
 use super::likelihood_loss::LikelihoodPiece;
-use crate::config::ModelConfig;
-use crate::data::Replay;
+use crate::data::{Replay, Standardiser};
 use crate::nn::Real;
 use crate::nn::cpu::vector;
 use crate::rng::Rng;
@@ -32,6 +31,13 @@ pub struct FitReport {
 }
 
 impl FitReport {
+    /// Whether all its numbers are finite.
+    pub fn is_finite(&self) -> bool {
+        self.nll.is_finite()
+            && self.gradient_loss.is_none_or(f64::is_finite)
+            && self.holdout_errors.iter().all(|e| e.is_finite())
+    }
+
     /// Mean holdout error of the `elites` best members.
     pub fn elite_error(&self, elites: &[u32]) -> f64 {
         elites.iter().map(|&m| self.holdout_errors[m as usize]).sum::<f64>() / elites.len() as f64
@@ -326,12 +332,12 @@ impl<T: Real> Piece<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Algorithm, Config};
     use crate::data::Transition;
+    use crate::methods::{mbpo::MbpoConfig, preset};
 
     #[test]
     fn mbpos_members_have_bootstraps_of_their_own_beside_a_small_holdout() {
-        let mut config = Config::preset(Algorithm::Mbpo, "PointMass").unwrap().model;
+        let mut config = preset("mbpo", "PointMass").unwrap().view::<MbpoConfig>().model;
         (config.hidden, config.patience_epochs, config.max_holdout) = (8, 1, 30);
         let mut rng = Rng::new(0, "fit");
         let mut replay = Replay::new(2, 1, 400);

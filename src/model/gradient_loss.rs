@@ -4,9 +4,13 @@
 //! With y = (r, s') the identity part of ∂s'/∂s cancels against s_i − s, so residuals are taken on (r, Δs), which the
 //! network predicts; they are the same numbers (facts.md 3.3.1).
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::dynamics::DynamicsModel;
 use super::neighbours::Neighbours;
-use crate::data::{Replay, Transition};
+use crate::config::{ConfigError, require};
+use crate::data::Replay;
 use crate::nn::{Keep, Mlp, Real, Tangent, Tape};
 use crate::rng::Rng;
 
@@ -26,7 +30,7 @@ pub struct GradientLoss<'a> {
 
 /// Buffers of one piece.
 #[derive(Debug)]
-pub(crate) struct GradientPiece<T> {
+pub struct GradientPiece<T> {
     tape: Tape<T>,
     tangent: Tangent<T>,
     chunk: usize,
@@ -38,29 +42,48 @@ pub(crate) struct GradientPiece<T> {
     differences: Vec<T>,
 }
 
-/// One row's label y = (r, Δs), one number at a time.
-fn label<T: Real>(t: &Transition<'_>, d: usize) -> T {
-    match d {
-        0 => T::from_f32(t.reward),
-        _ => T::from_f32(t.next_observation[d - 1]) - T::from_f32(t.observation[d - 1]),
-    }
+/// R of eq. 9, in the gradient model's loss with weight w (eq. 10).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GradientLossConfig {
+    /// Weight w (Table 1). 0 leaves R out.
+    #[schemars(range(min = 0.0, max = 1e9))]
+    pub weight: f64,
+    /// Nearest neighbours of each row, n (Table 1).
+    #[schemars(range(min = 1, max = 10_000))]
+    pub neighbours: usize,
+    /// Directions drawn from a row's n at each step, m ≤ n. m = n is the paper's loss.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub directions_per_row: usize,
+    /// Newest real transitions among which neighbours are sought (10 000).
+    #[schemars(range(min = 2, max = 100_000_000))]
+    pub window: usize,
 }
 
-/// Input (s, a), one number at a time.
-fn input<T: Real>(t: &Transition<'_>, d: usize) -> T {
-    match t.observation.get(d) {
-        Some(&x) => T::from_f32(x),
-        None => T::from_f32(t.action[d - t.observation.len()]),
+impl GradientLossConfig {
+    /// Checks the values against each other, and against those of the loop around them.
+    ///
+    /// # Errors
+    /// On the first that is impossible.
+    pub fn check(&self, min_transitions: usize, replay_capacity: usize) -> Result<(), ConfigError> {
+        let &Self { neighbours, directions_per_row, window, .. } = self;
+        // A row is no neighbour of its own.
+        for (limit, name) in
+            [(window, "gradient_loss.window"), (min_transitions, "training.min_transitions")]
+        {
+            let expected = format!("below `{name}` ({limit})");
+            require(neighbours < limit, "gradient_loss.neighbours", neighbours, expected)?;
+        }
+        // Rows of the window must still be there when they are trained on.
+        let expected = format!("at most `training.replay_capacity` ({replay_capacity})");
+        require(window <= replay_capacity, "gradient_loss.window", window, expected)?;
+        let expected = format!("from 1 to `gradient_loss.neighbours` ({neighbours})");
+        let key = "gradient_loss.directions_per_row";
+        require(directions_per_row <= neighbours, key, directions_per_row, expected)
     }
 }
 
 impl<T: Real> GradientPiece<T> {
-    pub(crate) fn new(
-        model: &DynamicsModel<T>,
-        rows: usize,
-        directions: usize,
-        count: usize,
-    ) -> Self {
+    pub fn new(model: &DynamicsModel<T>, rows: usize, directions: usize, count: usize) -> Self {
         let chunk = (TANGENT_ROWS / directions).clamp(1, rows);
         Self {
             tape: Tape::of_first_outputs(model.shape(), model.label_dim(), chunk, Keep::Curves),
@@ -75,7 +98,7 @@ impl<T: Real> GradientPiece<T> {
     /// Adds `scale` times the gradient of Σ_{rows, directions, outputs} residual² by one member's parameters, over the
     /// transitions whose push numbers are given; returns that sum.
     #[allow(clippy::too_many_arguments)]
-    pub(crate) fn add(
+    pub fn add(
         &mut self,
         model: &DynamicsModel<T>,
         network: &Mlp<T>,
@@ -105,12 +128,12 @@ impl<T: Real> GradientPiece<T> {
     }
 
     /// Rows processed at a time.
-    pub(crate) fn chunk(&self) -> usize {
+    pub fn chunk(&self) -> usize {
         self.chunk
     }
 
     /// Push numbers of the neighbours drawn for the last rows, `[rows·m]`.
-    pub(crate) fn drawn(&self) -> &[u64] {
+    pub fn drawn(&self) -> &[u64] {
         &self.drawn
     }
 
@@ -143,16 +166,16 @@ impl<T: Real> GradientPiece<T> {
         let (m, labels) = (self.tangent.directions(), model.label_dim());
         let own = replay.get(replay.row_of(sequence));
         let inputs = model.shape().inputs();
-        model.standardiser.apply((0..inputs).map(|d| input(&own, d)), self.tape.input.row_mut(i));
+        model.standardiser.apply((0..inputs).map(|d| own.input(d)), self.tape.input.row_mut(i));
         for k in i * m..(i + 1) * m {
             let other = replay.get(replay.row_of(self.drawn[k]));
             // dx/d(standardised x) divides by the deviation: J of the raw input is taken through it.
             for (d, v) in self.tangent.input.row_mut(k).iter_mut().enumerate() {
-                *v = (input::<T>(&other, d) - input(&own, d)) / model.standardiser.deviation[d];
+                *v = (other.input::<T>(d) - own.input(d)) / model.standardiser.deviation[d];
             }
             let differences = &mut self.differences[k * labels..][..labels];
             for (d, y) in differences.iter_mut().enumerate() {
-                *y = label::<T>(&other, d) - label(&own, d);
+                *y = other.label::<T>(d) - own.label(d);
             }
         }
     }

@@ -1,16 +1,19 @@
-//! The two learned worlds: the ensemble, how it is trained, its gradient loss, and rollouts through it.
+//! The learned models of the environment: the ensemble, how it is trained, its gradient loss, and rollouts through it.
 
 pub mod dynamics;
 pub mod fit;
 pub mod gradient_loss;
 pub mod grouping;
 mod holdout;
+mod learned;
 pub mod likelihood;
 pub(crate) mod likelihood_loss;
 pub mod neighbours;
 pub mod rollout;
 
-pub use dynamics::{DynamicsModel, Standardiser, StepTape};
+pub use dynamics::{DynamicsModel, ModelConfig, StepTape};
 pub use fit::{FitReport, FitWorkspace, fit};
-pub use gradient_loss::GradientLoss;
+pub use gradient_loss::{GradientLoss, GradientLossConfig};
+pub use learned::{CadenceConfig, Imagined, LearnedModel, Models};
 pub use neighbours::Neighbours;
+pub use rollout::RolloutConfig;

@@ -2,8 +2,11 @@
 //! model buffer. Terminated rows stop (SPEC section 4).
 
 use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::dynamics::{DynamicsModel, StepTape};
+use crate::config::{ConfigError, require};
 use crate::data::{Replay, Transition};
 use crate::env::Task;
 use crate::nn::{Keep, Real};
@@ -14,6 +17,51 @@ use crate::rng::Rng;
 const ROWS_PER_PIECE: usize = 256;
 /// Pieces between two passages into the buffer: bounds the memory, and feeds many threads.
 const PIECES_PER_WAVE: usize = 32;
+
+/// Model rollouts that fill the critic's model buffer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RolloutConfig {
+    /// Real states from which rollouts branch after each model training (100 000).
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub starts: usize,
+    /// Rollout length k up to `first_epoch`.
+    #[schemars(range(min = 1, max = 1000))]
+    pub min_length: usize,
+    /// Rollout length k from `last_epoch` on.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_length: usize,
+    /// Epoch (1000 steps) at which k starts to grow.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub first_epoch: u64,
+    /// Epoch at which k reaches `max_length`.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub last_epoch: u64,
+    /// Model buffer rows for each step of k (400 000).
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub capacity_per_step: usize,
+}
+
+impl RolloutConfig {
+    /// k(e) = ⌊min + clip((e − first)/(last − first), 0, 1)·(max − min)⌋ (SPEC section 4).
+    pub fn length_at(&self, epoch: u64) -> usize {
+        let span = (self.last_epoch.saturating_sub(self.first_epoch)).max(1) as f64;
+        let share = ((epoch as f64 - self.first_epoch as f64) / span).clamp(0.0, 1.0);
+        (self.min_length as f64 + share * (self.max_length as f64 - self.min_length as f64)).floor()
+            as usize
+    }
+
+    /// Checks the values against each other.
+    ///
+    /// # Errors
+    /// On the first that is impossible.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let &Self { min_length, max_length, first_epoch, last_epoch, .. } = self;
+        let expected = format!("at most `rollout.max_length` ({max_length})");
+        require(min_length <= max_length, "rollout.min_length", min_length, expected)?;
+        let expected = format!("at most `rollout.last_epoch` ({last_epoch})");
+        require(first_epoch <= last_epoch, "rollout.first_epoch", first_epoch, expected)
+    }
+}
 
 /// What the rollouts of one call came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -19,7 +19,7 @@ pub struct Adam<T> {
     pub second: Vec<T>,
     /// Updates done.
     pub updates: u64,
-    learning_rate: f64,
+    pub(super) learning_rate: f64,
 }
 
 /// What is constant during one update.

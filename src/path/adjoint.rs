@@ -3,18 +3,18 @@
 //! at the prediction model's states (SPEC section 2), or through those of the prediction model's own steps.
 //!
 //! The adjoint kept here is P_j = γʲ·λ_j/B, so that every step back is a plain reverse pass:
-//! P_K = γᴷ·m_K/B·∇c_K and P_j = D_jᵀ·P_{j+1} + γʲ·m_j/B·∇c_j. (m_{j+1} ≤ m_j, so P_{j+1} carries its own mask.)
+//! P_H = γᴴ·m_H/B·∇c_H and P_j = D_jᵀ·P_{j+1} + γʲ·m_j/B·∇c_j. (m_{j+1} ≤ m_j, so P_{j+1} carries its own mask.)
 //!
-//! With K = 0 nothing is imagined, and what remains is soft actor-critic's gradient of −min Q + α·log π at the start states.
+//! With H = 0 nothing is imagined, and what remains is soft actor-critic's gradient of −min Q + α·log π at the start states.
 
 use std::ops::Range;
 
-use super::objective::{Imagination, Objective};
-use crate::config::GradientSource;
+use super::objective::{GradientSource, Imagination, Objective};
+use crate::critic::LeastTape;
 use crate::data::minibatch::RowStreams;
 use crate::model::StepTape;
 use crate::nn::cpu::vector;
-use crate::nn::{Keep, Real, Tape};
+use crate::nn::{Keep, Real};
 use crate::policy::PolicyTape;
 
 /// Draws and buffers of one part of a minibatch, a thread's work. The draws are all that is random about an update.
@@ -23,8 +23,8 @@ pub struct Part<T> {
     /// How many rows it has.
     pub rows: usize,
     /// Its first row's number within the minibatch.
-    pub(crate) first: usize,
-    /// The policy at steps 0..=K: states, noise, actions.
+    pub(super) first: usize,
+    /// The policy at steps 0..=H: states, noise, actions.
     pub points: Vec<PolicyTape<T>>,
     /// Elite of M^p for each row, by step.
     pub prediction_elites: Vec<Vec<u32>>,
@@ -37,26 +37,26 @@ pub struct Part<T> {
     /// P_j, `[rows, observation_dim]`, by step; P_0 is not needed and stays 0.
     pub adjoints: Vec<Vec<T>>,
     /// M^p's pass over the present step, where M^g has one of its own.
-    pub(crate) prediction: Option<StepTape<T>>,
+    pub(super) prediction: Option<StepTape<T>>,
     /// Passes of the model whose derivatives are used, by step.
-    pub(crate) derivatives: Vec<StepTape<T>>,
-    values: [Tape<T>; 2],
+    pub(super) derivatives: Vec<StepTape<T>>,
+    values: LeastTape<T>,
     action_adjoint: Vec<T>,
     log_prob_adjoint: Vec<T>,
-    pub(crate) wide: Vec<f64>,
-    pub(crate) streams: RowStreams,
+    pub(super) wide: Vec<f64>,
+    pub(super) streams: RowStreams,
     /// Each row's Σ_j γʲ·m_j·c_j.
-    pub(crate) losses: Vec<f64>,
-    /// Each row's Σ_j |λ_j|, over steps 1..=K and state dimensions.
-    pub(crate) adjoint_sizes: Vec<f64>,
-    /// Living rows whose next state the prediction model put beyond all numbers.
-    pub(crate) broken: u64,
+    pub(super) losses: Vec<f64>,
+    /// Each row's Σ_j |λ_j|, over steps 1..=H and state dimensions.
+    pub(super) adjoint_sizes: Vec<f64>,
+    /// Living rows whose next state the prediction model made non-finite.
+    pub(super) broken: u64,
 }
 
 impl<T: Real> Part<T> {
-    /// Buffers for the rows `of` a minibatch and K = `horizon` model steps.
-    pub(crate) fn new(objective: &Objective<'_, T>, of: Range<usize>, horizon: usize) -> Self {
-        let rows = of.len();
+    /// Buffers for the rows `of` a minibatch.
+    pub(super) fn new(objective: &Objective<'_, T>, of: Range<usize>) -> Self {
+        let (rows, horizon) = (of.len(), objective.horizon());
         let Objective { policy, imagination, critic, .. } = objective;
         let observations = policy.observation_dim();
         let imagined = |i: &Imagination<'_, T>| {
@@ -78,7 +78,7 @@ impl<T: Real> Part<T> {
             adjoints: vec![vec![T::ZERO; rows * observations]; horizon + 1],
             prediction: prediction.flatten(),
             derivatives: derivatives.unwrap_or_default(),
-            values: [0, 1].map(|_| Tape::new(critic.shape(), rows, Keep::Slopes)),
+            values: LeastTape::new(critic, rows),
             action_adjoint: vec![T::ZERO; rows * policy.action_dim()],
             log_prob_adjoint: vec![T::ZERO; rows],
             wide: vec![0.0; observations],
@@ -89,9 +89,9 @@ impl<T: Real> Part<T> {
         }
     }
 
-    /// Steps 2 and 3 of SPEC section 2: costs, adjoints from K down to 0, and the policy's gradient, which is added to `gradient` where it
+    /// Steps 2 and 3 of SPEC section 2: costs, adjoints from H down to 0, and the policy's gradient, which is added to `gradient` where it
     /// is given; what it needs stays on the policy's tapes.
-    pub(crate) fn backward(
+    pub(super) fn backward(
         &mut self,
         objective: &Objective<'_, T>,
         batch: usize,
@@ -110,7 +110,10 @@ impl<T: Real> Part<T> {
         }
         let s = objective.policy.observation_dim();
         for (j, adjoints) in self.adjoints.iter().enumerate().skip(1) {
+            // Where γʲ/B vanishes, so does P_j, and there is no way back to λ_j.
+            let vanishes = Self::weight(objective, j, batch) == T::ZERO;
             let unscale = batch as f64 / objective.discount.powi(j as i32);
+            let unscale = if vanishes { 0.0 } else { unscale };
             for (size, row) in self.adjoint_sizes.iter_mut().zip(adjoints.chunks_exact(s)) {
                 *size += unscale * row.iter().map(|p| p.to_f64().abs()).sum::<f64>();
             }
@@ -122,46 +125,26 @@ impl<T: Real> Part<T> {
         T::from_f64(objective.discount.powi(j as i32) / batch as f64)
     }
 
-    /// P_K = γᴷ·m_K/B·∇_s c_K with c_K = −min(Q₁, Q₂)(s_K, a_K) + α·log π(a_K|s_K).
-    fn start_adjoint(&mut self, objective: &Objective<'_, T>, k: usize, batch: usize) {
+    /// P_H = γᴴ·m_H/B·∇_s c_H with c_H = −min_i Q_i(s_H, a_H) + α·log π(a_H|s_H).
+    fn start_adjoint(&mut self, objective: &Objective<'_, T>, h: usize, batch: usize) {
         let (s, a) = (objective.policy.observation_dim(), objective.policy.action_dim());
-        let weight = Self::weight(objective, k, batch);
+        let weight = Self::weight(objective, h, batch);
         let alpha = T::from_f64(objective.alpha);
-        for (twin, tape) in objective.critic.twins.iter().zip(&mut self.values) {
-            for i in 0..self.rows {
-                let (to_s, to_a) = tape.input.row_mut(i).split_at_mut(s);
-                to_s.copy_from_slice(self.points[k].network.input.row(i));
-                to_a.copy_from_slice(&self.points[k].actions[i * a..(i + 1) * a]);
-            }
-            twin.network.forward(tape, 0..self.rows);
-        }
-        let [first, second] = &mut self.values;
+        let (point, values) = (&self.points[h], &mut self.values);
+        objective.critic.least(values, &point.network.input, &point.actions);
         for i in 0..self.rows {
-            let mask = self.alive[k][i];
-            let (q1, q2) = (first.output.row(i)[0], second.output.row(i)[0]);
-            let adjoint = -(weight * mask);
-            let (by_q1, by_q2) = if q1 <= q2 { (adjoint, T::ZERO) } else { (T::ZERO, adjoint) };
-            first.output_adjoint.row_mut(i)[0] = by_q1;
-            second.output_adjoint.row_mut(i)[0] = by_q2;
+            let mask = self.alive[h][i];
             self.log_prob_adjoint[i] = weight * mask * alpha;
-            let cost = alpha * self.points[k].log_probs[i] - q1.min(q2);
+            let cost = alpha * point.log_probs[i] - values.value(i);
             self.losses[i] += (weight * mask * cost).to_f64() * batch as f64;
         }
-        for (twin, tape) in objective.critic.twins.iter().zip(&mut self.values) {
-            twin.network.backward(tape, 0..self.rows, None, true);
-        }
-        let [first, second] = &self.values;
+        let alive = &self.alive[h];
+        objective.critic.least_slopes(values, |i| -(weight * alive[i]));
         for i in 0..self.rows {
-            let sums = first
-                .input_adjoint
-                .row(i)
-                .iter()
-                .zip(second.input_adjoint.row(i))
-                .map(|(&x, &y)| x + y);
-            for (d, g) in sums.enumerate() {
+            for (d, slope) in values.slopes(i).enumerate() {
                 match d.checked_sub(s) {
-                    None => self.adjoints[k][i * s + d] = g,
-                    Some(d) => self.action_adjoint[i * a + d] = g,
+                    None => self.adjoints[h][i * s + d] = slope,
+                    Some(d) => self.action_adjoint[i * a + d] = slope,
                 }
             }
         }

@@ -3,14 +3,13 @@
 use std::ops::Range;
 
 use super::adjoint::Part;
-use super::objective::{Imagination, Objective};
-use crate::config::GradientSource;
+use super::objective::{GradientSource, Imagination, Objective};
 use crate::nn::Real;
 use crate::rng::Rng;
 
 impl<T: Real> Part<T> {
     /// Draws what is random about an update; the start state of row i is `start(i, rng)`.
-    pub(crate) fn draw<'s>(
+    pub(super) fn draw<'s>(
         &mut self,
         objective: &Objective<'_, T>,
         start: impl Fn(usize, &mut Rng) -> &'s [f32],
@@ -38,8 +37,8 @@ impl<T: Real> Part<T> {
         }
     }
 
-    /// Step 1 of SPEC section 2: actions, imagined states and masks for j = 0..=K.
-    pub(crate) fn forward(&mut self, objective: &Objective<'_, T>) {
+    /// Step 1 of SPEC section 2: actions, imagined states and masks for j = 0..=H.
+    pub(super) fn forward(&mut self, objective: &Objective<'_, T>) {
         self.broken = 0;
         let horizon = self.model_noise.len();
         for j in 0..=horizon {

@@ -1,9 +1,12 @@
-//! A trajectory imagined in a model, and the adjoint along it.
+//! A trajectory imagined in a model, and the adjoint along it: the gradient of what the policy is improved on.
 
-pub mod adjoint;
+mod adjoint;
 mod imagine;
-pub mod objective;
-pub mod update;
-pub mod workspace;
+mod objective;
+mod update;
+mod workspace;
 
-pub use update::Starts;
+pub use adjoint::Part;
+pub use objective::{GradientSource, Imagination, Objective, PathConfig, PolicyReport};
+pub use update::PolicyUpdate;
+pub use workspace::PolicyWorkspace;

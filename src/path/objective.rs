@@ -1,37 +1,70 @@
-//! What a policy is improved on (eq. 11): K imagined steps, then the critic. K = 0 is soft actor-critic's objective.
+//! What a policy is improved on (eq. 11): H imagined steps, then the critic. H = 0 is soft actor-critic's objective.
 
-use crate::config::GradientSource;
-use crate::critic::TwinCritic;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::critic::Critic;
 use crate::env::Task;
 use crate::model::DynamicsModel;
 use crate::policy::Policy;
+
+/// Where the derivatives of the policy update come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GradientSource {
+    /// The gradient model's mean head at the prediction model's states (DDPPO).
+    GradientModel,
+    /// The prediction model's own mean head (MAAC's actor as an adjoint).
+    PredictionModel,
+    /// The prediction model's sampled step, through its noise too: back-propagation through time (MAAC's actor).
+    SampledStep,
+}
+
+/// The imagined steps of a policy update.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PathConfig {
+    /// Model steps before the critic takes over, H (Table 1).
+    #[schemars(range(min = 1, max = 1000))]
+    pub horizon: usize,
+    /// Which model gives the derivatives.
+    pub gradient_source: GradientSource,
+}
 
 /// All that the policy's objective is made of, fixed during an update.
 #[derive(Clone, Copy)]
 pub struct Objective<'a, T> {
     /// π, being improved.
     pub policy: &'a Policy<T>,
-    /// Where the K steps lead; `None` where K = 0.
+    /// Where the H steps lead; `None` where H = 0.
     pub imagination: Option<Imagination<'a, T>>,
     /// Takes over after the last model step.
-    pub critic: &'a TwinCritic<T>,
+    pub critic: &'a Critic<T>,
     /// α.
     pub alpha: f64,
     /// γ.
     pub discount: f64,
 }
 
-/// The learned world that the policy is imagined in.
+/// The learned models that the policy is imagined in.
 #[derive(Clone, Copy)]
 pub struct Imagination<'a, T> {
+    /// H.
+    pub horizon: usize,
     /// M^p: where the imagined states come from.
     pub prediction_model: &'a DynamicsModel<T>,
-    /// M^g: where the derivatives come from.
+    /// M^g: where the derivatives come from; M^p itself where there is no other.
     pub gradient_model: &'a DynamicsModel<T>,
     /// Which model's derivatives are used after all.
     pub gradient_source: GradientSource,
     /// Ends imagined episodes.
     pub task: &'a dyn Task,
+}
+
+impl<T> Objective<'_, T> {
+    /// H.
+    pub fn horizon(&self) -> usize {
+        self.imagination.as_ref().map_or(0, |imagination| imagination.horizon)
+    }
 }
 
 impl<'a, T> Imagination<'a, T> {
@@ -49,10 +82,10 @@ impl<'a, T> Imagination<'a, T> {
 pub struct PolicyReport {
     /// Σ_j γʲ·m_j·c_j, the objective that is minimised.
     pub loss: f64,
-    /// Mean |λ_j| over rows, steps 1..=K and state dimensions.
+    /// Mean |λ_j| over rows, steps 1..=H and state dimensions.
     pub mean_abs_adjoint: f64,
     /// Mean share of rows still alive at the last step.
     pub alive: f64,
-    /// Living rows whose next state the prediction model put beyond all numbers, over all steps.
+    /// Living rows whose next state the prediction model made non-finite, over all steps.
     pub broken: u64,
 }

@@ -1,72 +1,80 @@
-//! One step of the policy down its objective's gradient.
+//! A method's policy updates: the gradient of its objective, guarded.
 
-use super::objective::PolicyReport;
+use std::time::Instant;
+
+use super::objective::{Objective, PolicyReport};
 use super::workspace::PolicyWorkspace;
-use crate::methods::learner::Learner;
-use crate::methods::method;
-use crate::methods::report::LearnError;
+use crate::nn::LearnError;
 use crate::nn::cpu::vector::all_finite;
-use crate::policy::Policy;
+use crate::rng::Rng;
+use crate::run::{Entries, SnapshotError, Tally};
 
-/// The states in which an objective starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Starts {
-    /// Drawn from the real transitions.
-    Real,
-    /// Those of the critic's last minibatch, of which there must be one.
-    CriticMinibatch,
+/// The buffers of policy updates, their random stream and what limits them.
+#[derive(Debug)]
+pub struct PolicyUpdate {
+    /// Rows of a minibatch.
+    pub batch: usize,
+    /// `guards.max_loss`.
+    pub max_loss: f64,
+    /// Start states, noise and elites.
+    stream: Rng,
+    /// Made at the first update, for the threads that there are then.
+    workspace: Option<PolicyWorkspace<f32>>,
 }
 
-impl Learner {
-    /// One Adam step of the policy on its method's objective; none while the method lacks what it needs for it.
+impl PolicyUpdate {
+    /// Updates on minibatches of `batch` start states that draw from `stream`.
+    pub fn new(batch: usize, max_loss: f64, stream: Rng) -> Self {
+        Self { batch, max_loss, stream, workspace: None }
+    }
+
+    /// The objective's gradient by the policy's parameters, told to `tally`; the start state of row i is `start(i, rng)`,
+    /// `[observation_dim]`. The policy takes its step with [`PolicyUpdate::gradient`].
     ///
     /// # Errors
     /// When an imagined state, the loss, an adjoint or the gradient is not finite, or the loss beyond the guard.
-    pub fn improve_policy(&mut self, starts: Starts) -> Result<Option<PolicyReport>, LearnError> {
-        let mut workspace = self.policy_workspace.take();
-        let report = self.descend(&mut workspace, starts);
-        self.policy_workspace = workspace;
-        report
-    }
-
-    fn descend(
+    pub fn run<'s>(
         &mut self,
-        workspace: &mut Option<PolicyWorkspace<f32>>,
-        starts: Starts,
-    ) -> Result<Option<PolicyReport>, LearnError> {
-        let Some(objective) = method(self.config.algorithm).objective(self) else {
-            return Ok(None);
-        };
-        let batch = self.config.training.batch_size;
-        let horizon = objective.imagination.map_or(0, |_| self.config.policy.horizon);
-        let workspace =
-            workspace.get_or_insert_with(|| PolicyWorkspace::new(&objective, batch, horizon));
-        let mut stream = self.streams.policy.clone();
-        match (starts, &self.critic_workspace) {
-            (Starts::CriticMinibatch, Some(critic)) => {
-                workspace.draw(&objective, |row, _| critic.state(row), &mut stream);
-            }
-            _ => workspace.draw(
-                &objective,
-                |_, rng| self.real.get(rng.below(self.real.len())).observation,
-                &mut stream,
-            ),
-        }
-        let report = workspace.differentiate(&objective);
-        self.streams.policy = stream;
+        objective: &Objective<'_, f32>,
+        start: impl Fn(usize, &mut Rng) -> &'s [f32] + Sync,
+        tally: &mut Tally,
+    ) -> Result<PolicyReport, LearnError> {
+        let started = Instant::now();
+        let Self { batch, max_loss, stream, workspace } = self;
+        let workspace = workspace.get_or_insert_with(|| PolicyWorkspace::new(objective, *batch));
+        workspace.draw(objective, start, stream);
+        let report = workspace.differentiate(objective);
         if report.broken > 0 {
             return Err(LearnError::NonFinite("the prediction model's output"));
         }
-        LearnError::check("the policy's loss", report.loss, self.config.guards.max_loss)?;
+        LearnError::check("the policy's loss", report.loss, *max_loss)?;
         if !report.mean_abs_adjoint.is_finite() {
             return Err(LearnError::NonFinite("the policy's adjoint"));
         }
         if !all_finite(workspace.gradient()) {
             return Err(LearnError::NonFinite("the policy's gradient"));
         }
-        let Policy { network, adam, .. } = &mut self.policy;
-        let clip = self.config.policy.gradient_clip;
-        network.update(|parameters, _| adam.update_clipped(parameters, workspace.gradient(), clip));
-        Ok(Some(report))
+        tally.mean("policy_loss", report.loss);
+        if objective.imagination.is_some() {
+            tally.mean("mean_abs_adjoint", report.mean_abs_adjoint);
+            tally.mean("imagined_alive", report.alive);
+        }
+        tally.count("policy_updates", 1);
+        tally.add_seconds("policy", started.elapsed().as_secs_f64());
+        Ok(report)
+    }
+
+    /// The gradient of the last update, laid out like the policy's parameters.
+    pub fn gradient(&self) -> &[f32] {
+        self.workspace.as_ref().expect("an update has run").gradient()
+    }
+
+    /// Saves or restores the stream.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
+        let Self { batch: _, max_loss: _, stream, workspace: _ } = self;
+        entries.rng("streams/policy", stream)
     }
 }

@@ -23,7 +23,6 @@ struct Block<T> {
 pub struct PolicyWorkspace<T> {
     blocks: Vec<Block<T>>,
     batch: usize,
-    horizon: usize,
 }
 
 impl<T: Real> Block<T> {
@@ -49,8 +48,8 @@ impl<T: Real> Block<T> {
 }
 
 impl<T: Real> PolicyWorkspace<T> {
-    /// Buffers for minibatches of `batch` start states and K = `horizon` model steps, shared out for the present number of threads.
-    pub fn new(objective: &Objective<'_, T>, batch: usize, horizon: usize) -> Self {
+    /// Buffers for minibatches of `batch` start states, shared out for the present number of threads.
+    pub fn new(objective: &Objective<'_, T>, batch: usize) -> Self {
         let (threads, count) = (rayon::current_num_threads(), minibatch::blocks(batch).count());
         let wanted = match threads {
             _ if threads <= count => 1,
@@ -59,12 +58,10 @@ impl<T: Real> PolicyWorkspace<T> {
             _ => threads,
         };
         let block = |rows: Range<usize>| Block {
-            parts: minibatch::parts(rows, wanted)
-                .map(|rows| Part::new(objective, rows, horizon))
-                .collect(),
+            parts: minibatch::parts(rows, wanted).map(|rows| Part::new(objective, rows)).collect(),
             gradient: vec![T::ZERO; objective.policy.network.parameters().len()],
         };
-        Self { blocks: minibatch::blocks(batch).map(block).collect(), batch, horizon }
+        Self { blocks: minibatch::blocks(batch).map(block).collect(), batch }
     }
 
     /// The minibatch, in the order of its rows.
@@ -94,7 +91,7 @@ impl<T: Real> PolicyWorkspace<T> {
 
     /// The gradient of the objective by the policy's parameters, on the present draws.
     pub fn differentiate(&mut self, objective: &Objective<'_, T>) -> PolicyReport {
-        let (batch, horizon) = (self.batch, self.horizon);
+        let (batch, horizon) = (self.batch, objective.horizon());
         self.blocks.par_iter_mut().for_each(|block| block.differentiate(objective, batch));
         let (sum, rest) = self.blocks.split_at_mut(1);
         for block in rest {

@@ -1,6 +1,6 @@
-//! Acting in a world, with an observation and an action in its precision.
+//! Acting in an environment, with an observation and an action in its precision.
 
-use super::{Policy, PolicyTape};
+use super::gaussian::{Exploration, Policy, PolicyTape};
 use crate::nn::Keep;
 use crate::rng::Rng;
 
@@ -19,9 +19,12 @@ impl Actor {
         }
     }
 
-    fn load(&mut self, observation: &[f64]) {
-        for (x, &o) in self.tape.network.input.row_mut(0).iter_mut().zip(observation) {
-            *x = o as f32;
+    fn load(&mut self, policy: &Policy<f32>, observation: &[f64]) {
+        let input = self.tape.network.input.row_mut(0);
+        let narrow = observation.iter().map(|&o| o as f32);
+        match &policy.input {
+            Some(standardiser) => standardiser.apply(narrow, input),
+            None => input.iter_mut().zip(narrow).for_each(|(x, o)| *x = o),
         }
     }
 
@@ -35,16 +38,41 @@ impl Actor {
 
     /// The deterministic action, scale·tanh(μ) + bias.
     pub fn best(&mut self, policy: &Policy<f32>, observation: &[f64]) -> &[f64] {
-        self.load(observation);
+        self.load(policy, observation);
         policy.act_deterministically(&mut self.tape, 1);
         self.widen()
     }
 
-    /// A sampled action.
+    /// An action that explores, as the policy does.
     pub fn explore(&mut self, policy: &Policy<f32>, observation: &[f64], rng: &mut Rng) -> &[f64] {
-        self.load(observation);
-        rng.fill_normal(&mut self.tape.noise);
-        policy.sample(&mut self.tape, 1);
+        self.load(policy, observation);
+        match policy.exploration {
+            Exploration::Sampled => {
+                rng.fill_normal(&mut self.tape.noise);
+                policy.sample(&mut self.tape, 1);
+            }
+            Exploration::Added(deviation) => {
+                policy.act_deterministically(&mut self.tape, 1);
+                self.squash(policy, |z| f64::from(z.tanh()) + deviation * rng.normal());
+            }
+            Exploration::Occasional(chance) => {
+                policy.act_deterministically(&mut self.tape, 1);
+                self.squash(policy, |z| {
+                    let moved = if rng.uniform() < chance { rng.normal() } else { 0.0 };
+                    (f64::from(z) + moved).tanh()
+                });
+            }
+        }
         self.widen()
+    }
+
+    /// Actions from the network's outputs, coordinate by coordinate, through a map to [−1, 1].
+    fn squash(&mut self, policy: &Policy<f32>, mut map: impl FnMut(f32) -> f64) {
+        let range = policy.scale.iter().zip(&policy.bias);
+        let outputs = self.tape.network.output.row(0).iter();
+        for ((action, &z), (&scale, &bias)) in self.tape.actions.iter_mut().zip(outputs).zip(range)
+        {
+            *action = scale * map(z).clamp(-1.0, 1.0) as f32 + bias;
+        }
     }
 }

@@ -1,8 +1,13 @@
 //! The policy: a tanh-squashed Gaussian, a = scale·tanh(u) + bias with u = μ(s) + σ(s)·η (SPEC section 2).
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::Standardiser;
 use crate::machine::isa::dispatched;
 use crate::nn::{Activation, Adam, Keep, Mlp, Real, Shape, Tape};
 use crate::rng::Rng;
+use crate::run::{Entries, SnapshotError};
 
 /// Bounds of log σ.
 pub const LOG_SIGMA_RANGE: (f64, f64) = (-20.0, 2.0);
@@ -23,6 +28,52 @@ pub struct Policy<T> {
     pub bias: Vec<T>,
     /// Added to log π: 0 in environment units, Σ ln scale where it is the density of actions scaled to [−1, 1].
     pub log_prob_offset: T,
+    /// Entries of a gradient are clipped to ± this.
+    pub gradient_clip: f64,
+    /// What the network's output says.
+    pub head: Head,
+    /// How the policy departs from its deterministic action while it gathers experience.
+    pub exploration: Exploration,
+    /// What observations are standardised by before the network sees them; `None`: not at all. Only [`super::Actor`] meets raw
+    /// observations: whoever fills a tape standardises first.
+    pub input: Option<Standardiser<T>>,
+}
+
+/// What a policy network's output says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// (μ, log σ), `2·action_dim`: u = μ + σ·η, a = scale·tanh(u) + bias.
+    Gaussian,
+    /// z, `[action_dim]`: a = scale·tanh(z) + bias. There is no noise in a, and its log density counts as 0.
+    Deterministic,
+}
+
+/// How a policy explores.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Exploration {
+    /// By its own noise.
+    Sampled,
+    /// By a normal deviation added to tanh(z), the sum clamped to ±1.
+    Added(f64),
+    /// Each coordinate, with this chance, is tanh(z + η) in place of tanh(z).
+    Occasional(f64),
+}
+
+/// Policy network and update.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyConfig {
+    /// Units of each of the two hidden layers (256).
+    #[schemars(range(min = 1, max = 16_384))]
+    pub hidden: usize,
+    /// Adam's step size (3e-4).
+    #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0))]
+    pub learning_rate: f64,
+    /// Gradient entries are clipped to ± this (5; SAC and MBPO: `inf`, not at all).
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub gradient_clip: f64,
+    /// Take log π of actions scaled to [−1, 1], as MBPO does, instead of in environment units.
+    #[serde(default)]
+    pub normalised_density: bool,
 }
 
 /// Sampled actions of up to `rows` states, and what their way back needs. Allocated once.
@@ -92,21 +143,50 @@ impl<T: Real> Policy<T> {
     /// A policy for actions between `low` and `high`, Xavier-uniform, biases 0.
     pub fn new(
         observation_dim: usize,
-        low: &[f64],
-        high: &[f64],
-        hidden: usize,
-        learning_rate: f64,
+        (low, high): (&[f64], &[f64]),
+        config: &PolicyConfig,
         rng: &mut Rng,
     ) -> Self {
+        let &PolicyConfig { hidden, learning_rate, gradient_clip, normalised_density } = config;
         let shape = Shape::new(&[observation_dim, hidden, hidden, 2 * low.len()], Activation::Relu);
+        let (network, head) = (Mlp::xavier(shape, rng), Head::Gaussian);
+        let mut policy =
+            Self::from_network(network, (low, high), head, learning_rate, gradient_clip);
+        if normalised_density {
+            policy.normalise_density();
+        }
+        policy
+    }
+
+    /// A policy for actions between `low` and `high` around a network with the outputs of its head; it explores by its own noise
+    /// until it is told otherwise.
+    pub fn from_network(
+        network: Mlp<T>,
+        (low, high): (&[f64], &[f64]),
+        head: Head,
+        learning_rate: f64,
+        gradient_clip: f64,
+    ) -> Self {
+        let outputs = if head == Head::Gaussian { 2 * low.len() } else { low.len() };
+        assert_eq!(network.shape().outputs(), outputs, "outputs of a policy network");
         let ranges = || low.iter().zip(high);
         Self {
-            adam: Adam::new(shape.parameter_len(), learning_rate),
-            network: Mlp::xavier(shape, rng),
+            adam: Adam::new(network.shape().parameter_len(), learning_rate),
+            network,
             scale: ranges().map(|(l, h)| T::from_f64((h - l) / 2.0)).collect(),
             bias: ranges().map(|(l, h)| T::from_f64((h + l) / 2.0)).collect(),
             log_prob_offset: T::ZERO,
+            gradient_clip,
+            head,
+            exploration: Exploration::Sampled,
+            input: None,
         }
+    }
+
+    /// One Adam step down a gradient laid out like the parameters, its entries clipped.
+    pub fn update(&mut self, gradient: &[T]) {
+        let Self { network, adam, gradient_clip, .. } = self;
+        network.update(|parameters, _| adam.update_clipped(parameters, gradient, *gradient_clip));
     }
 
     /// Takes log π of actions scaled to [−1, 1], as MBPO does, instead of in environment units.
@@ -124,8 +204,14 @@ impl<T: Real> Policy<T> {
         self.scale.len()
     }
 
-    /// Samples actions and their log-probabilities for the first `rows` states of the tape, from its noise.
+    /// Samples actions and their log-probabilities for the first `rows` states of the tape, from its noise; of a deterministic
+    /// policy, its actions, with 0 for the log-probabilities.
     pub fn sample(&self, tape: &mut PolicyTape<T>, rows: usize) {
+        if self.head == Head::Deterministic {
+            self.act_deterministically(tape, rows);
+            tape.log_probs[..rows].fill(T::ZERO);
+            return;
+        }
         self.network.forward(&mut tape.network, 0..rows);
         let a = self.action_dim();
         let (low, high) = (T::from_f64(LOG_SIGMA_RANGE.0), T::from_f64(LOG_SIGMA_RANGE.1));
@@ -174,6 +260,13 @@ impl<T: Real> Policy<T> {
         for (i, &weight) in log_prob_adjoint.iter().enumerate().take(rows) {
             let raw = &tape.network.output.row(i)[a..];
             let adjoint = tape.network.output_adjoint.row_mut(i);
+            if self.head == Head::Deterministic {
+                for (d, z) in adjoint.iter_mut().enumerate() {
+                    let t = tape.squashed[i * a + d];
+                    *z = action_adjoint[i * a + d] * self.scale[d] * (T::ONE - t * t);
+                }
+                continue;
+            }
             for d in 0..a {
                 let at = i * a + d;
                 let t = tape.squashed[at];
@@ -197,9 +290,36 @@ impl<T: Real> Policy<T> {
         let a = self.action_dim();
         for i in 0..rows {
             for d in 0..a {
-                tape.actions[i * a + d] =
-                    self.scale[d] * tape.network.output.row(i)[d].tanh() + self.bias[d];
+                let t = tape.network.output.row(i)[d].tanh();
+                tape.squashed[i * a + d] = t;
+                tape.actions[i * a + d] = self.scale[d] * t + self.bias[d];
             }
+        }
+    }
+}
+
+impl Policy<f32> {
+    /// Saves or restores what is learned, under `name`.
+    ///
+    /// # Errors
+    /// When an entry is missing or of another size.
+    pub fn visit(&mut self, name: &str, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
+        let Self {
+            network,
+            adam,
+            scale: _,
+            bias: _,
+            log_prob_offset: _,
+            gradient_clip: _,
+            head: _,
+            exploration: _,
+            input,
+        } = self;
+        network.visit(name, entries)?;
+        adam.visit(name, network.shape(), entries)?;
+        match input {
+            Some(standardiser) => standardiser.visit(name, entries),
+            None => Ok(()),
         }
     }
 }
@@ -208,10 +328,26 @@ impl<T: Real> Policy<T> {
 mod tests {
     use super::*;
 
+    fn policy(
+        observation_dim: usize,
+        low: &[f64],
+        high: &[f64],
+        hidden: usize,
+        rng: &mut Rng,
+    ) -> Policy<f64> {
+        let config = PolicyConfig {
+            hidden,
+            learning_rate: 1e-3,
+            gradient_clip: f64::INFINITY,
+            normalised_density: false,
+        };
+        Policy::new(observation_dim, (low, high), &config, rng)
+    }
+
     #[test]
     fn backward_equals_central_differences() {
         let mut rng = Rng::new(0, "policy");
-        let mut policy = Policy::<f64>::new(3, &[-3.0, -0.4], &[3.0, 0.6], 16, 1e-3, &mut rng);
+        let mut policy = policy(3, &[-3.0, -0.4], &[3.0, 0.6], 16, &mut rng);
         // One log σ about the lower clamp: cut off in some rows, not in others. (At the upper one tanh saturates, and
         // differences drown in rounding.)
         policy.network.update(|p, shape| {
@@ -289,7 +425,7 @@ mod tests {
     #[test]
     fn density_integrates_to_one_over_the_range_that_it_is_of() {
         let rng = &mut Rng::new(1, "density");
-        let mut policy = Policy::<f64>::new(1, &[-2.0], &[2.0], 8, 1e-3, rng);
+        let mut policy = policy(1, &[-2.0], &[2.0], 8, rng);
         let over_range = integral(&policy);
         assert!((over_range - 1.0).abs() < 1e-3, "{over_range}");
         // The density of a/2 is twice that of a, and so is its integral over a.

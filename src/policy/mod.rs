@@ -5,5 +5,5 @@ pub mod gaussian;
 pub mod temperature;
 
 pub use actor::Actor;
-pub use gaussian::{Policy, PolicyTape};
-pub use temperature::Temperature;
+pub use gaussian::{Exploration, Head, Policy, PolicyConfig, PolicyTape};
+pub use temperature::{Temperature, TemperatureConfig};

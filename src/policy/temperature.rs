@@ -1,7 +1,31 @@
 //! The entropy temperature α (eq. 13), learned through log α towards an entropy of −|A| (SPEC section 3).
 
-use crate::config::TemperatureConfig;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::nn::Adam;
+use crate::run::{Entries, SnapshotError};
+
+/// Entropy temperature α.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TemperatureConfig {
+    /// Learn α; otherwise it stays at its start.
+    #[serde(default = "learned")]
+    pub automatic: bool,
+    /// Adam's step size on log α (3e-4).
+    #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0))]
+    pub learning_rate: f64,
+    /// log α at the start (0).
+    #[schemars(range(min = -50.0, max = 50.0))]
+    pub initial_log: f64,
+    /// Entropy aimed at, per action dimension, in the units of log π (−1, so −|A| in all).
+    #[schemars(range(min = -1000.0, max = 1000.0))]
+    pub target_entropy_per_dim: f64,
+}
+
+fn learned() -> bool {
+    true
+}
 
 /// log α and its optimiser.
 #[derive(Clone, Debug)]
@@ -30,6 +54,18 @@ impl Temperature {
     /// α.
     pub fn alpha(&self) -> f64 {
         self.log_alpha.exp()
+    }
+
+    /// Saves or restores what is learned.
+    ///
+    /// # Errors
+    /// When an entry is missing or of another size.
+    pub fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
+        let Self { log_alpha, adam, target_entropy: _, automatic: _ } = self;
+        let mut numbers = [*log_alpha, adam.first[0], adam.second[0]];
+        entries.array("temperature", &[3], &mut numbers)?;
+        [*log_alpha, adam.first[0], adam.second[0]] = numbers;
+        entries.value("temperature/updates", &mut adam.updates)
     }
 
     /// One step on −log α·(log π + target entropy), from the mean of log π over a minibatch; none where α is fixed.

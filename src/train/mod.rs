@@ -1,9 +1,7 @@
-//! The loop around a method (SPEC section 4), evaluation, and the one state that a run is.
+//! The loop around a method: act, store, learn, evaluate; and the one state that a run is.
 
-mod analysis;
 pub mod evaluation;
-pub mod state;
-pub mod summary;
+mod state;
 pub mod trainer;
 
 pub use trainer::{TrainError, Trainer};

@@ -2,76 +2,85 @@
 
 use std::sync::Arc;
 
-use super::trainer::{Live, TrainError, Trainer};
+use super::trainer::{TrainError, Trainer};
 use crate::config::Config;
-use crate::env::Task;
-use crate::methods::saved::{put_rng, take_rng};
-use crate::run::snapshot::{Snapshot, SnapshotError};
+use crate::env::{EpisodeState, Task};
+use crate::methods::{self, Method};
+use crate::run::snapshot::Snapshot;
+use crate::run::{Entries, Tally};
 
 impl Trainer {
     /// Everything that changes. Equal states give equal snapshots: no wall-clock time is in it.
-    ///
-    /// The evaluation worlds are not: each evaluation makes its own, and only their reset stream lives on.
-    pub fn snapshot(&self) -> Snapshot {
-        let Self {
-            config: _,
-            task: _,
-            learner,
-            live,
-            step,
-            summary,
-            resets,
-            exploration,
-            evaluations,
-            actor: _,
-            action: _,
-            next_observation: _,
-            narrow: _,
-            phases: _,
-            warning: _,
-        } = self;
+    pub fn snapshot(&mut self) -> Snapshot {
         let mut snapshot = Snapshot::new();
-        learner.save(&mut snapshot);
-        let Live { environment, observation, length, score } = live;
-        let state = environment.state();
-        snapshot.put("environment/state", &[state.len()], state);
-        snapshot.put("environment/observation", &[observation.len()], observation.clone());
-        snapshot.put("environment/score", &[1], vec![*score]);
-        snapshot.put_value("environment/length", *length as u64);
-        snapshot.put_value("step", *step);
-        snapshot.put_structure("summary", summary);
-        put_rng(&mut snapshot, "streams/resets", resets);
-        put_rng(&mut snapshot, "streams/exploration", exploration);
-        put_rng(&mut snapshot, "streams/evaluations", evaluations);
+        self.visit(&mut Entries::Save(&mut snapshot)).expect("saving meets no other state");
         snapshot
     }
 
     /// Continues a run from its snapshot, under the configuration and task it was made with.
     ///
     /// # Errors
-    /// When an entry is missing, superfluous or of another size, or the world cannot be made.
+    /// When an entry is missing, superfluous or of another size, or the environment cannot be made.
     pub fn restore(
+        config: Config,
+        task: Arc<dyn Task>,
+        snapshot: Snapshot,
+    ) -> Result<Self, TrainError> {
+        let method = methods::build(&config, Arc::clone(&task));
+        Self::restore_method(method, config, task, snapshot)
+    }
+
+    /// [`Trainer::restore`] with a method of one's own, as it is at the start of a run.
+    ///
+    /// # Errors
+    /// As [`Trainer::restore`].
+    pub fn restore_method(
+        method: Box<dyn Method>,
         config: Config,
         task: Arc<dyn Task>,
         mut snapshot: Snapshot,
     ) -> Result<Self, TrainError> {
-        let mut trainer = Self::new(config, task)?;
-        let snapshot = &mut snapshot;
-        trainer.learner.restore(snapshot)?;
-        let state: Vec<f64> = snapshot.take_any("environment/state", &[])?;
-        trainer.live.environment.set_state(&state)?;
-        let dim = trainer.live.observation.len();
-        trainer.live.observation = snapshot.take_f64("environment/observation", &[dim])?;
-        [trainer.live.score] = snapshot.take_array::<f64, 1>("environment/score")?;
-        let length: u64 = snapshot.take_value("environment/length")?;
-        trainer.live.length = usize::try_from(length)
-            .map_err(|_| SnapshotError::invalid("environment/length", "a number of steps"))?;
-        trainer.step = snapshot.take_value("step")?;
-        trainer.summary = snapshot.take_value("summary")?;
-        trainer.resets = take_rng(snapshot, "streams/resets")?;
-        trainer.exploration = take_rng(snapshot, "streams/exploration")?;
-        trainer.evaluations = take_rng(snapshot, "streams/evaluations")?;
-        std::mem::take(snapshot).finish()?;
+        let mut trainer = Self::with_method(method, config, task)?;
+        trainer.visit(&mut Entries::Restore(&mut snapshot))?;
+        snapshot.finish()?;
         Ok(trainer)
+    }
+
+    /// The evaluation environments are no part of the state: each evaluation makes its own, and only their reset stream lives on.
+    fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), TrainError> {
+        let Self {
+            config: _,
+            task: _,
+            method,
+            episode,
+            step,
+            tally,
+            resets,
+            exploration,
+            evaluations,
+            actor: _,
+            action: _,
+            narrow: _,
+            warning: _,
+        } = self;
+        method.visit(entries)?;
+        let mut state = episode.state();
+        let EpisodeState { environment, observation, length, total_reward, broken_in_a_row } =
+            &mut state;
+        entries.vector("environment/state", &[], environment)?;
+        let dim = [observation.len()];
+        entries.array("environment/observation", &dim, observation)?;
+        entries.array("environment/score", &[1], std::slice::from_mut(total_reward))?;
+        entries.value("environment/length", length)?;
+        entries.value("environment/broken_in_a_row", broken_in_a_row)?;
+        if entries.restores() {
+            episode.set_state(state)?;
+        }
+        entries.value("step", step)?;
+        Tally::visit(tally, entries)?;
+        entries.rng("streams/resets", resets)?;
+        entries.rng("streams/exploration", exploration)?;
+        entries.rng("streams/evaluations", evaluations)?;
+        Ok(())
     }
 }

@@ -1,24 +1,22 @@
-//! The loop of SPEC section 4: act, store, learn, evaluate, one environment step at a time.
+//! The loop: act, store, learn, evaluate, one environment step at a time.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::analysis;
-use super::evaluation::{Episode, evaluate};
-use super::summary::{Phases, Summary, model_record, rollout_record};
+use super::evaluation::{self, Played, evaluate};
 use crate::config::Config;
 use crate::data::Transition;
-use crate::env::{Environment, EnvironmentError, Task};
-use crate::methods::Learner;
+use crate::env::{EnvironmentError, Episode, Outcome, Task};
+use crate::methods::{self, Method, RealStep};
 use crate::policy::Actor;
 use crate::rng::Rng;
-use crate::run::metrics::Record;
 use crate::run::snapshot::SnapshotError;
+use crate::run::{Record, Tally};
 
 /// A run that cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// The world refused.
+    /// The environment refused.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     /// A saved state does not fit.
@@ -32,40 +30,39 @@ pub enum TrainError {
         /// What broke.
         problem: String,
     },
-}
-
-/// The episode being lived.
-pub(crate) struct Live {
-    pub(crate) environment: Box<dyn Environment>,
-    /// The observation to act on.
-    pub(crate) observation: Vec<f64>,
-    /// Steps of this episode.
-    pub(crate) length: usize,
-    /// Rewards of this episode.
-    pub(crate) score: f64,
+    /// The physics breaks all the time.
+    #[error(
+        "step {step}: the physics became unstable in each of the last {steps} steps, so there is nothing to learn from: look at \
+         the model's timestep, masses and actuators"
+    )]
+    Unstable {
+        /// Environment step.
+        step: u64,
+        /// How many steps in a row.
+        steps: u64,
+    },
 }
 
 /// A run: everything that changes, and the task and configuration that do not.
 pub struct Trainer {
-    pub(crate) config: Config,
-    pub(crate) task: Arc<dyn Task>,
-    pub(crate) learner: Learner,
-    pub(crate) live: Live,
-    pub(crate) step: u64,
-    pub(crate) summary: Summary,
-    /// Resets of the training world.
-    pub(crate) resets: Rng,
+    pub(super) config: Config,
+    pub(super) task: Arc<dyn Task>,
+    pub(super) method: Box<dyn Method>,
+    pub(super) episode: Episode,
+    pub(super) step: u64,
+    /// What has happened since the last `train` record.
+    pub(super) tally: Tally,
+    /// Resets of the training environment.
+    pub(super) resets: Rng,
     /// Random actions, and the policy's noise when acting.
-    pub(crate) exploration: Rng,
-    /// Resets of the evaluation worlds.
-    pub(crate) evaluations: Rng,
-    pub(crate) actor: Actor,
-    pub(crate) action: Vec<f64>,
-    pub(crate) next_observation: Vec<f64>,
-    pub(crate) narrow: Narrow,
-    pub(crate) phases: Phases,
-    /// What the world said of the last step.
-    pub(crate) warning: Option<String>,
+    pub(super) exploration: Rng,
+    /// Resets of the evaluation environments.
+    pub(super) evaluations: Rng,
+    pub(super) actor: Actor,
+    pub(super) action: Vec<f64>,
+    pub(super) narrow: Narrow,
+    /// What the environment said of the last step.
+    pub(super) warning: Option<String>,
 }
 
 /// A transition in the precision in which the replay buffer stores it; made once.
@@ -76,6 +73,20 @@ pub(crate) struct Narrow {
 }
 
 impl Narrow {
+    /// A step that did not break, as it is stored.
+    fn transition(&mut self, action: &[f64], outcome: &Outcome<'_>) -> Transition<'_> {
+        narrow(&mut self.observation, outcome.observation);
+        narrow(&mut self.action, action);
+        narrow(&mut self.next_observation, outcome.next_observation);
+        Transition {
+            observation: &self.observation,
+            action: &self.action,
+            reward: outcome.reward as f32,
+            next_observation: &self.next_observation,
+            terminated: outcome.terminated,
+        }
+    }
+
     fn new(task: &dyn Task) -> Self {
         Self {
             observation: vec![0.0; task.observation_dim()],
@@ -90,36 +101,44 @@ fn narrow(to: &mut [f32], from: &[f64]) {
 }
 
 impl Trainer {
-    /// A run at step 0, its world reset.
+    /// A run at step 0, its environment reset.
     ///
     /// # Errors
-    /// When the world cannot be made, or its models could not be analysed as the configuration wants it.
+    /// When the environment cannot be made.
     pub fn new(config: Config, task: Arc<dyn Task>) -> Result<Self, TrainError> {
-        analysis::check(&config, &*task)?;
-        let stream = |name: &str| Rng::new(config.seed, name);
-        let mut live = Live {
-            environment: task.make()?,
-            observation: vec![0.0; task.observation_dim()],
-            length: 0,
-            score: 0.0,
-        };
+        let method = methods::build(&config, Arc::clone(&task));
+        Self::with_method(method, config, task)
+    }
+
+    /// [`Trainer::new`] with a method of one's own, as it is at the start of a run.
+    ///
+    /// # Errors
+    /// When the environment cannot be made.
+    pub fn with_method(
+        method: Box<dyn Method>,
+        config: Config,
+        task: Arc<dyn Task>,
+    ) -> Result<Self, TrainError> {
+        let stream = |name: &str| Rng::new(config.seed(), name);
         let mut resets = stream("environment");
-        live.environment.reset(&mut resets, &mut live.observation);
-        let learner = Learner::new(&config, Arc::clone(&task));
+        let episode = Episode::begin(&*task, &mut resets)?;
+        let mut tally = Tally::default();
+        // Counts that every record has, if only to say 0.
+        for name in ["episodes", "policy_updates", "critic_updates"] {
+            tally.count(name, 0);
+        }
         Ok(Self {
-            live,
+            episode,
             resets,
             exploration: stream("exploration"),
             evaluations: stream("evaluation"),
             step: 0,
-            summary: Summary::default(),
-            actor: Actor::new(&learner.policy),
+            tally,
+            actor: Actor::new(method.policy()),
             action: vec![0.0; task.action_dim()],
-            next_observation: vec![0.0; task.observation_dim()],
             narrow: Narrow::new(&*task),
-            phases: Phases::default(),
             warning: None,
-            learner,
+            method,
             config,
             task,
         })
@@ -140,103 +159,80 @@ impl Trainer {
         &*self.task
     }
 
-    /// What the world said of the last step: its physics broke, and the episode was ended.
+    /// What the environment said of the last step: its physics broke, and the episode was ended.
     pub fn take_warning(&mut self) -> Option<String> {
         self.warning.take()
     }
 
     /// What is learned.
-    pub fn learner(&self) -> &Learner {
-        &self.learner
+    pub fn method(&self) -> &dyn Method {
+        &*self.method
     }
 
     /// One environment step and all learning that follows it. Returns what is to be logged, mostly nothing.
     ///
     /// # Errors
-    /// When the world refuses the step, or numbers break.
+    /// When the environment refuses the step, or numbers break.
     pub fn advance(&mut self) -> Result<Vec<Record>, TrainError> {
         let started = Instant::now();
         self.act()?;
         self.step += 1;
-        self.phases.environment += started.elapsed().as_secs_f64();
-
-        let learned =
-            self.learner.learn(self.step).map_err(|error| self.diverged(error.to_string()))?;
-        self.phases.add(&learned);
-        self.summary.policy.merge(&learned.policy);
-        self.summary.critic.merge(&learned.critic);
-
-        let mut records = Vec::new();
-        if let Some(report) = &learned.models {
-            records.push(model_record(self.step, self.learner.real.len(), report));
+        self.tally.add_seconds("environment", started.elapsed().as_secs_f64());
+        let Self { method, tally, step, .. } = self;
+        let step = *step;
+        let learned = method.learn(step, tally);
+        learned.map_err(|error| self.diverged(error.to_string()))?;
+        self.tally.end_step();
+        let mut records = self.tally.take_records();
+        if step.is_multiple_of(self.method.record_every()) {
+            records.push(self.tally.take_train_record(step, &self.method.gauges()));
         }
-        if let Some(report) = &learned.rollout {
-            records.push(rollout_record(self.step, report));
-        }
-        if self.step.is_multiple_of(self.config.training.model_every_steps) {
-            let alpha = self.learner.temperature.alpha();
-            let imagines = self.config.algorithm.uses("policy.horizon");
-            let phases = &mut self.phases;
-            records.push(self.summary.take_record(self.step, alpha, imagines, phases));
-        }
-        if self.step.is_multiple_of(self.config.evaluation.every_steps) {
+        if step.is_multiple_of(self.config.run().evaluation.every_steps) {
             records.push(self.evaluation_record()?);
-        }
-        if analysis::is_due(&self.config, self.step) {
-            let Self { learner, task, config, step, .. } = &*self;
-            records.extend(analysis::analysis_record(learner, &**task, config, *step)?);
         }
         Ok(records)
     }
 
     /// Acts once, stores the transition, and starts a new episode where one ended.
     fn act(&mut self) -> Result<(), TrainError> {
-        let Live { environment, observation, length, score } = &mut self.live;
-        let (action, next) = (&mut self.action, &mut self.next_observation);
-        if self.step < self.config.training.warmup_steps {
+        let Self { episode, method, action, exploration, narrow, tally, resets, step, .. } = self;
+        if *step < method.warmup_steps() {
             let ranges = self.task.action_low().iter().zip(self.task.action_high());
             for (a, (&low, &high)) in action.iter_mut().zip(ranges) {
-                *a = self.exploration.uniform_in(low, high);
+                *a = exploration.uniform_in(low, high);
             }
         } else {
-            let policy = &self.learner.policy;
-            action.copy_from_slice(self.actor.explore(policy, observation, &mut self.exploration));
+            let observation = episode.observation();
+            action.copy_from_slice(self.actor.explore(method.policy(), observation, exploration));
         }
         if action.iter().any(|a| !a.is_finite()) {
             return Err(self.diverged("the policy's action is not finite".to_owned()));
         }
-        let step = environment.step(action, next)?;
-        let finite = step.reward.is_finite() && next.iter().all(|x| x.is_finite());
-        self.warning = environment.take_warning();
-        let broke = self.warning.is_some();
-        if !finite && !broke {
-            return Err(self.diverged(
-                "the environment gave an observation or reward that is not finite".to_owned(),
-            ));
+        let outcome = episode.step(action)?;
+        let over = outcome.is_over();
+        // A step that broke the physics ends its episode and is no data.
+        if outcome.broke {
+            tally.count("unstable_steps", 1);
+        } else {
+            if !outcome.is_finite() {
+                let problem = format!(
+                    "the environment gave an observation or a reward ({:e}) that is not finite in 32 bits",
+                    outcome.reward
+                );
+                return Err(self.diverged(problem));
+            }
+            let transition = narrow.transition(action, &outcome);
+            method.store(RealStep { transition, ended: over });
         }
-        // A world that broke and said so ends its episode; the step that broke it is no data.
-        if !broke {
-            let stored = &mut self.narrow;
-            narrow(&mut stored.observation, observation);
-            narrow(&mut stored.action, action);
-            narrow(&mut stored.next_observation, next);
-            self.learner.real.push(Transition {
-                observation: &stored.observation,
-                action: &stored.action,
-                reward: step.reward as f32,
-                next_observation: &stored.next_observation,
-                terminated: step.terminated,
-            });
-            *score += step.reward;
+        self.warning = episode.take_warning();
+        if episode.broken_in_a_row() >= Episode::HOPELESS {
+            return Err(TrainError::Unstable { step: self.step, steps: Episode::HOPELESS });
         }
-        *length += 1;
-        std::mem::swap(observation, next);
-        if step.terminated || broke || *length >= self.task.time_limit() {
-            self.summary.episodes += 1;
-            self.summary.returns += *score;
-            self.summary.lengths += *length as u64;
-            (*length, *score) = (0, 0.0);
-            environment.reset(&mut self.resets, observation);
+        if over {
+            tally.count("episodes", 1);
+            tally.mean("episode_return", episode.total_reward());
+            tally.mean("episode_length", episode.length() as f64);
+            episode.begin_next(resets);
         }
         Ok(())
     }
@@ -244,16 +240,9 @@ impl Trainer {
     /// Scores the present policy with the deterministic action.
     fn evaluation_record(&mut self) -> Result<Record, TrainError> {
         let started = Instant::now();
-        let episodes = self.config.evaluation.episodes;
-        let results = evaluate(&self.learner.policy, &*self.task, episodes, &mut self.evaluations)?;
-        let mut record = Record::new("evaluation", self.step);
-        let n = results.len() as f64;
-        let mean = results.iter().map(|e| e.score).sum::<f64>() / n;
-        let variance = results.iter().map(|e| (e.score - mean).powi(2)).sum::<f64>() / n;
-        record.put("return_mean", mean);
-        record.put("return_std", variance.sqrt());
-        record.put_list("returns", &results.iter().map(|e| e.score).collect::<Vec<_>>());
-        record.put("length_mean", results.iter().map(|e| e.length as f64).sum::<f64>() / n);
+        let episodes = self.config.run().evaluation.episodes;
+        let results = evaluate(self.method.policy(), &*self.task, episodes, &mut self.evaluations)?;
+        let mut record = evaluation::record(self.step, &results);
         record.put_seconds("evaluation", started.elapsed().as_secs_f64());
         Ok(record)
     }
@@ -261,10 +250,10 @@ impl Trainer {
     /// Runs evaluation episodes outside the run's own schedule: the run's state does not change.
     ///
     /// # Errors
-    /// When a world cannot be made or refuses a step.
-    pub fn evaluate(&self, episodes: usize, seed: u64) -> Result<Vec<Episode>, TrainError> {
+    /// When an environment cannot be made or refuses a step.
+    pub fn evaluate(&self, episodes: usize, seed: u64) -> Result<Vec<Played>, TrainError> {
         let mut rng = Rng::new(seed, "evaluation on demand");
-        Ok(evaluate(&self.learner.policy, &*self.task, episodes, &mut rng)?)
+        Ok(evaluate(self.method.policy(), &*self.task, episodes, &mut rng)?)
     }
 
     fn diverged(&self, problem: String) -> TrainError {

@@ -27,7 +27,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 LOG_STD_BOUNDS = (-20.0, 2.0)
-# Guards the logarithm of the tanh correction (SPEC section 2, facts 1.0).
+# Guards the logarithm of the tanh correction (docs/algorithm.md, "The policy").
 TANH_EPSILON = 1e-6
 # A tensor whose own norm is under this share of its group's is measured against the group: R does not depend on the
 # last bias at all, and a relative error against exactly zero says nothing.

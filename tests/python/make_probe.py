@@ -5,7 +5,7 @@
 
 Networks of a few units with random weights, written in numpy alone and sharing no code with check_probe.py. Every
 derivative is a complex step, f'(x) = Im f(x + ih)/h with h = 1e-30, exact to rounding, one coordinate at a time: the
-policy gradient by SPEC section 2's recursion for λ as it stands there, J·v as the derivative along v, and the parameter
+policy gradient by the recursion for λ as docs/algorithm.md, "The policy's gradient" has it, J·v as the derivative along v, and the parameter
 gradient of R by central differences of R.
 """
 
@@ -101,7 +101,7 @@ def store(out, prefix, layers):
 
 
 def policy_update(rng, out, policy, critics, prediction, gradient_model, source):
-    """SPEC section 2, forward and backward, one coordinate at a time."""
+    """docs/algorithm.md, "The policy's gradient", forward and backward, one coordinate at a time."""
     derivative = gradient_model if source == "gradient_model" else prediction
     scale, bias = out["action_scale"], out["action_bias"]
     start = rng.normal(size=(ROWS, STATES))
@@ -162,7 +162,7 @@ def policy_update(rng, out, policy, critics, prediction, gradient_model, source)
 
 
 def gradient_step(rng, out, model):
-    """SPEC section 1: the likelihood loss and R of each member, and their gradients."""
+    """docs/algorithm.md, "The likelihood" and "The gradient loss": the likelihood loss and R of each member, and their gradients."""
     inputs = rng.normal(size=(MEMBERS, ROWS, STATES + ACTIONS))
     targets = rng.normal(size=(MEMBERS, ROWS, 1 + STATES))
     window = rng.normal(size=(MEMBERS, WINDOW_ROWS, STATES + ACTIONS))

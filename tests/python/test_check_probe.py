@@ -75,7 +75,7 @@ class CheckProbe(unittest.TestCase):
                 self.assertGreater(error, 1e-4)
 
     def test_the_discount_slip_of_the_authors_loop_is_caught(self):
-        """γ^j applied to the adjoint a second time (facts 3.2)."""
+        """γ^j applied to the adjoint a second time (docs/algorithm.md, "How the paper was read")."""
         discount = float(self.header["discount"])
         slipped = self.with_wrong("policy_update/adjoints", lambda t: t * discount ** np.arange(len(t))[:, None, None])
         code, lines, _ = self.check(slipped, self.header)

@@ -1,6 +1,7 @@
 //! Which runs the paper's figures compare: panels of curves, each a configuration and one of its metrics.
 
-use ddppo::config::{Algorithm, Config, ConfigError};
+use ddppo::config::{Config, ConfigError};
+use ddppo::methods::ddppo::{DdppoConfig, INFO};
 
 /// Tasks of Fig. 1, in its order.
 const ALL: [&str; 6] = [
@@ -79,7 +80,7 @@ impl RunFigure {
     /// # Errors
     /// When a setting is impossible.
     pub fn panels(self, task: &str, settings: &[String]) -> Result<Vec<PanelPlan>, ConfigError> {
-        let base = Config::preset(Algorithm::Ddppo, task)?.with_settings(settings)?;
+        let base = INFO.preset(task)?.with_settings(settings)?;
         let score = |label: &str, config: Config| Curve {
             label: label.to_owned(),
             config,
@@ -87,8 +88,9 @@ impl RunFigure {
             metric: "return_mean",
         };
         let ours = || score("ours", base.clone());
-        let variant =
-            |label: &str, name: &str| Ok::<_, ConfigError>(score(label, base.with_variant(name)?));
+        let variant = |label: &str, name: &str| {
+            Ok::<_, ConfigError>(score(label, INFO.with_variant(&base, name)?))
+        };
         let without = || variant("without gradient loss", "no-gradient-loss");
         let panel = |what: &str, curves: Vec<Curve>| PanelPlan {
             title: format!("{task}: {what}"),
@@ -97,9 +99,10 @@ impl RunFigure {
         };
         Ok(match self {
             Self::Ablations => {
+                let directions = base.view::<DdppoConfig>().gradient_loss.directions_per_row;
                 let mut points = vec![without()?];
                 for n in NEIGHBOURS {
-                    let m = base.gradient_loss.directions_per_row.min(n);
+                    let m = directions.min(n);
                     points.push(score(
                         &format!("n = {n}"),
                         set(

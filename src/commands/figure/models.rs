@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use ddppo::config::{Algorithm, Config};
+use ddppo::config::{Config, ConfigError};
 use ddppo::lab::figures::model_trials;
 use ddppo::lab::model_trial::{ModelTrial, Outcome};
+use ddppo::methods::ddppo::{DdppoConfig, INFO};
+use ddppo::model::GradientLossConfig;
 use ddppo::run::storage::StorageError;
 
 use super::super::UsageError;
@@ -20,16 +22,16 @@ pub fn with_and_without(args: &ModelsArgs) -> anyhow::Result<ExitCode> {
     for task in &args.tasks {
         let config = configure(task, &args.trials, args.directions.map(usize::from))?;
         require_loss(&config)?;
-        arms.extend([without_loss(&config), config]);
+        arms.extend([without_loss(&config)?, config]);
     }
-    make(&over_seeds(&arms, &args.trials), &args.trials, &args.output, "figure2")
+    make(&over_seeds(&arms, &args.trials)?, &args.trials, &args.output, "figure2")
 }
 
 /// Which m costs nothing: the paper's m = n first, then fewer, then no R at all.
 pub fn directions(args: &DirectionsArgs) -> anyhow::Result<ExitCode> {
     let mut arms = Vec::new();
     for task in &args.tasks {
-        let all = configure(task, &args.trials, None)?.gradient_loss.neighbours;
+        let all = loss(&configure(task, &args.trials, None)?).neighbours;
         let mut values: Vec<usize> = if args.directions.is_empty() {
             [1, 2, 5, all].into_iter().filter(|&m| m <= all).collect()
         } else {
@@ -42,28 +44,29 @@ pub fn directions(args: &DirectionsArgs) -> anyhow::Result<ExitCode> {
             require_loss(&config)?;
             arms.push(config);
         }
-        arms.push(without_loss(&arms[arms.len() - 1]));
+        arms.push(without_loss(&arms[arms.len() - 1])?);
     }
-    make(&over_seeds(&arms, &args.trials), &args.trials, &args.output, "directions")
+    make(&over_seeds(&arms, &args.trials)?, &args.trials, &args.output, "directions")
 }
 
 /// The preset with the flags on top.
 fn configure(task: &str, args: &TrialArgs, directions: Option<usize>) -> anyhow::Result<Config> {
-    let preset = Config::preset(Algorithm::Ddppo, task)?;
-    let neighbours = args.neighbours.map_or(preset.gradient_loss.neighbours, usize::from);
+    let preset = INFO.preset(task)?;
+    let DdppoConfig { gradient_loss, model, .. } = preset.view();
+    let neighbours = args.neighbours.map_or(gradient_loss.neighbours, usize::from);
     // A preset's m and elites may be more than the n and members asked for.
-    let directions = directions.unwrap_or(preset.gradient_loss.directions_per_row.min(neighbours));
+    let directions = directions.unwrap_or(gradient_loss.directions_per_row.min(neighbours));
     let members = usize::from(args.members);
     let mut settings = vec![
         format!("gradient_loss.neighbours={neighbours}"),
         format!("gradient_loss.directions_per_row={directions}"),
         format!("model.members={members}"),
-        format!("model.elites={}", preset.model.elites.min(members)),
+        format!("model.elites={}", model.ensemble.elites.min(members)),
     ];
     settings.extend(args.weight.map(|weight| format!("gradient_loss.weight={weight:?}")));
     settings.extend(args.settings.iter().cloned());
     let config = preset.with_settings(&settings)?;
-    if config.task != task || config.seed != preset.seed {
+    if config.task() != task || config.seed() != preset.seed() {
         let message =
             "`task` and `seed` are not for --set here: tasks are arguments, and seeds go from 0 on";
         return Err(UsageError(message.to_owned()).into());
@@ -72,28 +75,29 @@ fn configure(task: &str, args: &TrialArgs, directions: Option<usize>) -> anyhow:
 }
 
 fn require_loss(config: &Config) -> anyhow::Result<()> {
-    if config.gradient_loss.weight == 0.0 {
+    if loss(config).weight == 0.0 {
         let message = "`gradient_loss.weight` is 0, but must be above 0: the model without gradient loss is compared with one that has it";
         return Err(UsageError(message.to_owned()).into());
     }
     Ok(())
 }
 
-fn without_loss(config: &Config) -> Config {
-    let mut config = config.clone();
-    config.gradient_loss.weight = 0.0;
-    // Of no effect without R: one value, so that trials are found again whatever m the others have.
-    config.gradient_loss.directions_per_row = 1;
-    config
+fn loss(config: &Config) -> GradientLossConfig {
+    config.view::<DdppoConfig>().gradient_loss
+}
+
+fn without_loss(config: &Config) -> Result<Config, ConfigError> {
+    // m is of no effect without R: one value, so that trials are found again whatever m the others have.
+    config.with_settings(&["gradient_loss.weight=0", "gradient_loss.directions_per_row=1"])
 }
 
 /// Seed by seed, so that one that was stopped has whole comparisons.
-fn over_seeds(arms: &[Config], args: &TrialArgs) -> Vec<ModelTrial> {
+fn over_seeds(arms: &[Config], args: &TrialArgs) -> Result<Vec<ModelTrial>, ConfigError> {
     let (steps, epochs, states) =
         (args.steps as usize, u64::from(args.epochs), args.states as usize);
     (0..u64::from(args.seeds))
-        .flat_map(|seed| arms.iter().map(move |arm| Config { seed, ..arm.clone() }))
-        .map(|config| ModelTrial::new(&config, steps, epochs, states))
+        .flat_map(|seed| arms.iter().map(move |arm| arm.with_settings(&[format!("seed={seed}")])))
+        .map(|config| Ok(ModelTrial::new(&config?, steps, epochs, states)))
         .collect()
 }
 

@@ -5,12 +5,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use ddppo::config::{Config, differences};
+use ddppo::config::{Config, ConfigError, differences};
 use ddppo::lab::bench::{Bench, Effort, Piece};
+use ddppo::methods::config_of_run;
+use ddppo::methods::ddppo::DdppoConfig;
 use ddppo::report::aggregate::Aggregate;
 use ddppo::report::chart::{Panel, draw};
 use ddppo::report::curves::mean_curve;
-use ddppo::run::directory::{RunDirectory, metrics_path, read_config};
+use ddppo::run::directory::metrics_path;
 use ddppo::run::metrics;
 
 use super::super::{UsageError, print, resume};
@@ -18,7 +20,7 @@ use super::grid::{Curve, PanelPlan, RunFigure};
 use super::{duration, write};
 use crate::cli::{ResumeArgs, RunFigureArgs, SessionArgs};
 use ddppo::session::progress::thousands;
-use ddppo::session::run::{self as session, Session, Start};
+use ddppo::session::start::{Place, begin, store};
 
 /// Epochs of a model training that the estimate supposes: nobody knows them before.
 const EPOCHS: f64 = 30.0;
@@ -50,11 +52,11 @@ pub fn run(figure: RunFigure, args: &RunFigureArgs) -> anyhow::Result<ExitCode> 
     let arms = arms(&panels);
     let runs: Vec<Planned> = (0..u64::from(args.seeds))
         .flat_map(|seed| arms.iter().map(move |arm| (seed, arm)))
-        .map(|(seed, (name, config))| Planned {
-            folder: folder(&output, name, seed),
-            config: Config { seed, ..config.clone() },
+        .map(|(seed, (name, config))| {
+            let config = config.with_settings(&[format!("seed={seed}")])?;
+            Ok(Planned { folder: folder(&output, name, seed), config })
         })
-        .collect();
+        .collect::<Result<_, ConfigError>>()?;
     if args.dry_run {
         plan(&runs, args.session)?;
         return Ok(ExitCode::SUCCESS);
@@ -92,7 +94,7 @@ fn arms(panels: &[PanelPlan]) -> Vec<(String, Config)> {
             .map(|c| if c.is_alphanumeric() || c == '.' { c } else { '-' })
             .collect();
         arms.push((
-            format!("{}-{}", curve.config.task, word.replace("--", "")),
+            format!("{}-{}", curve.config.task(), word.replace("--", "")),
             curve.config.clone(),
         ));
     }
@@ -108,7 +110,7 @@ fn done(run: &Planned) -> anyhow::Result<Option<u64>> {
     if !run.folder.join("config.toml").exists() {
         return Ok(None);
     }
-    let found = read_config(&run.folder)?;
+    let found = config_of_run(&run.folder)?;
     if let Some((key, there, here)) = differences(&found.identity(), &run.config.identity()).first()
     {
         let message = format!(
@@ -117,24 +119,21 @@ fn done(run: &Planned) -> anyhow::Result<Option<u64>> {
         );
         return Err(UsageError(message).into());
     }
-    Ok(Some(session::store(&run.folder, &found).steps()?.last().copied().unwrap_or(0)))
+    Ok(Some(store(&run.folder, &found).steps()?.last().copied().unwrap_or(0)))
 }
 
 fn train(run: &Planned, session: SessionArgs) -> anyhow::Result<ExitCode> {
     match done(run)? {
-        Some(step) if step >= run.config.steps => Ok(ExitCode::SUCCESS),
+        Some(step) if step >= run.config.steps() => Ok(ExitCode::SUCCESS),
         Some(_) => resume::run(&ResumeArgs {
             run: run.folder.clone(),
-            steps: Some(run.config.steps),
+            steps: Some(run.config.steps()),
             session,
         }),
         None => {
-            let config = run.config.clone();
-            let directory = RunDirectory::create(&run.folder, &config)?;
-            let store = session::store(directory.root(), &config);
-            let task = ddppo::env::task(&config.task)?;
-            let SessionArgs { threads, quiet } = session;
-            Session { directory, config, task, store, threads, quiet }.run(Start::New)
+            let task = ddppo::env::task(run.config.task())?;
+            let ready = begin(Place::Folder(&run.folder), run.config.clone(), task, None)?;
+            super::super::train::train(ready, session)
         }
     }
 }
@@ -148,23 +147,23 @@ fn plan(runs: &[Planned], session: SessionArgs) -> anyhow::Result<()> {
     let mut costs: Vec<(String, Cost)> = Vec::new();
     let mut total = 0.0;
     for run in runs {
-        let task = &run.config.task;
+        let task = run.config.task();
         let finished = done(run)?.unwrap_or(0);
-        if finished < run.config.steps && !costs.iter().any(|(known, _)| known == task) {
-            costs.push((task.clone(), pool.install(|| Cost::measure(&run.config))?));
+        if finished < run.config.steps() && !costs.iter().any(|(known, _)| known == task) {
+            costs.push((task.to_owned(), pool.install(|| Cost::measure(&run.config))?));
         }
         let cost = costs.iter().find(|(known, _)| known == task).map(|(_, cost)| cost);
         let seconds = cost.map_or(0.0, |cost| cost.seconds(&run.config, finished));
         total += seconds;
         print(&format!(
             "{:<16}  {} of {} steps done  {}\n",
-            if finished < run.config.steps {
+            if finished < run.config.steps() {
                 format!("about {}", duration(seconds))
             } else {
                 "finished".to_owned()
             },
-            thousands(finished.min(run.config.steps)),
-            thousands(run.config.steps),
+            thousands(finished.min(run.config.steps())),
+            thousands(run.config.steps()),
             run.folder.display()
         ))?;
     }
@@ -186,13 +185,13 @@ struct Cost {
 impl Cost {
     /// R is timed even where a run has none: an estimate from above.
     fn measure(config: &Config) -> anyhow::Result<Self> {
-        let mut with_loss = config.clone();
-        with_loss.gradient_loss.weight = with_loss.gradient_loss.weight.max(1.0);
-        let directions = with_loss.gradient_loss.directions_per_row;
-        let task = ddppo::env::task(&config.task)?;
-        let mut bench = Bench::new(with_loss, task, Some(directions))?;
+        let DdppoConfig { training, gradient_loss, .. } = config.view();
+        let weight = gradient_loss.weight.max(1.0);
+        let with_loss = config.with_settings(&[format!("gradient_loss.weight={weight:?}")])?;
+        let directions = gradient_loss.directions_per_row;
+        let task = ddppo::env::task(config.task())?;
+        let mut bench = Bench::new(&with_loss, task, Some(directions))?;
         let mut seconds = |piece| anyhow::Ok(bench.measure(piece, QUICK)?.ms_median / 1e3);
-        let training = &config.training;
         Ok(Self {
             environment_step: seconds(Piece::EnvironmentStep)?,
             updates: training.policy_updates_per_step as f64 * seconds(Piece::PolicyUpdate)?
@@ -205,18 +204,19 @@ impl Cost {
 
     /// Of the steps from `finished` on.
     fn seconds(&self, config: &Config, finished: u64) -> f64 {
-        let training = &config.training;
-        let steps = config.steps.saturating_sub(finished) as f64;
-        let learning = config.steps.saturating_sub(finished.max(training.warmup_steps)) as f64;
-        let trainings = learning / training.model_every_steps as f64;
+        let DdppoConfig { run, training, model, .. } = config.view();
+        let experience = training.experience;
+        let steps = run.steps.saturating_sub(finished) as f64;
+        let learning = run.steps.saturating_sub(finished.max(experience.warmup_steps)) as f64;
+        let trainings = learning / training.cadence.model_every_steps as f64;
         // The mean over the remaining steps of the transitions that an epoch walks through.
         let transitions =
-            0.5 * (config.steps + finished) as f64 * (1.0 - config.model.holdout_fraction);
-        let minibatches = EPOCHS * transitions / training.batch_size as f64;
+            0.5 * (run.steps + finished) as f64 * (1.0 - model.ensemble.holdout_fraction);
+        let minibatches = EPOCHS * transitions / experience.batch_size as f64;
         steps * self.environment_step
             + learning * self.updates
             + trainings * (minibatches * self.model_step + self.rollout)
-            + steps / config.evaluation.every_steps as f64 * self.evaluation
+            + steps / run.evaluation.every_steps as f64 * self.evaluation
     }
 }
 

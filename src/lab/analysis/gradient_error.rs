@@ -9,12 +9,12 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::mean_head::MeanHead;
-use crate::env::jacobian::{Jacobian, Point, jacobians, project, sample_points};
+use crate::env::jacobian::{Jacobian, jacobians, project};
+use crate::env::trajectory::{Point, sample_points};
 use crate::env::{EnvironmentError, Task};
 use crate::lab::precision;
-use crate::methods::{Learner, World};
-use crate::model::DynamicsModel;
-use crate::policy::Actor;
+use crate::model::{DynamicsModel, Models};
+use crate::policy::{Actor, Policy};
 use crate::rng::Rng;
 
 /// Steps between two states that are looked at.
@@ -89,17 +89,16 @@ pub struct RealStates {
 }
 
 impl RealStates {
-    /// Meets `count` states with the learner's stochastic policy.
+    /// Meets `count` states with a policy's sampled actions.
     ///
     /// # Errors
     /// When the world fails, or cannot be displaced.
     pub fn meet(
-        learner: &Learner,
+        policy: &Policy<f32>,
         task: &dyn Task,
         count: usize,
         seed: u64,
     ) -> Result<Self, EnvironmentError> {
-        let policy = &learner.policy;
         let mut actor = Actor::new(policy);
         Self::along(task, count, seed, &mut |observation, rng| {
             actor.explore(policy, observation, rng).to_vec()
@@ -133,9 +132,9 @@ impl RealStates {
     }
 
     /// The models' errors on these states. They must have been trained.
-    pub fn errors(&self, world: &World, task: &dyn Task) -> GradientErrors {
-        let prediction_model = precision::model(&world.prediction_model);
-        let gradient_model = world.gradient_model.as_ref().map(precision::model);
+    pub fn errors(&self, models: Models<'_>, task: &dyn Task) -> GradientErrors {
+        let prediction_model = precision::model(models.prediction);
+        let gradient_model = models.gradient.map(precision::model);
         let group = |events: bool| {
             let rows: Vec<usize> = (0..self.points.len())
                 .filter(|&i| self.jacobians[i].has_event() == events)

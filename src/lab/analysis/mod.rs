@@ -3,13 +3,15 @@
 pub mod gradient_error;
 pub mod mean_head;
 pub mod multi_step;
+pub mod observer;
 pub mod policy_gradient;
 pub mod trajectory;
 
-use crate::methods::{Learner, World};
+use crate::methods::Method;
+use crate::model::Models;
 
 /// A run that cannot be looked into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsuitable {
     /// It will have models.
     #[error(
@@ -17,21 +19,26 @@ pub enum Unsuitable {
     )]
     NotTrained,
     /// It never has.
-    #[error("this is a run of {0}, which learns no model of the world that could be looked into")]
-    NoModel(&'static str),
+    #[error(
+        "this is a run of {0}, which learns no model of the environment that could be looked into"
+    )]
+    NoModel(String),
     /// It trains none with R.
     #[error("this is a run of {0}, which has no gradient loss; a probe shows the updates of ddppo")]
-    NoGradientLoss(&'static str),
+    NoGradientLoss(String),
 }
 
-/// The learner's models.
+/// A method's models; `algorithm` is the method's name.
 ///
 /// # Errors
 /// When it has none, or has not trained them yet.
-pub fn trained_world(learner: &Learner) -> Result<&World, Unsuitable> {
-    match (&learner.world, learner.trained_world()) {
-        (_, Some(world)) => Ok(world),
-        (Some(_), None) => Err(Unsuitable::NotTrained),
-        (None, None) => Err(Unsuitable::NoModel(learner.config().algorithm.name())),
+pub fn trained_models<'a>(
+    method: &'a dyn Method,
+    algorithm: &str,
+) -> Result<Models<'a>, Unsuitable> {
+    match method.models() {
+        Some(models) if models.are_trained() => Ok(models),
+        Some(_) => Err(Unsuitable::NotTrained),
+        None => Err(Unsuitable::NoModel(algorithm.to_owned())),
     }
 }

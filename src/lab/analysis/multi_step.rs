@@ -13,9 +13,8 @@ use super::mean_head::MeanHead;
 use crate::env::trajectory::{RealStep, Trajectory, trajectories};
 use crate::env::{EnvironmentError, Task};
 use crate::lab::precision;
-use crate::methods::{Learner, World};
-use crate::model::DynamicsModel;
-use crate::policy::Actor;
+use crate::model::{DynamicsModel, Models};
+use crate::policy::{Actor, Policy};
 
 /// Most steps that are predicted.
 pub const STEPS: usize = 10;
@@ -52,19 +51,18 @@ impl StepError {
     }
 }
 
-/// The errors after h = 1..=[`STEPS`] steps from `starts` states that the learner's stochastic policy meets: those of
+/// The errors after h = 1..=[`STEPS`] steps from `starts` states that a policy's sampled actions meet: those of
 /// [`super::gradient_error::RealStates::meet`]. An h that no episode reaches is left out. The models must have been trained.
 ///
 /// # Errors
 /// When the world fails.
 pub fn multi_step_errors(
-    learner: &Learner,
-    world: &World,
+    policy: &Policy<f32>,
+    models: Models<'_>,
     task: &dyn Task,
     starts: usize,
     seed: u64,
 ) -> Result<Vec<StepError>, EnvironmentError> {
-    let policy = &learner.policy;
     let mut actor = Actor::new(policy);
     let real = trajectories(task, (starts, EVERY, STEPS), seed, &mut |observation, rng| {
         actor.explore(policy, observation, rng).to_vec()
@@ -76,8 +74,8 @@ pub fn multi_step_errors(
             move |observation: &[f64], action: &[f64]| head.predict(observation, action)
         })
     };
-    let prediction_model = of_model(&world.prediction_model);
-    let mut gradient_model = world.gradient_model.as_ref().map(|model| of_model(model).into_iter());
+    let prediction_model = of_model(models.prediction);
+    let mut gradient_model = models.gradient.map(|model| of_model(model).into_iter());
     let errors = prediction_model.into_iter().enumerate().map(|(i, prediction_model)| StepError {
         steps: i + 1,
         trajectories: reaching(&real, i + 1),

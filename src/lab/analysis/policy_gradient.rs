@@ -8,15 +8,14 @@ use serde::Serialize;
 use super::gradient_error::cosine;
 use super::mean_head::MeanHead;
 use super::trajectory::{Trajectory, live};
-use crate::critic::TwinCritic;
+use crate::critic::{Critic, LeastTape};
 use crate::env::jacobian::project;
 use crate::env::{EnvironmentError, Task};
 use crate::lab::precision;
 use crate::lab::theory::theorem1_terms::{ModelTerms, Terms};
-use crate::methods::{Learner, World};
-use crate::model::DynamicsModel;
-use crate::nn::{Keep, Tape};
-use crate::path::objective::Objective;
+use crate::model::{DynamicsModel, Models};
+use crate::nn::{Keep, Matrix};
+use crate::path::Objective;
 use crate::policy::{Policy, PolicyTape};
 
 /// Shares of M^g in the mixtures, beside 0 (M^p) and 1 (M^g).
@@ -104,9 +103,9 @@ fn mixed(a: &Jacobians, b: &Jacobians, c: f64) -> Vec<Vec<Vec<f64>>> {
 }
 
 /// The policy and what values it.
-struct Judge<'a> {
+struct RealObjective<'a> {
     policy: &'a Policy<f64>,
-    critic: &'a TwinCritic<f64>,
+    critic: &'a Critic<f64>,
     alpha: f64,
     discount: f64,
 }
@@ -117,25 +116,25 @@ struct Judge<'a> {
 /// # Errors
 /// When the world fails, or cannot be displaced.
 pub fn policy_gradient_bias(
-    learner: &Learner,
-    world: &World,
+    of: Objective<'_, f32>,
+    models: Models<'_>,
     task: &dyn Task,
     horizon: usize,
     starts: usize,
     seed: u64,
 ) -> Result<Option<PolicyGradientBias>, EnvironmentError> {
-    let Objective { alpha, discount, .. } = learner.objective();
-    let policy = precision::policy(&learner.policy);
-    let critic = precision::critic(&learner.critic);
-    let judge = Judge { policy: &policy, critic: &critic, alpha, discount };
-    let trajectories = live(learner, task, &policy, (horizon, starts), seed)?;
+    let policy = precision::policy(of.policy);
+    let critic = precision::critic(of.critic);
+    let (alpha, discount) = (of.alpha, of.discount);
+    let objective = RealObjective { policy: &policy, critic: &critic, alpha, discount };
+    let trajectories = live(of.policy, task, &policy, (horizon, starts), seed)?;
     if trajectories.is_empty() {
         return Ok(None);
     }
     let truth: Vec<Vec<Vec<f64>>> = trajectories.iter().map(|t| t.truth.clone()).collect();
-    let g_true = judge.gradient(&trajectories, &truth);
+    let g_true = objective.gradient(&trajectories, &truth);
     let bias = |jacobians: &Jacobians| {
-        let g = judge.gradient(&trajectories, jacobians);
+        let g = objective.gradient(&trajectories, jacobians);
         let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|x| x * x).sum::<f64>().sqrt();
         let off = norm(&mut g.iter().zip(&g_true).map(|(a, b)| a - b));
         Bias {
@@ -144,8 +143,8 @@ pub fn policy_gradient_bias(
         }
     };
     let learned = |model| Learned::new(model, task, &trajectories);
-    let by_p = learned(&world.prediction_model);
-    let by_g = world.gradient_model.as_ref().map(learned);
+    let by_p = learned(models.prediction);
+    let by_g = models.gradient.map(learned);
     let mixtures = by_g.iter().flat_map(|by_g| {
         SHARES.map(|share| Mixture {
             share,
@@ -166,7 +165,7 @@ pub fn policy_gradient_bias(
     }))
 }
 
-impl Judge<'_> {
+impl RealObjective<'_> {
     /// The gradient by the policy's parameters of the mean over trajectories of Σ_j γʲ·c_j with c_j = −r_j + α·log π for
     /// j < K and c_K = −min(Q₁, Q₂) + α·log π, with `jacobians[i][j]` as the derivative of step j.
     fn gradient(&self, trajectories: &[Trajectory], jacobians: &Jacobians) -> Vec<f64> {
@@ -220,29 +219,14 @@ impl Judge<'_> {
     ) -> (Vec<Vec<f64>>, Vec<f64>) {
         let rows = trajectories.len();
         let (states, actions) = (trajectories[0].last.len(), self.policy.action_dim());
-        let mut values = [0, 1].map(|_| Tape::new(self.critic.shape(), rows, Keep::Slopes));
-        for (twin, value) in self.critic.twins.iter().zip(&mut values) {
-            for (i, trajectory) in trajectories.iter().enumerate() {
-                let (s, a) = value.input.row_mut(i).split_at_mut(states);
-                s.copy_from_slice(&trajectory.last);
-                a.copy_from_slice(&tape.actions[i * actions..(i + 1) * actions]);
-            }
-            twin.network.forward(value, 0..rows);
+        let mut last = Matrix::zeros(rows, states);
+        for (i, trajectory) in trajectories.iter().enumerate() {
+            last.row_mut(i).copy_from_slice(&trajectory.last);
         }
-        let [first, second] = &mut values;
-        for i in 0..rows {
-            let first_is_least = first.output.row(i)[0] <= second.output.row(i)[0];
-            first.output_adjoint.row_mut(i)[0] = if first_is_least { weight } else { 0.0 };
-            second.output_adjoint.row_mut(i)[0] = if first_is_least { 0.0 } else { weight };
-        }
-        for (twin, value) in self.critic.twins.iter().zip(&mut values) {
-            twin.network.backward(value, 0..rows, None, true);
-        }
-        let [first, second] = &values;
-        let slopes = |i: usize| -> Vec<f64> {
-            let rows = first.input_adjoint.row(i).iter().zip(second.input_adjoint.row(i));
-            rows.map(|(a, b)| a + b).collect()
-        };
+        let mut values = LeastTape::new(self.critic, rows);
+        self.critic.least(&mut values, &last, &tape.actions[..rows * actions]);
+        self.critic.least_slopes(&mut values, |_| weight);
+        let slopes = |i: usize| values.slopes(i).collect::<Vec<f64>>();
         let by_action = (0..rows).flat_map(|i| slopes(i)[states..].to_vec()).collect();
         ((0..rows).map(|i| slopes(i)[..states].to_vec()).collect(), by_action)
     }
@@ -264,14 +248,15 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::config::{Algorithm, Config};
+    use crate::methods::ddppo::Ddppo;
     use crate::rng::Rng;
 
     /// The discounted cost along the real trajectories that a policy makes from the same starts with the same noise.
-    fn cost(judge: &Judge<'_>, trajectories: &[Trajectory], task: &dyn Task) -> f64 {
+    fn cost(objective: &RealObjective<'_>, trajectories: &[Trajectory], task: &dyn Task) -> f64 {
         let mut world = task.make().unwrap();
-        let mut tape = PolicyTape::new(judge.policy, 1, Keep::Nothing);
-        let mut values = [0, 1].map(|_| Tape::new(judge.critic.shape(), 1, Keep::Nothing));
+        let mut tape = PolicyTape::new(objective.policy, 1, Keep::Nothing);
+        let mut values = LeastTape::new(objective.critic, 1);
+        let mut last = Matrix::zeros(1, task.observation_dim());
         let mut total = 0.0;
         for trajectory in trajectories {
             world.set_state(&trajectory.points[0].state).unwrap();
@@ -279,21 +264,16 @@ mod tests {
             for (j, noise) in trajectory.noise.iter().enumerate() {
                 tape.network.input.row_mut(0).copy_from_slice(&state);
                 tape.noise.copy_from_slice(noise);
-                judge.policy.sample(&mut tape, 1);
+                objective.policy.sample(&mut tape, 1);
                 let gain = if j < trajectory.points.len() {
                     world.step(&tape.actions, &mut state).unwrap().reward
                 } else {
-                    for (twin, value) in judge.critic.twins.iter().zip(&mut values) {
-                        let input = value.input.row_mut(0);
-                        input
-                            .iter_mut()
-                            .zip(state.iter().chain(&tape.actions))
-                            .for_each(|(x, v)| *x = *v);
-                        twin.network.forward(value, 0..1);
-                    }
-                    values[0].output.row(0)[0].min(values[1].output.row(0)[0])
+                    last.row_mut(0).copy_from_slice(&state);
+                    objective.critic.least(&mut values, &last, &tape.actions);
+                    values.value(0)
                 };
-                total += judge.discount.powi(j as i32) * (judge.alpha * tape.log_probs[0] - gain);
+                total += objective.discount.powi(j as i32)
+                    * (objective.alpha * tape.log_probs[0] - gain);
             }
         }
         total / trajectories.len() as f64
@@ -302,15 +282,16 @@ mod tests {
     #[test]
     fn the_true_gradient_is_the_derivative_of_the_real_cost() {
         let task = crate::env::task("PointMass").unwrap();
-        let config = Config::preset(Algorithm::Ddppo, "PointMass").unwrap();
-        let learner = Learner::new(&config, Arc::clone(&task));
-        let policy = precision::policy(&learner.policy);
-        let critic = precision::critic(&learner.critic);
-        let judge = Judge { policy: &policy, critic: &critic, alpha: 0.3, discount: 0.9 };
-        let trajectories = live(&learner, &*task, &policy, (3, 20), 1).unwrap();
+        let config = crate::methods::preset("ddppo", "PointMass").unwrap();
+        let method = Ddppo::new(&config, Arc::clone(&task));
+        let policy = precision::policy(&method.policy);
+        let critic = precision::critic(&method.critic);
+        let objective =
+            RealObjective { policy: &policy, critic: &critic, alpha: 0.3, discount: 0.9 };
+        let trajectories = live(&method.policy, &*task, &policy, (3, 20), 1).unwrap();
         assert!(trajectories.len() >= 15);
         let truth: Vec<_> = trajectories.iter().map(|t| t.truth.clone()).collect();
-        let gradient = judge.gradient(&trajectories, &truth);
+        let gradient = objective.gradient(&trajectories, &truth);
         let mut rng = Rng::new(0, "policy gradient test");
         for _ in 0..4 {
             let direction: Vec<f64> = policy
@@ -324,7 +305,7 @@ mod tests {
                 moved
                     .network
                     .update(|p, _| p.iter_mut().zip(&direction).for_each(|(p, d)| *p += h * d));
-                cost(&Judge { policy: &moved, ..judge }, &trajectories, &*task)
+                cost(&RealObjective { policy: &moved, ..objective }, &trajectories, &*task)
             };
             let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
             let product: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();

@@ -1,8 +1,8 @@
 //! Real trajectories of a run's policy, with the noise it acted by and the true derivative of each step.
 
-use crate::env::jacobian::{Point, jacobians, sample_points};
+use crate::env::jacobian::jacobians;
+use crate::env::trajectory::{Point, sample_points};
 use crate::env::{EnvironmentError, Task};
-use crate::methods::Learner;
 use crate::nn::Keep;
 use crate::policy::{Actor, Policy, PolicyTape};
 use crate::rng::Rng;
@@ -31,15 +31,15 @@ impl Trajectory {
 
 /// Real trajectories without contact events and ends.
 pub(crate) fn live(
-    learner: &Learner,
+    acting: &Policy<f32>,
     task: &dyn Task,
     policy: &Policy<f64>,
     (horizon, starts): (usize, usize),
     seed: u64,
 ) -> Result<Vec<Trajectory>, EnvironmentError> {
-    let mut actor = Actor::new(&learner.policy);
+    let mut actor = Actor::new(acting);
     let starts = sample_points(task, starts, EVERY, seed, &mut |observation, rng| {
-        actor.explore(&learner.policy, observation, rng).to_vec()
+        actor.explore(acting, observation, rng).to_vec()
     })?;
     let mut world = task.make()?;
     let mut rng = Rng::new(seed, "policy gradient");

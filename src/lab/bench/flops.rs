@@ -4,8 +4,8 @@
 //! them out: a rate can be above the peak.
 
 use super::Piece;
-use crate::config::Config;
 use crate::env::Task;
+use crate::methods::ddppo::DdppoConfig;
 
 /// Layer sizes of a multilayer perceptron.
 #[derive(Clone)]
@@ -36,26 +36,28 @@ impl Network {
 }
 
 /// Operations of one run of a piece, where they are counted.
-pub(crate) fn of(piece: Piece, config: &Config, task: &dyn Task) -> Option<f64> {
+pub(crate) fn of(piece: Piece, config: &DdppoConfig, task: &dyn Task) -> Option<f64> {
     let (s, a) = (task.observation_dim(), task.action_dim());
-    let model = |outputs| Network::new(s + a, config.model.hidden, config.model.layers, outputs);
+    let model = |outputs| {
+        Network::new(s + a, config.model.ensemble.hidden, config.model.ensemble.layers, outputs)
+    };
     let (whole, mean) = (model(2 * (1 + s)), model(1 + s));
-    let policy = Network::new(s, config.policy.hidden, 2, 2 * a);
+    let policy = Network::new(s, config.policy.network.hidden, 2, 2 * a);
     let critic = Network::new(s + a, config.critic.hidden, 2, 1);
-    let batch = config.training.batch_size;
+    let batch = config.training.experience.batch_size;
     match piece {
         // The policy acts in s' and in s; each twin runs its target, and is trained.
         Piece::CriticUpdate => {
             Some(2.0 * policy.pass(batch) + 2.0 * (critic.pass(batch) + critic.training(batch)))
         }
         Piece::PolicyUpdate => {
-            let k = config.policy.horizon;
+            let k = config.policy.path.horizon;
             let acting = 3.0 * policy.pass((k + 1) * batch) - policy.first(batch);
             let models = whole.pass(k * batch) + 2.0 * mean.pass(k * batch);
             Some(acting + models + 2.0 * 2.0 * critic.pass(batch))
         }
         Piece::GradientModelStep => {
-            let rows = config.model.members * batch;
+            let rows = config.model.ensemble.members * batch;
             // R's primal pass stops below the head.
             let body = Network(whole.0[..whole.0.len() - 1].to_vec());
             let tangents = mean.training(rows * config.gradient_loss.directions_per_row);
@@ -72,11 +74,11 @@ pub(crate) fn of(piece: Piece, config: &Config, task: &dyn Task) -> Option<f64> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Algorithm;
 
     #[test]
     fn counts_are_those_of_the_twins() {
-        let mut config = Config::preset(Algorithm::Ddppo, "HalfCheetah").unwrap();
+        let preset = crate::methods::preset("ddppo", "HalfCheetah").unwrap();
+        let mut config: DdppoConfig = preset.view();
         let task = crate::env::task("HalfCheetah").unwrap();
         // (piece, m, GFLOP by benches/reference/sizes.py to all digits)
         let expected = [

@@ -13,10 +13,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Config;
 use crate::config::suggest;
+use crate::config::{Config, ConfigError};
 use crate::env::{EnvironmentError, Task};
-use crate::methods::report::LearnError;
+use crate::methods::ddppo::DdppoConfig;
+use crate::nn::LearnError;
 use crate::run::storage::StorageError;
 use crate::train::TrainError;
 use peak::Peak;
@@ -95,6 +96,9 @@ impl Piece {
 /// A measurement that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
+    /// A setting cannot be changed.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// No piece has this name.
     #[error("there is no piece `{name}`{hint}; the pieces are {known}")]
     UnknownPiece {
@@ -216,22 +220,24 @@ impl Bench {
     /// # Errors
     /// When the task has not that many directions.
     pub fn new(
-        mut config: Config,
+        config: &Config,
         task: Arc<dyn Task>,
         directions: Option<usize>,
     ) -> Result<Self, BenchError> {
-        let neighbours = config.gradient_loss.neighbours;
+        let neighbours = config.view::<DdppoConfig>().gradient_loss.neighbours;
         let wanted = directions.unwrap_or(neighbours);
         if !(1..=neighbours).contains(&wanted) {
-            return Err(BenchError::Directions { wanted, task: config.task, neighbours });
+            let task = config.task().to_owned();
+            return Err(BenchError::Directions { wanted, task, neighbours });
         }
-        config.gradient_loss.directions_per_row = wanted;
+        let wanted = format!("gradient_loss.directions_per_row={wanted}");
+        let config = config.with_settings(&[wanted])?;
         Ok(Self { config, task, peak: Peak::new(), built: Vec::new() })
     }
 
     /// Directions a row in R.
     pub fn directions(&self) -> usize {
-        self.config.gradient_loss.directions_per_row
+        self.config.view::<DdppoConfig>().gradient_loss.directions_per_row
     }
 
     /// The machine's speed at matrix products, the best seen so far.
@@ -272,7 +278,8 @@ impl Bench {
         let mut ms: Vec<f64> = times.iter().map(|time| 1e3 * time.as_secs_f64()).collect();
         ms.sort_by(f64::total_cmp);
         let ms_median = quantile(&ms, 0.5);
-        let gflops = flops::of(piece, &self.config, &*self.task).map(|n| n / ms_median * 1e-6);
+        let gflops =
+            flops::of(piece, &self.config.view(), &*self.task).map(|n| n / ms_median * 1e-6);
         Ok(Measurement {
             ms_median,
             ms_p10: quantile(&ms, 0.1),

@@ -10,16 +10,17 @@ use super::{BenchError, Piece};
 use crate::config::Config;
 use crate::data::{Replay, Transition};
 use crate::env::Task;
-use crate::methods::{Learner, World};
+use crate::methods::Method;
+use crate::methods::ddppo::{Ddppo, DdppoConfig};
 use crate::model::fit::{self, FitWorkspace};
 use crate::model::rollout::{RolloutWorkspace, rollout};
 use crate::model::{GradientLoss, Neighbours, StepTape};
 use crate::nn::{Keep, Matrix};
-use crate::path::Starts;
 use crate::rng::Rng;
 use crate::run::checkpoint::{CheckpointStore, Info};
 use crate::run::snapshot::Snapshot;
 use crate::run::storage::Disk;
+use crate::run::{Entries, Tally};
 use crate::train::Trainer;
 use crate::train::evaluation::evaluate;
 
@@ -33,7 +34,6 @@ const ROLLOUT_STARTS: usize = 100_000;
 const FORWARD_ROWS: usize = 10_000;
 const FORWARD_CHUNK: usize = 256;
 /// Why an expectation holds.
-const HAS_MODELS: &str = "the pieces are those of ddppo, which has models";
 
 /// Runs a piece once; what has to be put back in place first is not in the time returned.
 pub(crate) type Timed = Box<dyn FnMut() -> Result<Duration, BenchError> + Send>;
@@ -48,9 +48,9 @@ pub(crate) fn build(
     match piece {
         Piece::CriticUpdate => Ok(critic_update(learner())),
         Piece::PolicyUpdate => Ok(policy_update(learner())),
-        Piece::GradientModelStep => Ok(gradient_model_step(config, learner())),
+        Piece::GradientModelStep => Ok(gradient_model_step(learner())),
         Piece::ModelForward10k => Ok(model_forward(learner())),
-        Piece::NeighbourUpdate => Ok(neighbour_update(config, &**task, learner())),
+        Piece::NeighbourUpdate => Ok(neighbour_update(&**task, learner())),
         Piece::Rollout100k => Ok(rollout_100k(Arc::clone(task), learner())),
         Piece::EnvironmentStep => environment_step(config, task),
         Piece::Evaluation => Ok(evaluation(config, Arc::clone(task), learner())),
@@ -85,74 +85,65 @@ fn push_random(replay: &mut Replay, task: &dyn Task, rows: usize, rng: &mut Rng)
 }
 
 /// Fresh networks, elites as if trained, both buffers as full as in the middle of a run.
-fn learner(config: &Config, task: &Arc<dyn Task>) -> Learner {
-    let mut learner = Learner::new(config, Arc::clone(task));
+fn learner(config: &Config, task: &Arc<dyn Task>) -> Ddppo {
+    let mut learner = Ddppo::new(config, Arc::clone(task));
     let mut rng = Rng::new(0, "bench");
     push_random(&mut learner.real, &**task, REAL_ROWS, &mut rng);
-    let world = learner.world.as_mut().expect(HAS_MODELS);
     for row in 0..IMAGINED_ROWS {
-        world.imagined.push(learner.real.get(row % REAL_ROWS));
+        learner.imagined.transitions.push(learner.real.get(row % REAL_ROWS));
     }
-    let elites: Vec<u32> = (0..config.model.elites as u32).collect();
-    world.prediction_model.elites.clone_from(&elites);
-    if let Some(model) = &mut world.gradient_model {
-        model.elites = elites;
+    let elites: Vec<u32> = (0..learner.config().model.ensemble.elites as u32).collect();
+    learner.prediction_model.model.elites.clone_from(&elites);
+    if let Some(learned) = &mut learner.gradient_model {
+        learned.model.elites = elites;
     }
     learner
 }
 
-fn critic_update(mut learner: Learner) -> Timed {
-    Box::new(move || {
-        timed(|| {
-            learner.improve_critic()?;
-            Ok(())
-        })
-    })
+fn critic_update(mut learner: Ddppo) -> Timed {
+    let mut tally = Tally::default();
+    Box::new(move || timed(|| Ok(learner.improve_critic(&mut tally)?)))
 }
 
-fn policy_update(mut learner: Learner) -> Timed {
-    Box::new(move || {
-        timed(|| {
-            learner.improve_policy(Starts::Real)?;
-            Ok(())
-        })
-    })
+fn policy_update(mut learner: Ddppo) -> Timed {
+    let mut tally = Tally::default();
+    Box::new(move || timed(|| Ok(learner.improve_policy(&mut tally)?)))
 }
 
 /// The window's neighbour lists.
-fn neighbours(config: &Config, learner: &Learner) -> Neighbours {
-    let loss = &config.gradient_loss;
+fn neighbours(learner: &Ddppo) -> Neighbours {
+    let loss = &learner.config().gradient_loss;
     let dim = learner.policy.observation_dim() + learner.policy.action_dim();
     let mut neighbours = Neighbours::new(loss.neighbours, loss.window, dim);
     neighbours.update(&learner.real);
     neighbours
 }
 
-fn gradient_model_step(config: &Config, learner: Learner) -> Timed {
-    let neighbours = neighbours(config, &learner);
-    let (config, batch) = (config.clone(), config.training.batch_size);
-    let Learner { world, real, .. } = learner;
-    let World { gradient_model, prediction_model, .. } = world.expect(HAS_MODELS);
-    let mut model = gradient_model.unwrap_or(prediction_model);
-    let (directions, n) =
-        (config.gradient_loss.directions_per_row, config.gradient_loss.neighbours);
-    let mut workspace = FitWorkspace::new(&model, batch, Some((directions, n)));
+fn gradient_model_step(learner: Ddppo) -> Timed {
+    let neighbours = neighbours(&learner);
+    let DdppoConfig { training, model, gradient_loss, .. } = learner.config().clone();
+    let batch = training.experience.batch_size;
+    let Ddppo { gradient_model, prediction_model, real, .. } = learner;
+    let mut learned = gradient_model.unwrap_or(prediction_model).model;
+    let directions = gradient_loss.directions_per_row;
+    let mut workspace =
+        FitWorkspace::new(&learned, batch, Some((directions, gradient_loss.neighbours)));
     let mut rng = Rng::new(0, "bench fit");
     let mut rows: Vec<u32> = (0..real.len() as u32).collect();
     rng.shuffle(&mut rows);
     let mut first = 0;
     let mut started = false;
     Box::new(move || {
-        let weight = config.gradient_loss.weight;
+        let weight = gradient_loss.weight;
         let loss = Some(GradientLoss { neighbours: &neighbours, weight, directions });
         if !started {
             workspace.start(&rows, loss);
             started = true;
         }
         first = if first + 2 * batch > rows.len() { 0 } else { first + batch };
-        let decay = &config.model.weight_decay;
+        let decay = &model.ensemble.weight_decay;
         timed(|| {
-            fit::minibatch(&mut model, &mut workspace, &real, loss, decay, first, &mut rng);
+            fit::minibatch(&mut learned, &mut workspace, &real, loss, decay, first, &mut rng);
             Ok(())
         })
     })
@@ -169,8 +160,8 @@ struct Chunk {
     rewards: Vec<f32>,
 }
 
-fn model_forward(learner: Learner) -> Timed {
-    let model = learner.world.expect(HAS_MODELS).prediction_model;
+fn model_forward(learner: Ddppo) -> Timed {
+    let model = learner.prediction_model.model;
     let (s, a) = (model.observation_dim(), model.action_dim());
     let mut rng = Rng::new(0, "bench forward");
     let mut chunks: Vec<Chunk> = (0..FORWARD_ROWS.div_ceil(FORWARD_CHUNK))
@@ -207,8 +198,8 @@ fn model_forward(learner: Learner) -> Timed {
     })
 }
 
-fn neighbour_update(config: &Config, task: &dyn Task, mut learner: Learner) -> Timed {
-    let before = neighbours(config, &learner);
+fn neighbour_update(task: &dyn Task, mut learner: Ddppo) -> Timed {
+    let before = neighbours(&learner);
     push_random(&mut learner.real, task, NEW_ROWS, &mut Rng::new(1, "bench"));
     Box::new(move || {
         let mut lists = before.clone();
@@ -219,25 +210,15 @@ fn neighbour_update(config: &Config, task: &dyn Task, mut learner: Learner) -> T
     })
 }
 
-fn rollout_100k(task: Arc<dyn Task>, mut learner: Learner) -> Timed {
-    let mut world = learner.world.take().expect(HAS_MODELS);
-    let mut workspace = RolloutWorkspace::new(&learner.policy, &world.prediction_model, 1);
+fn rollout_100k(task: Arc<dyn Task>, learner: Ddppo) -> Timed {
+    let Ddppo { policy, prediction_model, real, mut imagined, .. } = learner;
+    let model = prediction_model.model;
+    let mut workspace = RolloutWorkspace::new(&policy, &model, 1);
     let mut rng = Rng::new(0, "bench rollout");
     Box::new(move || {
-        let World { prediction_model, imagined, .. } = &mut world;
-        let Learner { policy, real, .. } = &learner;
-        let size = (ROLLOUT_STARTS, 1);
+        let (into, size) = (&mut imagined.transitions, (ROLLOUT_STARTS, 1));
         timed(|| {
-            rollout(
-                &mut workspace,
-                policy,
-                prediction_model,
-                &*task,
-                real,
-                imagined,
-                size,
-                &mut rng,
-            );
+            rollout(&mut workspace, &policy, &model, &*task, &real, into, size, &mut rng);
             Ok(())
         })
     })
@@ -246,7 +227,7 @@ fn rollout_100k(task: Arc<dyn Task>, mut learner: Learner) -> Timed {
 fn environment_step(config: &Config, task: &Arc<dyn Task>) -> Result<Timed, BenchError> {
     /// Steps a run, since one takes microseconds.
     const STEPS: u32 = 100;
-    let mut trainer = Trainer::new(acting_only(config), Arc::clone(task))?;
+    let mut trainer = Trainer::new(acting_only(config)?, Arc::clone(task))?;
     Ok(Box::new(move || {
         let time = timed(|| {
             for _ in 0..STEPS {
@@ -259,18 +240,18 @@ fn environment_step(config: &Config, task: &Arc<dyn Task>) -> Result<Timed, Benc
 }
 
 /// A configuration under which a run acts with its policy, stores transitions, and learns nothing.
-fn acting_only(config: &Config) -> Config {
-    let mut config = config.clone();
-    config.training.warmup_steps = 0;
-    config.training.policy_updates_per_step = 0;
-    config.training.critic_updates_per_step = 0;
-    config.training.model_every_steps = u64::MAX;
-    config.evaluation.every_steps = u64::MAX;
-    config
+fn acting_only(config: &Config) -> Result<Config, BenchError> {
+    Ok(config.with_settings(&[
+        "training.warmup_steps=0",
+        "training.policy_updates_per_step=0",
+        "training.critic_updates_per_step=0",
+        "training.model_every_steps=1000000000",
+        "evaluation.every_steps=1000000000",
+    ])?)
 }
 
-fn evaluation(config: &Config, task: Arc<dyn Task>, learner: Learner) -> Timed {
-    let episodes = config.evaluation.episodes;
+fn evaluation(config: &Config, task: Arc<dyn Task>, learner: Ddppo) -> Timed {
+    let episodes = config.run().evaluation.episodes;
     let mut rng = Rng::new(0, "bench evaluation");
     Box::new(move || {
         let started = Instant::now();
@@ -308,21 +289,22 @@ impl Drop for Scratch {
 fn checkpoint(
     config: &Config,
     task: Arc<dyn Task>,
-    mut learner: Learner,
+    mut learner: Ddppo,
 ) -> Result<Timed, BenchError> {
     let scratch = Scratch::new()?;
-    let mut store = CheckpointStore::new(scratch.path(), config.checkpoint.keep, Box::new(Disk));
+    let mut store =
+        CheckpointStore::new(scratch.path(), config.run().checkpoint.keep, Box::new(Disk));
     let mut rng = Rng::new(2, "bench");
     let mut info = Info { step: 0, metrics_lines: 0, evaluation: None, config: config.to_toml() };
     Ok(Box::new(move || {
         let _kept_while_saving = &scratch;
         push_random(&mut learner.real, &*task, NEW_ROWS, &mut rng);
-        let imagined = &mut learner.world.as_mut().expect(HAS_MODELS).imagined;
-        push_random(imagined, &*task, ROLLOUT_STARTS, &mut rng);
+        push_random(&mut learner.imagined.transitions, &*task, ROLLOUT_STARTS, &mut rng);
         info.step += 1;
         timed(|| {
             let mut snapshot = Snapshot::new();
-            learner.save(&mut snapshot);
+            let saved = learner.visit(&mut Entries::Save(&mut snapshot));
+            saved.expect("saving meets no other state");
             store.save(&info, &snapshot)?;
             Ok(())
         })

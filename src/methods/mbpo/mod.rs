@@ -1,36 +1,223 @@
 //! MBPO: soft actor-critic on the short rollouts of one model (Janner et al., NeurIPS 2019; facts.md 1.2). How its model differs
 //! from DDPPO's (bootstrap, trained bounds, restored weights) is configuration.
 
-use crate::config::Config;
-use crate::methods::learner::Learner;
-use crate::methods::report::{LearnError, Learned};
-use crate::methods::{Method, Models, sac};
-use crate::path::objective::Objective;
+mod config;
 
-/// Model-based policy optimisation.
-pub struct Mbpo;
+pub use config::{MbpoConfig, MbpoTraining};
 
-impl Method for Mbpo {
-    fn models(&self, _: &Config) -> Models {
-        Models::One
+use std::sync::Arc;
+
+use super::{Method, MethodInfo, RealStep};
+use crate::config::{Config, Description};
+use crate::critic::{Critic, CriticUpdate};
+use crate::data::{Replay, Storage, mixture};
+use crate::env::Task;
+use crate::model::{Imagined, LearnedModel, Models};
+use crate::nn::LearnError;
+use crate::path::{Objective, PolicyUpdate};
+use crate::policy::{Policy, Temperature};
+use crate::rng::Rng;
+use crate::run::{Entries, Record, SnapshotError, Tally};
+
+/// MBPO.
+pub const INFO: MethodInfo = MethodInfo {
+    name: "mbpo",
+    summary: "Model-based policy optimisation: soft actor-critic on a model's short rollouts.",
+    description: Description::of::<MbpoConfig>,
+    default: include_str!("presets/default.toml"),
+    tasks: &[
+        ("InvertedPendulum", include_str!("presets/inverted_pendulum.toml")),
+        ("Hopper", include_str!("presets/hopper.toml")),
+        ("Walker2d", include_str!("presets/walker2d.toml")),
+        ("HalfCheetah", include_str!("presets/half_cheetah.toml")),
+        ("AntTruncatedObs", include_str!("presets/ant.toml")),
+        ("HumanoidTruncatedObs", include_str!("presets/humanoid.toml")),
+        ("PointMass", include_str!("presets/point_mass.toml")),
+        ("Pendulum", include_str!("presets/pendulum.toml")),
+    ],
+    robot: include_str!("presets/robot.toml"),
+    variants: &[],
+    build: |config, task| Box::new(Mbpo::new(config, task)),
+};
+
+/// What MBPO is made of.
+pub struct Mbpo {
+    /// π.
+    pub policy: Policy<f32>,
+    /// Q₁, Q₂ and their targets.
+    pub critic: Critic<f32>,
+    /// α.
+    pub temperature: Temperature,
+    /// The one model.
+    pub model: LearnedModel,
+    /// Real transitions.
+    pub real: Replay,
+    /// Transitions imagined in the model.
+    pub imagined: Imagined,
+    policy_update: PolicyUpdate,
+    critic_update: CriticUpdate,
+    config: MbpoConfig,
+    task: Arc<dyn Task>,
+}
+
+impl Mbpo {
+    /// Freshly drawn networks and empty buffers.
+    pub fn new(config: &Config, task: Arc<dyn Task>) -> Self {
+        let settings: MbpoConfig = config.view();
+        let MbpoConfig { run, training, model, rollout, policy, critic, temperature, .. } =
+            &settings;
+        let sizes @ (s, a) = (task.observation_dim(), task.action_dim());
+        let experience = &training.experience;
+        let (batch, max_loss) = (experience.batch_size, run.guards.max_loss);
+        let stream = |name: &str| Rng::new(run.seed, name);
+        // One stream draws all weights, in this order.
+        let mut weights = stream("initial weights");
+        let range = (task.action_low(), task.action_high());
+        Self {
+            policy: Policy::new(s, range, policy, &mut weights),
+            critic: Critic::new(s, a, 2, critic, &mut weights),
+            temperature: Temperature::new(temperature, a),
+            model: LearnedModel::new("prediction", sizes, model, run.seed, &mut weights),
+            real: Replay::new(s, a, experience.replay_capacity),
+            imagined: Imagined::new(sizes, rollout, run.seed),
+            policy_update: PolicyUpdate::new(batch, max_loss, stream("policy")),
+            critic_update: CriticUpdate::new(
+                batch,
+                experience.discount,
+                max_loss,
+                stream("critic"),
+            ),
+            config: settings,
+            task,
+        }
     }
 
-    /// SAC's, in the states of the critic's minibatch, of which 95 % are imagined.
-    fn objective<'a>(&self, learner: &'a Learner) -> Option<Objective<'a, f32>> {
-        Some(learner.objective())
+    /// Trains the model by likelihood on all real transitions.
+    fn train_model(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
+        let Self { model, real, config, .. } = self;
+        let batch = config.training.experience.batch_size;
+        let mut record = Record::new("model", step);
+        record.put_count("transitions", real.len() as u64);
+        tally.timed("models", || model.fit(real, None, &config.model, batch, &mut record))?;
+        tally.record(record);
+        Ok(())
+    }
+
+    /// Refills the model buffer with rollouts of the present policy through the model.
+    fn imagine(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
+        let Self { policy, model, real, imagined, task, .. } = self;
+        let model = &model.model;
+        let record =
+            tally.timed("rollout", || imagined.refill(policy, model, &**task, real, step))?;
+        tally.record(record);
+        Ok(())
+    }
+
+    /// One step of the critic and of the temperature, on 5 % real and 95 % imagined transitions.
+    fn improve_critic(&mut self, tally: &mut Tally) -> Result<(), LearnError> {
+        let Self { policy, critic, temperature, real, imagined, critic_update, config, .. } = self;
+        let training = &config.training;
+        let real_rows = (training.experience.batch_size as f64 * training.real_ratio) as usize;
+        let draw = mixture(real, &imagined.transitions, real_rows);
+        critic_update.run(critic, policy, temperature, draw, tally)?;
+        Ok(())
+    }
+
+    /// One Adam step of π down −min(Q₁, Q₂)(s, a) + α·log π(a|s) in the states of the critic's last minibatch, of which 95 % are
+    /// imagined.
+    fn improve_policy(&mut self, tally: &mut Tally) -> Result<(), LearnError> {
+        let Self { policy, critic, temperature, policy_update, critic_update, .. } = self;
+        let objective = Objective {
+            policy,
+            imagination: None,
+            critic,
+            alpha: temperature.alpha(),
+            discount: critic_update.discount,
+        };
+        policy_update.run(&objective, |row, _| critic_update.state(row), tally)?;
+        policy.update(policy_update.gradient());
+        Ok(())
+    }
+}
+
+impl Method for Mbpo {
+    fn policy(&self) -> &Policy<f32> {
+        &self.policy
+    }
+
+    fn warmup_steps(&self) -> u64 {
+        self.config.training.experience.warmup_steps
+    }
+
+    fn record_every(&self) -> u64 {
+        self.config.training.cadence.model_every_steps
+    }
+
+    fn store(&mut self, step: RealStep<'_>) {
+        self.real.push(step.transition);
+        if step.ended {
+            self.real.end_episode();
+        }
     }
 
     /// The first model is trained on the last of the random steps; the first update follows the step after it.
-    fn learn(&self, learner: &mut Learner, step: u64) -> Result<Learned, LearnError> {
-        let mut learned = Learned::default();
-        let warmup_steps = learner.config().training.warmup_steps;
-        if step < warmup_steps || !learner.can_learn() {
-            return Ok(learned);
+    fn learn(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
+        let MbpoTraining { experience, cadence, .. } = &self.config.training;
+        let warmup_steps = experience.warmup_steps;
+        if step < warmup_steps || self.real.len() < experience.batch_size {
+            return Ok(());
         }
-        learner.renew_world(step, &mut learned)?;
+        if cadence.is_due(step, self.real.len()) {
+            self.train_model(step, tally)?;
+            self.imagine(step, tally)?;
+        }
         if step > warmup_steps {
-            sac::update(learner, &mut learned)?;
+            for _ in 0..self.config.training.critic_updates_per_step {
+                self.improve_critic(tally)?;
+                self.improve_policy(tally)?;
+            }
         }
-        Ok(learned)
+        Ok(())
+    }
+
+    fn gauges(&self) -> Vec<(&'static str, f64)> {
+        vec![("alpha", self.temperature.alpha())]
+    }
+
+    fn models(&self) -> Option<Models<'_>> {
+        Some(Models { prediction: &self.model.model, gradient: None })
+    }
+
+    fn objective(&self) -> Option<Objective<'_, f32>> {
+        Some(Objective {
+            policy: &self.policy,
+            imagination: None,
+            critic: &self.critic,
+            alpha: self.temperature.alpha(),
+            discount: self.critic_update.discount,
+        })
+    }
+
+    fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
+        let Self {
+            policy,
+            critic,
+            temperature,
+            model,
+            real,
+            imagined,
+            policy_update,
+            critic_update,
+            config: _,
+            task: _,
+        } = self;
+        policy.visit("policy", entries)?;
+        critic.visit(entries)?;
+        temperature.visit(entries)?;
+        model.visit(entries)?;
+        real.visit("real", entries, Storage::Growing)?;
+        imagined.visit(entries)?;
+        policy_update.visit(entries)?;
+        critic_update.visit(entries)
     }
 }

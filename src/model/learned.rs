@@ -1,0 +1,202 @@
+//! A model together with what its training needs, and the transitions imagined in it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::dynamics::{DynamicsModel, ModelConfig};
+use super::fit::{FitReport, FitWorkspace, fit};
+use super::gradient_loss::GradientLoss;
+use super::rollout::{RolloutConfig, RolloutReport, RolloutWorkspace, rollout};
+use crate::config::{ConfigError, require};
+use crate::data::{Replay, Storage};
+use crate::env::Task;
+use crate::nn::LearnError;
+use crate::policy::Policy;
+use crate::rng::Rng;
+use crate::run::{Entries, Record, SnapshotError};
+
+/// When models are trained.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CadenceConfig {
+    /// Environment steps between two model trainings (250).
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub model_every_steps: u64,
+    /// Transitions needed before the first model training (256).
+    // Fewer than two would leave nothing to train on beside the holdout.
+    #[schemars(range(min = 2, max = 100_000_000))]
+    pub min_transitions: usize,
+}
+
+impl CadenceConfig {
+    /// Checks the values against each other.
+    ///
+    /// # Errors
+    /// On the first that is impossible.
+    pub fn check(&self, replay_capacity: usize) -> Result<(), ConfigError> {
+        let expected = format!("at least `training.min_transitions` ({})", self.min_transitions);
+        let holds = replay_capacity >= self.min_transitions;
+        require(holds, "training.replay_capacity", replay_capacity, expected)
+    }
+
+    /// Whether the models are to be trained after this step.
+    pub fn is_due(&self, step: u64, transitions: usize) -> bool {
+        step.is_multiple_of(self.model_every_steps) && transitions >= self.min_transitions
+    }
+}
+
+/// A method's models.
+#[derive(Clone, Copy)]
+pub struct Models<'a> {
+    /// M^p.
+    pub prediction: &'a DynamicsModel<f32>,
+    /// M^g; `None` where the prediction model plays its role.
+    pub gradient: Option<&'a DynamicsModel<f32>>,
+}
+
+impl Models<'_> {
+    /// Whether they have been trained at least once.
+    pub fn are_trained(&self) -> bool {
+        !self.prediction.elites.is_empty()
+    }
+}
+
+/// A model that is trained again and again on a growing replay.
+pub struct LearnedModel {
+    /// The networks.
+    pub model: DynamicsModel<f32>,
+    /// "prediction" or "gradient": how its metrics, entries and errors are called.
+    name: &'static str,
+    /// Splits, orders and, with R, directions of its training.
+    stream: Rng,
+    /// Made at the first training.
+    workspace: Option<FitWorkspace<f32>>,
+}
+
+impl LearnedModel {
+    /// Freshly drawn networks.
+    pub fn new(
+        name: &'static str,
+        (observation_dim, action_dim): (usize, usize),
+        config: &ModelConfig,
+        seed: u64,
+        weights: &mut Rng,
+    ) -> Self {
+        let model = DynamicsModel::new(observation_dim, action_dim, config, weights);
+        Self { model, name, stream: Rng::new(seed, &format!("{name} model")), workspace: None }
+    }
+
+    /// Whether it has been trained at least once.
+    pub fn is_trained(&self) -> bool {
+        !self.model.elites.is_empty()
+    }
+
+    /// Trains on all of `real` by likelihood (eq. 2), with R in the loss where it is given (eq. 10).
+    ///
+    /// # Errors
+    /// When a loss is not finite.
+    pub fn fit(
+        &mut self,
+        real: &Replay,
+        gradient_loss: Option<GradientLoss<'_>>,
+        config: &ModelConfig,
+        batch: usize,
+        record: &mut Record,
+    ) -> Result<(), LearnError> {
+        let Self { model, name, stream, workspace } = self;
+        let sizes = gradient_loss.map(|loss| (loss.directions, loss.neighbours.count()));
+        let workspace = workspace.get_or_insert_with(|| FitWorkspace::new(model, batch, sizes));
+        let report = fit(model, workspace, real, gradient_loss, config, stream);
+        if !report.is_finite() {
+            return Err(LearnError::NonFinite(match *name {
+                "prediction" => "the prediction model's loss",
+                _ => "the gradient model's loss",
+            }));
+        }
+        let FitReport { epochs, nll, gradient_loss, .. } = &report;
+        record.put_count(&format!("{name}_epochs"), *epochs);
+        record.put(&format!("{name}_nll"), *nll);
+        record.put(&format!("{name}_holdout_error"), report.elite_error(&model.elites));
+        if let Some(r) = *gradient_loss {
+            record.put("gradient_loss", r);
+        }
+        Ok(())
+    }
+
+    /// Saves or restores the model and its stream.
+    ///
+    /// # Errors
+    /// When an entry is missing or of another size.
+    pub fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
+        let Self { model, name, stream, workspace: _ } = self;
+        model.visit(&format!("{name}_model"), entries)?;
+        entries.rng(&format!("streams/{name}_model"), stream)
+    }
+}
+
+/// The buffer of imagined transitions, refilled by branched rollouts after each training.
+pub struct Imagined {
+    /// Imagined transitions.
+    pub transitions: Replay,
+    config: RolloutConfig,
+    /// Start states, noise and elites.
+    stream: Rng,
+    /// Made at the first rollout.
+    workspace: Option<RolloutWorkspace<f32>>,
+}
+
+impl Imagined {
+    /// An empty buffer.
+    pub fn new(
+        (observation_dim, action_dim): (usize, usize),
+        config: &RolloutConfig,
+        seed: u64,
+    ) -> Self {
+        let capacity = config.capacity_per_step * config.length_at(0);
+        Self {
+            transitions: Replay::new(observation_dim, action_dim, capacity),
+            config: config.clone(),
+            stream: Rng::new(seed, "rollout"),
+            workspace: None,
+        }
+    }
+
+    /// Rolls k steps of the present policy through a trained model from real states, into the buffer.
+    ///
+    /// # Errors
+    /// When an imagined transition is not finite.
+    pub fn refill(
+        &mut self,
+        policy: &Policy<f32>,
+        model: &DynamicsModel<f32>,
+        task: &dyn Task,
+        real: &Replay,
+        step: u64,
+    ) -> Result<Record, LearnError> {
+        let Self { transitions, config, stream, workspace } = self;
+        let length = config.length_at(step / 1000);
+        transitions.resize(config.capacity_per_step * length);
+        let workspace = workspace
+            .get_or_insert_with(|| RolloutWorkspace::new(policy, model, config.max_length));
+        let size = (config.starts, length);
+        let report = rollout(workspace, policy, model, task, real, transitions, size, stream);
+        let RolloutReport { transitions, mean_reward, terminated, broken } = report;
+        if broken > 0 {
+            return Err(LearnError::NonFinite("the prediction model's output"));
+        }
+        let mut record = Record::new("rollout", step);
+        record.put_count("imagined_transitions", transitions);
+        record.put("imagined_reward", mean_reward);
+        record.put("imagined_terminated", terminated);
+        Ok(record)
+    }
+
+    /// Saves or restores the buffer and its stream.
+    ///
+    /// # Errors
+    /// When an entry is missing or of another size.
+    pub fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
+        let Self { transitions, config: _, stream, workspace: _ } = self;
+        transitions.visit("imagined", entries, Storage::Whole)?;
+        entries.rng("streams/rollout", stream)
+    }
+}
