@@ -153,6 +153,7 @@ fn slopes(
         prediction_model: &model,
         gradient_model: &model,
         gradient_source,
+        derivative_members: 1,
         task: trainer.task(),
     };
     let objective = Objective {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::comparison::ComparisonArgs;
 use super::{SessionArgs, words};
 
 #[derive(Debug, Args)]
@@ -17,6 +18,9 @@ pub struct FigureArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum Figure {
+    /// Returns of all methods, on all tasks
+    #[command(name = "1")]
+    Comparison(ComparisonArgs),
     /// Gradient and prediction error of models with and without the gradient loss, on the two analytic tasks
     #[command(name = "2")]
     Models(ModelsArgs),
@@ -35,6 +39,8 @@ pub enum Figure {
     /// Returns over the horizon H (appendix B.2.2), on Hopper
     #[command(name = "h")]
     Horizons(RunFigureArgs),
+    /// The policy gradient's bias with models trained by each gradient loss, from a run's own transitions
+    Estimators(EstimatorsArgs),
     /// The errors of Figure 2 over the number of directions a row, m
     Directions(DirectionsArgs),
 }
@@ -76,6 +82,43 @@ pub struct DirectionsArgs {
     pub output: PathBuf,
     #[command(flatten)]
     pub trials: TrialArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ddppo figure estimators runs/Hopper-seed0-1 --dry-run
+  ddppo figure estimators runs/Hopper-seed0-1 --seeds 3 -o figures/estimators-hopper")]
+pub struct EstimatorsArgs {
+    /// Folder of a run of ddppo
+    pub run: PathBuf,
+    /// Minibatches of each trial, at least
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub steps: u32,
+    /// Seconds of training of each trial, at least
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub seconds: u32,
+    /// Seeds: 0, 1, … up to this many
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub seeds: u16,
+    /// Start states of the real paths that gradients are compared along
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub states: u32,
+    /// Networks of the ensemble, the run's best [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub members: Option<u16>,
+    /// Begin with fresh networks instead of the run's prediction model
+    #[arg(long)]
+    pub fresh: bool,
+    /// Say what would be run and how long it would take here, and run nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Worker threads; their number shows in the seconds only [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Folder of the trials and the figure
+    #[arg(short, long, value_name = "DIR", default_value = "figures/estimators")]
+    pub output: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! The command line: subcommands and their flags, nothing else.
 
+mod comparison;
 mod figure;
 mod inspect;
 mod words;
@@ -11,8 +12,10 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use ddppo::methods;
 use ddppo::report::published;
 
+pub use comparison::ComparisonArgs;
 pub use figure::{
-    DirectionsArgs, Figure, FigureArgs, ModelsArgs, RunFigureArgs, TheoryArgs, TrialArgs,
+    DirectionsArgs, EstimatorsArgs, Figure, FigureArgs, ModelsArgs, RunFigureArgs, TheoryArgs,
+    TrialArgs,
 };
 pub use inspect::{AnalyzeArgs, Precision, ProbeArgs, RecordArgs, TraceArgs};
 
@@ -98,7 +101,7 @@ pub struct TrainArgs {
     /// What it is to do
     #[arg(long = "task", value_name = "FILE.toml", requires = "mjcf")]
     pub task_file: Option<PathBuf>,
-    /// Variant of the paper's comparisons: no-gradient-loss, single-model, prediction-gradients, doubled
+    /// Variant of the paper's comparisons: no-gradient-loss, single-model, prediction-gradients, doubled; or secant
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
     /// Seed of all random streams: equal seeds give equal runs [default: 0]
@@ -191,8 +194,8 @@ pub struct PlotArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Pieces: critic_update, policy_update, gradient_model_step, model_forward_10k, neighbour_update, rollout_100k,
-environment_step, evaluation, checkpoint. They run on random data, so that they say how fast learning is, not how good.
+Pieces: critic_update, policy_update, gradient_model_step, model_forward_10k, secant_step, neighbour_update,
+standardised_neighbours, rollout_100k, environment_step, evaluation, checkpoint. They run on random data, so that they say how fast learning is, not how good.
 What they mean, and what was measured, is in docs/performance.md. Terms that a ReLU made zero are counted but left out, so a
 piece can pass 100 % of the peak.
 

@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
+use super::output::{print, saved_run};
 use crate::cli::EvaluateArgs;
 use ddppo::session::progress::thousands;
 use ddppo::train::evaluation::Scores;
 
 /// Plays episodes with a saved policy and prints their returns. The run is only read.
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
-    let trainer = super::saved_run(&args.run, args.best)?;
+    let trainer = saved_run(&args.run, args.best)?;
     let episodes = trainer.evaluate(args.episodes as usize, args.seed)?;
 
     let mut out =
@@ -39,7 +40,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     } else {
         "no mean return: no episode was stable\n".to_owned()
     };
-    super::print(&out)?;
+    print(&out)?;
     Ok(ExitCode::SUCCESS)
 }
 

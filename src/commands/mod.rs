@@ -1,10 +1,10 @@
 //! What each subcommand does.
 
 mod analyze;
-mod analyze_table;
 mod bench;
 mod evaluate;
 mod figure;
+mod output;
 mod plot;
 mod probe;
 mod record;
@@ -14,31 +14,27 @@ mod theory;
 mod trace;
 mod train;
 
-use std::io::{ErrorKind, Write};
-use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use ddppo::config::ConfigError;
 use ddppo::env::EnvironmentError;
 use ddppo::env::robot::RobotError;
-use ddppo::lab::analysis::Unsuitable;
+use ddppo::lab::analysis::{AnalysisError, Unsuitable};
 use ddppo::lab::bench::BenchError;
+use ddppo::lab::estimator_study::StudyError;
+use ddppo::lab::kept::KeptError;
 use ddppo::lab::model_trial::TrialError;
 use ddppo::report::PictureError;
 use ddppo::report::curves::CurveError;
 use ddppo::report::film::FilmError;
+use ddppo::report::scored_run::ScoreError;
 use ddppo::run::directory::DirectoryError;
-use ddppo::run::text::harmless;
-use ddppo::session::{self, SessionError};
-use ddppo::train::Trainer;
+use ddppo::session::SessionError;
 
+pub use self::output::{is_unread, say};
+
+use self::output::UsageError;
 use crate::cli::{Cli, Command};
-
-/// A mistake of the user that no other error type stands for.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(pub String);
 
 /// Runs the command.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -70,6 +66,13 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
             CurveError::Directory(error) => is_mistake(error),
             CurveError::Metrics(_) => false,
             CurveError::Empty(_) | CurveError::Published(_) => true,
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
+            ScoreError::Run(error) => is_mistake(error),
+            ScoreError::Storage(_) => false,
+            ScoreError::Table { .. } => true,
         };
     }
     if let Some(error) = error.downcast_ref() {
@@ -109,12 +112,30 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
     }
     if let Some(error) = error.downcast_ref() {
         return match error {
-            TrialError::Environment(error) => is_mistake(error),
-            TrialError::Storage(_) => false,
-            TrialError::NoState { .. }
-            | TrialError::NonFinite { .. }
-            | TrialError::NoTrial { .. } => true,
+            AnalysisError::Environment(error) => is_mistake(error),
+            AnalysisError::Unsuitable(_) => true,
         };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
+            TrialError::Environment(error) => is_mistake(error),
+            TrialError::Kept(error) => is_mistake(error),
+            TrialError::NoState { .. } | TrialError::NonFinite { .. } => true,
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
+            StudyError::Environment(error) => is_mistake(error),
+            StudyError::Kept(error) => is_mistake(error),
+            StudyError::NonFinite { .. } => false,
+            StudyError::Unsuitable(_)
+            | StudyError::NoPath { .. }
+            | StudyError::Members { .. }
+            | StudyError::Transitions { .. } => true,
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return !matches!(error, KeptError::Storage(_));
     }
     if let Some(error) = error.downcast_ref() {
         return !matches!(
@@ -129,65 +150,4 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
         || error.downcast_ref().is_some_and(BenchError::is_mistake)
         || matches!(error.downcast_ref(), Some(PictureError::Extension(_)))
         || error.downcast_ref().is_some_and(|error| !matches!(error, ConfigError::File { .. }))
-}
-
-/// Whoever read our output has closed it, as `head` does: no error.
-#[derive(Debug, thiserror::Error)]
-#[error("nobody reads the output")]
-pub struct Unread;
-
-/// Whether an error says only that nobody reads the output.
-pub fn is_unread(error: &anyhow::Error) -> bool {
-    // The trace writes its lines itself. A file that cannot be written is a `StorageError`, whatever the reason.
-    let broken = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
-    };
-    error.is::<Unread>() || error.is::<ddppo::env::TraceError>() && error.chain().any(broken)
-}
-
-/// Prints to standard output what the command is for; an error when it cannot be written, where `println!` would panic.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(harmless(text).as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Unread.into()),
-        Err(error) => Err(anyhow::Error::from(error).context("standard output cannot be written")),
-        Ok(()) => Ok(()),
-    }
-}
-
-/// How long the end of the program waits for whoever reads what it says.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Says a line on standard error, whether somebody reads it or not.
-pub fn say(text: &str) {
-    let text = harmless(text) + "\n";
-    on_the_side(move || {
-        let _ = std::io::stderr().write_all(text.as_bytes());
-    });
-}
-
-/// Prints to standard output what is nice to know, whether somebody reads it or not.
-fn tell(text: &str) {
-    let text = harmless(text);
-    on_the_side(move || {
-        let _ = std::io::stdout().write_all(text.as_bytes());
-        let _ = std::io::stdout().flush();
-    });
-}
-
-/// Does it on a thread of its own and waits a moment only: a full pipe that nobody empties holds a writer for ever.
-fn on_the_side(write: impl FnOnce() + Send + 'static) {
-    let (done, written) = std::sync::mpsc::sync_channel::<()>(0);
-    let thread = std::thread::Builder::new().spawn(move || {
-        write();
-        drop(done);
-    });
-    if thread.is_ok() {
-        let _ = written.recv_timeout(PATIENCE);
-    }
-}
-
-/// The run in `root` as it was saved last, or with the policy that was scored best.
-fn saved_run(root: &Path, best: bool) -> Result<Trainer, SessionError> {
-    session::saved::load(root, best, &mut |warning| say(&format!("warning: {warning}")))
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use ddppo::report::curves;
 use ddppo::run::storage::StorageError;
 
+use super::output::{print, say};
 use crate::cli::PlotArgs;
 
 /// Draws learning curves, or writes the numbers behind them, and says where.
@@ -16,7 +17,7 @@ pub fn run(args: &PlotArgs) -> anyhow::Result<ExitCode> {
         let (table, notes) = curves::learning_table(&args.runs)?;
         warn(&notes);
         std::fs::write(file, table).map_err(StorageError::of("write", file))?;
-        super::print(&format!("{}\n", file.display()))?;
+        print(&format!("{}\n", file.display()))?;
         return Ok(ExitCode::SUCCESS);
     }
     let curves = curves::learning_curves(&args.runs, &args.published)?;
@@ -28,7 +29,7 @@ pub fn run(args: &PlotArgs) -> anyhow::Result<ExitCode> {
     };
     for file in files {
         curves.picture.write(&file)?;
-        super::print(&format!("{}\n", file.display()))?;
+        print(&format!("{}\n", file.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -38,5 +39,5 @@ fn both_formats(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn warn(notes: &[String]) {
-    notes.iter().for_each(|note| super::say(&format!("warning: {note}")));
+    notes.iter().for_each(|note| say(&format!("warning: {note}")));
 }

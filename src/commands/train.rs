@@ -19,7 +19,7 @@ use ddppo::session::sink::{Ended, Sink, SinkError};
 use ddppo::session::start::{Place, Ready, begin, begin_or_resume};
 use ddppo::session::{End, Outcome, Session};
 
-use super::{UsageError, say, tell};
+use super::output::{UsageError, say, tell};
 use crate::cli::{SessionArgs, TrainArgs};
 
 /// Starts a run of its own.

@@ -7,6 +7,7 @@ pub mod maac;
 pub mod mbpo;
 mod registry;
 pub mod sac;
+pub mod svg;
 
 pub use info::MethodInfo;
 pub use registry::{
@@ -15,11 +16,11 @@ pub use registry::{
 
 use std::any::Any;
 
-use crate::data::Transition;
+use crate::data::{Replay, Transition};
 use crate::model::Models;
 use crate::nn::LearnError;
 use crate::path::Objective;
-use crate::policy::Policy;
+use crate::policy::{Draw, Policy};
 use crate::run::{Entries, SnapshotError, Tally};
 
 /// A real step, as a method takes it in.
@@ -29,6 +30,8 @@ pub struct RealStep<'a> {
     pub transition: Transition<'a>,
     /// Whether the episode goes no further, for whatever reason.
     pub ended: bool,
+    /// How the policy drew the action; `None` where it was uniformly random, or the policy has no density.
+    pub draw: Option<Draw<'a>>,
 }
 
 /// A method in the middle of a run: everything that is learned, and what it is learned from.
@@ -61,6 +64,11 @@ pub trait Method: Any + Send {
 
     /// What the policy is improved on, for analyses; `None` while a model that it needs has not been trained.
     fn objective(&self) -> Option<Objective<'_, f32>>;
+
+    /// Transitions whose states the objective's imagined steps begin in, for analyses; `None` where there are none.
+    fn starts(&self) -> Option<&Replay> {
+        None
+    }
 
     /// Saves or restores everything that changes. What is derived (neighbour lists, buffers of the updates) is made again.
     ///

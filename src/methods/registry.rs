@@ -6,14 +6,14 @@ use std::sync::Arc;
 use toml::Table;
 
 use super::info::MethodInfo;
-use super::{Method, ddppo, maac, mbpo, sac};
+use super::{Method, ddppo, maac, mbpo, sac, svg};
 use crate::config::{Config, ConfigError, parse_table, read_table, suggest};
 use crate::env::Task;
 use crate::run::directory::{DirectoryError, config_text};
 
 /// All methods, the paper's own first.
 pub fn all() -> &'static [&'static MethodInfo] {
-    &[&ddppo::INFO, &sac::INFO, &mbpo::INFO, &maac::INFO]
+    &[&ddppo::INFO, &sac::INFO, &mbpo::INFO, &maac::INFO, &svg::INFO]
 }
 
 /// The method of this name.

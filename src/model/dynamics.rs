@@ -234,6 +234,15 @@ impl<T: Real> DynamicsModel<T> {
         }
     }
 
+    /// The elite that stands `places` after each of `drawn` in the order of the elites, the first following the last: with places below the number
+    /// of elites each row's are different ones, and each equally likely where the drawn one is.
+    pub fn elites_after(&self, places: usize, drawn: &[u32], members: &mut [u32]) {
+        for (to, m) in members.iter_mut().zip(drawn) {
+            let at = self.elites.iter().position(|elite| elite == m).expect("an elite was drawn");
+            *to = self.elites[(at + places) % self.elites.len()];
+        }
+    }
+
     /// Runs each of the first `members.len()` rows (s of `states`, a of `actions` `[rows, action_dim]`) through its member.
     pub fn forward(
         &self,

@@ -103,8 +103,8 @@ impl LearnedModel {
         record: &mut Record,
     ) -> Result<(), LearnError> {
         let Self { model, name, stream, workspace } = self;
-        let sizes = gradient_loss.map(|loss| (loss.directions, loss.neighbours.count()));
-        let workspace = workspace.get_or_insert_with(|| FitWorkspace::new(model, batch, sizes));
+        let workspace =
+            workspace.get_or_insert_with(|| FitWorkspace::new(model, batch, gradient_loss));
         let report = fit(model, workspace, real, gradient_loss, config, stream);
         if !report.is_finite() {
             return Err(LearnError::NonFinite(match *name {

@@ -2,18 +2,23 @@
 
 pub mod dynamics;
 pub mod fit;
+mod gradient_data;
 pub mod gradient_loss;
+mod gradient_term;
 pub mod grouping;
 mod holdout;
 mod learned;
 pub mod likelihood;
 pub(crate) mod likelihood_loss;
 pub mod neighbours;
+mod noise;
 pub mod rollout;
+pub mod secant;
 
 pub use dynamics::{DynamicsModel, ModelConfig, StepTape};
 pub use fit::{FitReport, FitWorkspace, fit};
-pub use gradient_loss::{GradientLoss, GradientLossConfig};
+pub use gradient_data::GradientData;
+pub use gradient_loss::{Estimator, GradientLoss, GradientLossConfig, OutputWeights};
 pub use learned::{CadenceConfig, Imagined, LearnedModel, Models};
-pub use neighbours::Neighbours;
+pub use neighbours::{InputCoordinates, Neighbours};
 pub use rollout::RolloutConfig;

@@ -56,6 +56,8 @@ pub struct Imagination<'a, T> {
     pub gradient_model: &'a DynamicsModel<T>,
     /// Which model's derivatives are used after all.
     pub gradient_source: GradientSource,
+    /// k: the derivative of a step is the mean of this many elites', at most all of them.
+    pub derivative_members: usize,
     /// Ends imagined episodes.
     pub task: &'a dyn Task,
 }

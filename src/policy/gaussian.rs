@@ -88,9 +88,9 @@ pub struct PolicyTape<T> {
     /// log π(a|s) in environment units, or as [`Policy::normalise_density`] says, `[rows]`.
     pub log_probs: Vec<T>,
     /// σ, `[rows, action_dim]`.
-    sigma: Vec<T>,
+    pub(super) sigma: Vec<T>,
     /// tanh(u), `[rows, action_dim]`.
-    squashed: Vec<T>,
+    pub(super) squashed: Vec<T>,
     /// Each action's part of log π, `[rows, action_dim]`.
     densities: Vec<T>,
     /// The policy's `scale`, once a row.
@@ -254,6 +254,18 @@ impl<T: Real> Policy<T> {
         gradient: Option<&mut [T]>,
         to_input: bool,
     ) {
+        self.output_adjoints(tape, rows, action_adjoint, log_prob_adjoint);
+        self.network.backward(&mut tape.network, 0..rows, gradient, to_input);
+    }
+
+    /// The first half of [`Policy::backward`]: to the derivatives by the network's output, `tape.network.output_adjoint`.
+    pub fn output_adjoints(
+        &self,
+        tape: &mut PolicyTape<T>,
+        rows: usize,
+        action_adjoint: &[T],
+        log_prob_adjoint: &[T],
+    ) {
         let a = self.action_dim();
         let (low, high) = (T::from_f64(LOG_SIGMA_RANGE.0), T::from_f64(LOG_SIGMA_RANGE.1));
         let two = T::from_f64(2.0);
@@ -281,7 +293,6 @@ impl<T: Real> Policy<T> {
                 adjoint[a + d] = if inside { by_log_sigma } else { T::ZERO };
             }
         }
-        self.network.backward(&mut tape.network, 0..rows, gradient, to_input);
     }
 
     /// The deterministic action scale·tanh(μ) + bias for the first `rows` states, into `tape.actions`.

@@ -195,15 +195,18 @@ impl Trainer {
 
     /// Acts once, stores the transition, and starts a new episode where one ended.
     fn act(&mut self) -> Result<(), TrainError> {
-        let Self { episode, method, action, exploration, narrow, tally, resets, step, .. } = self;
-        if *step < method.warmup_steps() {
+        let Self {
+            episode, method, action, exploration, narrow, tally, resets, step, actor, ..
+        } = self;
+        let random = *step < method.warmup_steps();
+        if random {
             let ranges = self.task.action_low().iter().zip(self.task.action_high());
             for (a, (&low, &high)) in action.iter_mut().zip(ranges) {
                 *a = exploration.uniform_in(low, high);
             }
         } else {
             let observation = episode.observation();
-            action.copy_from_slice(self.actor.explore(method.policy(), observation, exploration));
+            action.copy_from_slice(actor.explore(method.policy(), observation, exploration));
         }
         if action.iter().any(|a| !a.is_finite()) {
             return Err(self.diverged("the policy's action is not finite".to_owned()));
@@ -222,7 +225,8 @@ impl Trainer {
                 return Err(self.diverged(problem));
             }
             let transition = narrow.transition(action, &outcome);
-            method.store(RealStep { transition, ended: over });
+            let draw = actor.draw().filter(|_| !random);
+            method.store(RealStep { transition, ended: over, draw });
         }
         self.warning = episode.take_warning();
         if episode.broken_in_a_row() >= Episode::HOPELESS {

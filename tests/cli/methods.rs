@@ -60,7 +60,7 @@ fn what_needs_a_model_says_so_where_there_is_none() {
                     "{message}"
                 );
             }
-            "mbpo" | "maac" => {
+            "mbpo" | "maac" | "svg" => {
                 let text = place.succeed(&analyze(name));
                 assert!(text.contains("gradient M^p") && !text.contains("M^g"), "{text}");
                 assert_eq!(text.contains("policy gradient"), name == "maac", "{text}");

@@ -160,6 +160,7 @@ fn objective<'a>(
         prediction_model: &model.model,
         gradient_model: &model.model,
         gradient_source: path.gradient_source,
+        derivative_members: 1,
         task,
     };
     let discount = config.training.experience.discount;
@@ -220,6 +221,10 @@ impl Method for Maac {
         let learned = (&self.policy, &self.critic, self.temperature.alpha());
         let trained = self.model.is_trained();
         trained.then(|| objective(learned, &self.model, &self.config, &*self.task))
+    }
+
+    fn starts(&self) -> Option<&Replay> {
+        Some(&self.real)
     }
 
     fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {

@@ -11,7 +11,8 @@ use crate::rng::Rng;
 const EVERY: usize = 10;
 
 /// K real steps from one state, and where they led.
-pub(crate) struct Trajectory {
+#[derive(Clone, Debug)]
+pub(crate) struct RealPath {
     /// Where each step was taken, `[K]`.
     pub points: Vec<Point>,
     /// True Jacobians at `points`.
@@ -22,7 +23,18 @@ pub(crate) struct Trajectory {
     pub noise: Vec<Vec<f64>>,
 }
 
-impl Trajectory {
+impl RealPath {
+    /// Its first `steps` steps.
+    pub fn beginning(&self, steps: usize) -> Self {
+        let last = self.points.get(steps).map_or(&self.last, |point| &point.observation);
+        Self {
+            points: self.points[..steps].to_vec(),
+            truth: self.truth[..steps].to_vec(),
+            last: last.clone(),
+            noise: self.noise[..=steps].to_vec(),
+        }
+    }
+
     /// The observation after step `j`.
     pub fn next(&self, j: usize) -> &[f64] {
         self.points.get(j + 1).map_or(&self.last, |point| &point.observation)
@@ -36,7 +48,7 @@ pub(crate) fn live(
     policy: &Policy<f64>,
     (horizon, starts): (usize, usize),
     seed: u64,
-) -> Result<Vec<Trajectory>, EnvironmentError> {
+) -> Result<Vec<RealPath>, EnvironmentError> {
     let mut actor = Actor::new(acting);
     let starts = sample_points(task, starts, EVERY, seed, &mut |observation, rng| {
         actor.explore(acting, observation, rng).to_vec()
@@ -47,7 +59,7 @@ pub(crate) fn live(
     let mut all = Vec::new();
     'starts: for start in starts {
         world.set_state(&start.state)?;
-        let mut trajectory = Trajectory {
+        let mut trajectory = RealPath {
             points: Vec::new(),
             truth: Vec::new(),
             last: start.observation,

@@ -1,13 +1,14 @@
 //! What `ddppo analyze` prints for people.
 
-use ddppo::env::Task;
-use ddppo::lab::analysis::gradient_error::{Group, ModelError};
-use ddppo::lab::analysis::multi_step::{MODELS, OutputErrors, StepError};
-use ddppo::lab::analysis::policy_gradient::PolicyGradientBias;
-use ddppo::lab::theory::theorem1_terms::Terms;
-
-use super::analyze::Analysis;
-use ddppo::session::progress::thousands;
+use crate::env::Task;
+use crate::lab::analysis::calibration::Calibration;
+use crate::lab::analysis::gradient_error::{Group, ModelError};
+use crate::lab::analysis::gradient_noise::{GradientNoise, SourceNoise};
+use crate::lab::analysis::multi_step::{MODELS, OutputErrors, StepError};
+use crate::lab::analysis::policy_gradient::PolicyGradientBias;
+use crate::lab::analysis::theorem1_terms::Terms;
+use crate::lab::analysis::{Analysis, PairedBias};
+use crate::session::progress::thousands;
 
 /// Width of the first column.
 const NAMES: usize = 26;
@@ -17,11 +18,21 @@ const SHORT_NAMES: usize = 14;
 /// Everything, as tables under each other.
 pub fn table(analysis: &Analysis, task: &dyn Task) -> String {
     let mut out = format!(
-        "{} after {} steps, on new real states (seed {}); mean squared errors in raw units\n",
+        "{} after {} steps, on new real states (seed {})\n",
         analysis.task,
         thousands(analysis.step),
         analysis.seed
     );
+    if let Some(bias) = &analysis.policy_gradient_by_horizon {
+        out += &horizon_table(bias);
+    }
+    if let Some(noise) = &analysis.policy_gradient_noise {
+        out += &noise_table(noise);
+    }
+    if let Some(calibration) = &analysis.calibration {
+        out += &calibration_table(calibration);
+    }
+    out += "\nmean squared errors in raw units\n";
     let groups = [
         ("without contact events", &analysis.errors.regular),
         ("with contact events, where the derivative means little", &analysis.errors.events),
@@ -38,6 +49,86 @@ pub fn table(analysis: &Analysis, task: &dyn Task) -> String {
         out += &terms_table(&bias.theorem1);
     }
     out
+}
+
+/// What an update is made of, horizon by horizon.
+fn horizon_table(bias: &PairedBias) -> String {
+    let mut out = format!(
+        "\npolicy gradient by horizon, against the true derivatives, along the same {} real paths\n{:<NAMES$}{:>14}{:>14}{:>14}{:>18}\n",
+        bias.paths, "", "‖g−g*‖/‖g*‖", "cosine", "row cosine", "row gain on M^p"
+    );
+    for horizon in &bias.horizons {
+        for (model, own) in horizon.models.iter().enumerate() {
+            let gain = model.checked_sub(1).map(|other| horizon.gains[other]);
+            let gain =
+                gain.map_or(String::new(), |(mean, error)| format!("{mean:+.4} ± {error:.4}"));
+            out += &format!(
+                "{:<NAMES$}{:>14.4}{:>14.4}{:>14.4}{gain:>18}\n",
+                format!("H = {}  {}", horizon.horizon, MODELS[model]),
+                own.relative,
+                own.cosine,
+                own.row_cosine
+            );
+        }
+    }
+    out
+}
+
+fn noise_table(noise: &GradientNoise) -> String {
+    let mut sources = vec![("the run's derivatives", noise.own)];
+    sources.extend(noise.prediction_model.map(|noise| ("M^p's", noise)));
+    let mut out = format!(
+        "\npolicy gradient's noise: {} independent imagined minibatches of {} rows\n{:<NAMES$}",
+        noise.minibatches, noise.batch, ""
+    );
+    for (name, _) in &sources {
+        out += &format!("{name:>24}");
+    }
+    let mut line = |name: &str, cells: Vec<String>| {
+        out += &format!("\n{name:<NAMES$}");
+        cells.iter().for_each(|cell| out += &format!("{cell:>24}"));
+    };
+    let of = |f: &dyn Fn(&SourceNoise) -> String| {
+        sources.iter().map(|(_, noise)| f(noise)).collect::<Vec<_>>()
+    };
+    line("cosine between them", of(&|noise| format!("{:.4}", noise.cosine)));
+    let rows = |rows: f64| thousands(rows.round() as u64);
+    line(
+        "rows for a cosine of ½",
+        of(&|noise| noise.rows_for_half.map_or("no signal".to_owned(), rows)),
+    );
+    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+    line("entries clipped", of(&|noise| percent(noise.clipped)));
+    line("|λ| in 1 % of the rows", of(&|noise| percent(noise.largest_percent)));
+    line("|λ| in 10 % of the rows", of(&|noise| percent(noise.largest_tenth)));
+    if let Some(between) = noise.between {
+        line("cosine between the two", vec![format!("{between:.4}")]);
+    }
+    out + "\n"
+}
+
+fn calibration_table(found: &Calibration) -> String {
+    let correlation = found.correlation.map_or("–".to_owned(), |c| format!("{c:.3}"));
+    format!(
+        "\nvalues and discounted returns of {} episodes, {} states\n{:<NAMES$}{:>14}{:>14}{:>14}\n\
+         {:<NAMES$}{:>14.3}{:>14.3}{:>14.3}\n{:<NAMES$}{:>14.3}{:>14.3}{:>14.3}\n\
+         error over the returns' deviation {:.3}, correlation {correlation}\n",
+        found.episodes,
+        found.states,
+        "",
+        "min Q",
+        "return",
+        "ratio",
+        "first states",
+        found.start_value,
+        found.start_return,
+        found.start_value / found.start_return,
+        "all states",
+        found.value,
+        found.discounted_return,
+        found.value / found.discounted_return,
+        found.relative_error
+    )
 }
 
 fn output_name(task: &dyn Task, output: usize) -> String {

@@ -1,10 +1,10 @@
-//! Which runs the paper's figures compare: panels of curves, each a configuration and one of its metrics.
+//! Which runs the paper's figures compare: panels of curves, each a configuration and one of its metrics; `run_curves.rs` draws them.
 
-use ddppo::config::{Config, ConfigError};
-use ddppo::methods::ddppo::{DdppoConfig, INFO};
+use crate::config::{Config, ConfigError};
+use crate::methods::ddppo::{DdppoConfig, INFO};
 
 /// Tasks of Fig. 1, in its order.
-const ALL: [&str; 6] = [
+pub const ALL: [&str; 6] = [
     "InvertedPendulum",
     "Hopper",
     "Walker2d",
@@ -37,6 +37,7 @@ pub enum RunFigure {
 /// A curve over seeds.
 #[derive(Clone, Debug)]
 pub struct Curve {
+    /// Its name in the legend.
     pub label: String,
     /// The runs' configuration; their seeds are put in later.
     pub config: Config,
@@ -49,8 +50,11 @@ pub struct Curve {
 /// A coordinate system.
 #[derive(Clone, Debug)]
 pub struct PanelPlan {
+    /// Headline.
     pub title: String,
+    /// Name of the vertical axis.
     pub y_label: &'static str,
+    /// What is drawn in it.
     pub curves: Vec<Curve>,
 }
 

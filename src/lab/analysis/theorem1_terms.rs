@@ -7,10 +7,10 @@
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::ErrorSizes;
-use super::matrix::largest_singular_value;
-use crate::lab::analysis::policy_gradient::Learned;
-use crate::lab::analysis::trajectory::Trajectory;
+use super::learned_steps::LearnedSteps;
+use super::real_path::RealPath;
+use crate::lab::theory::ErrorSizes;
+use crate::lab::theory::matrix::largest_singular_value;
 
 /// Both models' errors.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -34,8 +34,8 @@ pub struct ModelTerms {
 
 impl ModelTerms {
     /// Over the steps of these trajectories, which must not be none.
-    pub(crate) fn new(learned: &Learned, trajectories: &[Trajectory]) -> Self {
-        let of_trajectory = |(i, trajectory): (usize, &Trajectory)| -> Vec<ErrorSizes> {
+    pub(crate) fn new(learned: &LearnedSteps, trajectories: &[RealPath]) -> Self {
+        let of_trajectory = |(i, trajectory): (usize, &RealPath)| -> Vec<ErrorSizes> {
             let steps = trajectory.truth.iter().enumerate();
             steps
                 .map(|(j, truth)| {
@@ -98,13 +98,13 @@ mod tests {
             truth.iter().zip(off).map(|(x, off)| x + share * off).collect()
         };
         let point = |s: f64| Point { state: vec![], observation: vec![s, s], action: vec![0.0] };
-        let trajectory = Trajectory {
+        let trajectory = RealPath {
             points: vec![point(0.0), point(1.0)],
             truth: vec![truth.clone(); 2],
             last: vec![2.0, 2.0],
             noise: vec![],
         };
-        let learned = Learned {
+        let learned = LearnedSteps {
             predictions: vec![vec![vec![4.0, 5.0, 7.0], vec![2.0, 2.0, 7.0]]],
             jacobians: vec![vec![off_by(1.0), off_by(2.0)]],
         };
