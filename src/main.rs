@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Starts what it gives at cache lines and in pages of 2 MB: worth a tenth of an update (decision 044).
+/// Starts what it gives at cache lines and in pages of 2 MB: worth a tenth of an update (docs/kernels.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use ddppo::lab::bench::twin::{Answer, Twin, TwinKind, TwinSettings};
+use ddppo::lab::bench::twin::{Twin, TwinKind, TwinSettings};
 use ddppo::lab::bench::{Bench, Effort, Piece, Timing, quantile};
 use serde_json::json;
 
@@ -97,7 +97,7 @@ impl Session<'_> {
         if !self.args.json {
             let (own, library) = self.bench.peak().both();
             print(&format!(
-                "sgemm peak at 1024³: {own:.1} GFLOP/s by our kernel, {library:.1} by matrixmultiply\n"
+                "sgemm peak: {own:.1} GFLOP/s by our kernel, {library:.1} by matrixmultiply\n"
             ))?;
         }
         Ok(())
@@ -140,9 +140,13 @@ impl Session<'_> {
             let ms = self.bench.measure(piece, effort(least))?.ms_median;
             let runs = ((ROUND_MS / ms) as usize).clamp(least, most);
             let rounds = usize::from(self.args.rounds);
+            let mut fraction = None;
             let pairs = (0..rounds).map(|_| {
-                let Answer { ms_median: theirs, .. } = twin.measure(piece, runs)?;
-                Ok((self.bench.measure(piece, effort(runs))?.ms_median, theirs))
+                let answer = twin.measure(piece, runs)?;
+                self.bench.hear(&answer);
+                let ours = self.bench.measure(piece, effort(runs))?;
+                fraction = ours.fraction_of_peak;
+                Ok((ours.ms_median, answer.ms_median))
             });
             let pairs = pairs.collect::<anyhow::Result<Vec<(f64, f64)>>>()?;
             let ours = sorted(pairs.iter().map(|pair| pair.0));
@@ -162,6 +166,8 @@ impl Session<'_> {
                     "ratio_median": middle,
                     "ratio_p10": low,
                     "ratio_p90": high,
+                    // Of the last round, against the best rate of either side.
+                    "fraction_of_peak": fraction,
                 });
                 if kind == TwinKind::PyTorch {
                     // Its key from before there were other twins.
