@@ -92,7 +92,7 @@ pub struct ProbeArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The run's policy meets new real states; there both models are compared with what really follows, over one step and over
-up to ten, and with the true derivative of the world. docs/analysis.md says what each figure is.
+up to ten, and with the true derivative of the environment. docs/analysis.md says what each figure is.
 
 Examples:
   ddppo analyze runs/Hopper-seed0-1

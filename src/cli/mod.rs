@@ -62,13 +62,13 @@ pub enum Command {
     Bench(BenchArgs),
     /// List the tasks that can be trained on
     Tasks,
-    /// Write what a world did, step by step, as JSON lines
+    /// Write what an environment did, step by step, as JSON lines
     Trace(TraceArgs),
     /// Film an episode
     Record(RecordArgs),
     /// Write a policy update out whole, to be recomputed elsewhere
     Probe(ProbeArgs),
-    /// Compare the learned models and their derivatives with the world
+    /// Compare the learned models and their derivatives with the environment
     Analyze(AnalyzeArgs),
     /// Reproduce a figure of the paper
     Figure(FigureArgs),

@@ -9,7 +9,7 @@ use ddppo::lab::figures::gradient_errors::gradient_errors;
 use super::output::{UsageError, print, saved_run};
 use crate::cli::AnalyzeArgs;
 
-/// Compares a run's models with the world.
+/// Compares a run's models with the environment.
 pub fn run(args: &AnalyzeArgs) -> anyhow::Result<ExitCode> {
     let run = saved_run(&args.run, args.best)?;
     let task = run.task();

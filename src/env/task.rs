@@ -83,7 +83,7 @@ pub trait Task: Send + Sync {
     /// Whether an imagined observation `[observation_dim]`, reached by a learned model, ends the episode.
     /// Observations that are not finite should. Not asked where [`Task::knows_termination`] is false.
     fn terminated(&self, observation: &[f64]) -> bool;
-    /// Whether [`Task::terminated`] is known: a world whose episodes end by a rule that nobody has written down for observations
+    /// Whether [`Task::terminated`] is known: an environment whose episodes end by a rule that nobody has written down for observations
     /// says false, and models learn it (`model.termination = "learned"`).
     fn knows_termination(&self) -> bool {
         true

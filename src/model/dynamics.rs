@@ -1,4 +1,4 @@
-//! An ensemble of probabilistic networks: (s, a) → mean and log-variance of (r, Δs), raw units (SPEC section 1).
+//! An ensemble of probabilistic networks: (s, a) → mean and log-variance of (r, Δs), raw units (docs/algorithm.md, "The models").
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -101,7 +101,7 @@ pub struct Member<T> {
     pub adam: Adam<T>,
 }
 
-/// A learned model of the world.
+/// A learned model of the environment.
 #[derive(Clone, Debug)]
 pub struct DynamicsModel<T> {
     /// All networks.

@@ -1,5 +1,5 @@
 //! Branched rollouts: from real states, k steps of the current policy through the prediction model, into the critic's
-//! model buffer. Terminated rows stop (SPEC section 4).
+//! model buffer. Terminated rows stop (docs/algorithm.md, "Imagined transitions").
 
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -42,7 +42,7 @@ pub struct RolloutConfig {
 }
 
 impl RolloutConfig {
-    /// k(e) = ⌊min + clip((e − first)/(last − first), 0, 1)·(max − min)⌋ (SPEC section 4).
+    /// k(e) = ⌊min + clip((e − first)/(last − first), 0, 1)·(max − min)⌋ (docs/algorithm.md, "Imagined transitions").
     pub fn length_at(&self, epoch: u64) -> usize {
         let span = (self.last_epoch.saturating_sub(self.first_epoch)).max(1) as f64;
         let share = ((epoch as f64 - self.first_epoch as f64) / span).clamp(0.0, 1.0);

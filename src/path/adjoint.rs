@@ -1,6 +1,6 @@
 //! The gradient of a policy's objective (eq. 11), as an adjoint: the policy is rolled through the prediction model
 //! (`imagine.rs`), then the adjoint of the state is carried backwards through the derivatives of the *gradient model's* mean head
-//! at the prediction model's states (SPEC section 2), or through those of the prediction model's own steps.
+//! at the prediction model's states (docs/algorithm.md, "The policy's gradient"), or through those of the prediction model's own steps.
 //!
 //! The derivative of a step is that of one elite, or the mean of several members': each has a reverse pass of its own, and D_jᵀ·P is the
 //! mean of what they give.
@@ -98,7 +98,7 @@ impl<T: Real> Part<T> {
         }
     }
 
-    /// Steps 2 and 3 of SPEC section 2: costs, adjoints from H down to 0, and the policy's gradient, which is added to `gradient` where it
+    /// The way back (docs/algorithm.md, "The policy's gradient"): costs, adjoints from H down to 0, and the policy's gradient, which is added to `gradient` where it
     /// is given; what it needs stays on the policy's tapes.
     pub(super) fn backward(
         &mut self,

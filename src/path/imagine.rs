@@ -1,4 +1,4 @@
-//! Step 1 of a policy update (SPEC section 2): the draws, and the policy's way through the prediction model.
+//! The way forward of a policy update (docs/algorithm.md, "The policy's gradient"): the draws, and the policy's way through the prediction model.
 
 use std::ops::Range;
 
@@ -37,7 +37,7 @@ impl<T: Real> Part<T> {
         }
     }
 
-    /// Step 1 of SPEC section 2: actions, imagined states and masks for j = 0..=H.
+    /// The way forward (docs/algorithm.md, "The policy's gradient"): actions, imagined states and masks for j = 0..=H.
     pub(super) fn forward(&mut self, objective: &Objective<'_, T>) {
         self.broken = 0;
         let horizon = self.model_noise.len();

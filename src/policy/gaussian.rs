@@ -1,4 +1,4 @@
-//! The policy: a tanh-squashed Gaussian, a = scale·tanh(u) + bias with u = μ(s) + σ(s)·η (SPEC section 2).
+//! The policy: a tanh-squashed Gaussian, a = scale·tanh(u) + bias with u = μ(s) + σ(s)·η (docs/algorithm.md, "The policy").
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

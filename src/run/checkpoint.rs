@@ -91,7 +91,7 @@ impl CheckpointStore {
     /// Loads the newest checkpoint that is whole.
     ///
     /// # Errors
-    /// When there is none, or the newest undamaged one was written by a newer program.
+    /// When there is none, or the newest undamaged one was written in another format.
     pub fn load_newest(&mut self) -> Result<Loaded, CheckpointError> {
         self.load_newest_that(|_| Ok(()))
     }
@@ -175,7 +175,7 @@ impl CheckpointStore {
                     return Ok(Loaded { passed_over: damages, ..loaded });
                 }
                 Err(Unusable::Damaged(damage)) => damages.push(damage),
-                Err(Unusable::Newer(error)) => return Err(error),
+                Err(Unusable::OtherFormat(error)) => return Err(error),
             }
         }
         let directory = self.directory.clone();

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::snapshot::{Data, Tensor};
 
 /// The layout of checkpoints that this program writes and reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// `state.json` of a checkpoint.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -47,10 +47,11 @@ pub enum CheckpointError {
     },
     /// Another program wrote it.
     #[error(
-        "{} was saved in format {found} by a newer ddppo ({version}); this one reads formats up to {FORMAT}",
+        "{} was saved in format {found} by ddppo {version}; this one reads format {FORMAT} only: go on with that version, or start a \
+         run of its own",
         path.display()
     )]
-    Newer {
+    OtherFormat {
         /// The checkpoint.
         path: PathBuf,
         /// Its format.
@@ -85,7 +86,7 @@ pub struct Loaded {
 /// Why one checkpoint cannot be loaded.
 pub(crate) enum Unusable {
     Damaged(Damage),
-    Newer(CheckpointError),
+    OtherFormat(CheckpointError),
 }
 
 /// Reads the checkpoint of `step` in `directory`, and the list of its row segments.
@@ -231,16 +232,20 @@ pub(crate) fn checksum_file(json: &[u8], tensors: &[u8]) -> String {
 pub(crate) fn parse_header(path: &Path, json: &[u8]) -> Result<Header, Unusable> {
     let file = path.join(HEADER);
     let unreadable = |error: serde_json::Error| damage(&file, format!("cannot be read: {error}"));
-    // The format first: a newer one may have other fields.
+    // The format first: another one may have other fields.
     let value: serde_json::Value = serde_json::from_slice(json).map_err(unreadable)?;
     match value.get("format").and_then(serde_json::Value::as_u64) {
-        Some(found) if found > u64::from(FORMAT) => {
+        Some(found) if found != u64::from(FORMAT) => {
             let version = value
                 .get("version")
                 .and_then(serde_json::Value::as_str)
                 .unwrap_or("unknown")
                 .to_owned();
-            Err(Unusable::Newer(CheckpointError::Newer { path: path.to_owned(), found, version }))
+            Err(Unusable::OtherFormat(CheckpointError::OtherFormat {
+                path: path.to_owned(),
+                found,
+                version,
+            }))
         }
         _ => serde_json::from_slice(json).map_err(unreadable),
     }

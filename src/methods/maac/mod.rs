@@ -1,8 +1,8 @@
-//! MAAC: model-augmented actor-critic (Clavera et al., ICLR 2020), in the form that DDPPO's authors compare with (facts.md 1.5b):
+//! MAAC: model-augmented actor-critic (Clavera et al., ICLR 2020), in the form that DDPPO's authors compare with (docs/algorithm.md, "MAAC"):
 //! one model, and a policy improved by true back-propagation through its sampled steps, the noise included.
 //!
-//! `policy.gradient_source = "prediction_model"` takes the derivatives of the model's mean head instead, which have the same
-//! expectation over the noise's sign and less variance (facts.md 3.2).
+//! `policy.gradient_source = "prediction_model"` takes the derivatives of the model's mean head instead: less variance, but
+//! without what the slope of σ adds (docs/algorithm.md, "The mean head and the sampled step").
 
 mod config;
 

@@ -1,4 +1,4 @@
-//! MBPO: soft actor-critic on the short rollouts of one model (Janner et al., NeurIPS 2019; facts.md 1.2). How its model differs
+//! MBPO: soft actor-critic on the short rollouts of one model (Janner et al., NeurIPS 2019; docs/algorithm.md, "MBPO"). How its model differs
 //! from DDPPO's (bootstrap, trained bounds, restored weights) is configuration.
 
 mod config;
