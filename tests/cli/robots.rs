@@ -260,6 +260,22 @@ fn unstable_physics_ends_the_episode_with_a_warning() {
     );
 }
 
+#[test]
+fn a_robot_with_which_no_step_goes_well_stops_its_run() {
+    let place = place("robot-hopeless");
+    fs::write(place.file("strong.xml"), ARM.replace("gear=\"5\"", "gear=\"1e14\"")).unwrap();
+    fs::write(
+        place.file("heavy.xml"),
+        ARM.replace("<mujoco>", "<mujoco><option gravity=\"0 0 nan\"/>"),
+    )
+    .unwrap();
+    for model in ["strong.xml", "heavy.xml"] {
+        let _ = fs::remove_dir_all(place.file("run"));
+        let message = place.fail(1, &train("run", "130", model, "arm.toml"));
+        assert!(message.contains("unstable in each of the last 100 steps"), "{model}: {message}");
+    }
+}
+
 /// An arm of two links whose physics breaks within a few steps of strong control.
 const WHIP: &str = r#"<mujoco>
   <option timestep="0.02"/>
