@@ -93,7 +93,7 @@ fn scattered(place: &Place) -> &'static str {
     }
     let assets = format!(
         "<compiler meshdir=\"../shared/meshes\"/><asset><mesh name=\"near\" file=\"cone 1.obj\"/>\
-         <mesh name=\"far\" file=\"{}\"/><hfield name=\"hill\" file=\"../shared/hill.bin\" size=\"5 5 .1 .1\"/></asset>",
+         <mesh name=\"far\" file=\"{}\"/><hfield name=\"hill\" file=\"../hill.bin\" size=\"5 5 .1 .1\"/></asset>",
         absolute.display()
     );
     let text = ARM
