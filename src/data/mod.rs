@@ -1,8 +1,12 @@
 //! Transitions, and how a minibatch of them is shared out among threads.
 
+mod draws;
 pub mod minibatch;
 pub mod replay;
 mod standardiser;
+mod states;
 
+pub use draws::Draws;
 pub use replay::{ExperienceConfig, Replay, Storage, Transition, mixture};
-pub use standardiser::Standardiser;
+pub use standardiser::{Moments, Standardiser, moments};
+pub use states::StateRing;

@@ -79,7 +79,7 @@ pub struct EpisodeState {
     pub length: usize,
     /// Sum of the rewards so far.
     pub total_reward: f64,
-    /// [`Episode::broken_in_a_row`].
+    /// Steps in a row, up to now, that broke the physics.
     pub broken_in_a_row: u64,
 }
 

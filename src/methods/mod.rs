@@ -2,13 +2,18 @@
 //! parts (`critic/`, `policy/`, `model/`, `path/`, `data/`), never each other. How to add one: `docs/adding-a-method.md`.
 
 pub mod ddppo;
+pub mod ddppo_plus;
+mod info;
 pub mod maac;
 pub mod mbpo;
-mod presets;
+mod registry;
 pub mod sac;
+pub mod steve;
+pub mod svg;
 
-pub use presets::{
-    MethodInfo, all, build, config_of_run, find, parse_config, preset, read_config, variants_of,
+pub use info::MethodInfo;
+pub use registry::{
+    all, build, config_of_run, find, parse_config, preset, read_config, variants_of,
 };
 
 use std::any::Any;
@@ -17,7 +22,7 @@ use crate::data::{Replay, Transition};
 use crate::model::Models;
 use crate::nn::LearnError;
 use crate::path::Objective;
-use crate::policy::Policy;
+use crate::policy::{Draw, Policy};
 use crate::run::{Entries, SnapshotError, Tally};
 
 /// A real step, as a method takes it in.
@@ -27,6 +32,8 @@ pub struct RealStep<'a> {
     pub transition: Transition<'a>,
     /// Whether the episode goes no further, for whatever reason.
     pub ended: bool,
+    /// How the policy drew the action; `None` where it was uniformly random, or the policy has no density.
+    pub draw: Option<Draw<'a>>,
 }
 
 /// A method in the middle of a run: everything that is learned, and what it is learned from.
@@ -39,9 +46,6 @@ pub trait Method: Any + Send {
 
     /// Environment steps between two `train` records.
     fn record_every(&self) -> u64;
-
-    /// Real transitions.
-    fn real(&self) -> &Replay;
 
     /// Takes in a real step.
     fn store(&mut self, step: RealStep<'_>);
@@ -60,8 +64,19 @@ pub trait Method: Any + Send {
         None
     }
 
+    /// The setting by which the task's own function ends imagined episodes ([`crate::env::Task::knows_termination`]); `None` where it is not
+    /// asked.
+    fn given_termination(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What the policy is improved on, for analyses; `None` while a model that it needs has not been trained.
     fn objective(&self) -> Option<Objective<'_, f32>>;
+
+    /// Transitions whose states the objective's imagined steps begin in, for analyses; `None` where there are none.
+    fn starts(&self) -> Option<&Replay> {
+        None
+    }
 
     /// Saves or restores everything that changes. What is derived (neighbour lists, buffers of the updates) is made again.
     ///
