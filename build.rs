@@ -81,7 +81,27 @@ fn kept(folder: &Path) -> io::Result<PathBuf> {
         })?;
     }
     println!("cargo::rerun-if-changed={}", target.display());
+    keep_plugins(folder, &home)?;
     Ok(home)
+}
+
+/// Copies MuJoCo's own plugins, which the program looks for beside the library that it runs with.
+fn keep_plugins(folder: &Path, home: &Path) -> io::Result<()> {
+    let plugins = home.join("plugin");
+    let Ok(entries) = fs::read_dir(folder.join("plugin")) else { return Ok(()) };
+    println!("cargo::rerun-if-changed={}", folder.join("plugin").display());
+    fs::create_dir_all(&plugins)?;
+    for entry in entries {
+        let (from, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        let (to, begun) =
+            (plugins.join(&name), plugins.join(format!(".tmp-{}", std::process::id())));
+        if fs::metadata(&to).map(|found| found.len()).ok() != Some(fs::metadata(&from)?.len()) {
+            fs::copy(&from, &begun).and_then(|_| fs::rename(&begun, &to)).inspect_err(|_| {
+                let _ = fs::remove_file(&begun);
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// The revision of this source tree, "-dirty" behind it where the program's files have changed; "unknown" outside a

@@ -227,7 +227,9 @@ impl Work {
     fn take_scores(&mut self, step: u64, records: &[Record]) -> bool {
         let mut better = false;
         for record in records.iter().filter(|record| record.kind == "evaluation") {
-            let score = record.get("return_mean").filter(|score| score.is_finite());
+            // A policy that breaks the physics, if only at times, has no score that could make it the best.
+            let stable = record.get("unstable").is_none_or(|unstable| unstable == 0.0);
+            let score = record.get("return_mean").filter(|score| score.is_finite() && stable);
             self.evaluation = score.map(|return_mean| Evaluation { step, return_mean });
             if let Some(score) = score.filter(|score| self.best.is_none_or(|best| *score > best)) {
                 self.best = Some(score);

@@ -93,7 +93,7 @@ fn scattered(place: &Place) -> &'static str {
     }
     let assets = format!(
         "<compiler meshdir=\"../shared/meshes\"/><asset><mesh name=\"near\" file=\"cone 1.obj\"/>\
-         <mesh name=\"far\" file=\"{}\"/><hfield name=\"hill\" file=\"../shared/hill.bin\" size=\"5 5 .1 .1\"/></asset>",
+         <mesh name=\"far\" file=\"{}\"/><hfield name=\"hill\" file=\"../hill.bin\" size=\"5 5 .1 .1\"/></asset>",
         absolute.display()
     );
     let text = ARM
@@ -258,6 +258,22 @@ fn unstable_physics_ends_the_episode_with_a_warning() {
         10,
         "a robot that breaks all the time says so a few times: {said}"
     );
+}
+
+#[test]
+fn a_robot_with_which_no_step_goes_well_stops_its_run() {
+    let place = place("robot-hopeless");
+    fs::write(place.file("strong.xml"), ARM.replace("gear=\"5\"", "gear=\"1e14\"")).unwrap();
+    fs::write(
+        place.file("heavy.xml"),
+        ARM.replace("<mujoco>", "<mujoco><option gravity=\"0 0 nan\"/>"),
+    )
+    .unwrap();
+    for model in ["strong.xml", "heavy.xml"] {
+        let _ = fs::remove_dir_all(place.file("run"));
+        let message = place.fail(1, &train("run", "130", model, "arm.toml"));
+        assert!(message.contains("unstable in each of the last 100 steps"), "{model}: {message}");
+    }
 }
 
 /// An arm of two links whose physics breaks within a few steps of strong control.
