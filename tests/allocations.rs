@@ -12,7 +12,7 @@ use ddppo::methods::mbpo::Mbpo;
 use ddppo::methods::sac::Sac;
 use ddppo::methods::{self, Method};
 use ddppo::model::fit::{FitWorkspace, minibatch};
-use ddppo::model::{GradientLoss, Neighbours};
+use ddppo::model::{Estimator, GradientLoss, Neighbours};
 use ddppo::nn::{Activation, Keep, Mlp, Shape, Tangent, Tape};
 use ddppo::rng::Rng;
 use ddppo::run::Tally;
@@ -173,10 +173,14 @@ fn model_minibatches_allocate_nothing() {
         let rows: Vec<u32> = (0..600).collect();
         let mut rng = Rng::new(0, "fit");
         let r = GradientLoss::of_paper(&neighbours, 1.0, directions);
+        let (least_length, estimator) = (Some(0.1), Estimator::Secant);
+        let output_weights = &[0.5; 12];
+        let secants = GradientLoss { estimator, output_weights, least_length, ..r };
         for (loss, of, name) in [
             (None, &learner.prediction_model, "likelihood"),
             (None, &bounded.model, "likelihood with trained bounds"),
             (Some(r), &learner.prediction_model, "likelihood and R"),
+            (Some(secants), &learner.prediction_model, "likelihood and secants"),
         ] {
             let mut model = of.model.clone();
             let mut workspace = FitWorkspace::new(&model, 256, loss);

@@ -41,6 +41,10 @@ impl<T: Real> SecantUnits<'_, T> {
         for (&x, &x_i) in tape.input.row(own).iter().zip(tape.input.row(other)) {
             square += (x_i - x) * (x_i - x);
         }
+        // A row that is there twice, where many are: it says nothing of a derivative.
+        if square == T::ZERO {
+            return T::ZERO;
+        }
         let mut sum = T::ZERO;
         for (d, (&y, &weight)) in difference.iter().zip(self.weights).enumerate() {
             let residual = (tape.output.row(other)[d] - tape.output.row(own)[d]) - y;
@@ -86,7 +90,8 @@ impl<T: Real> SecantPiece<T> {
     ) -> Self {
         let all = rows * (1 + directions);
         Self {
-            tape: Tape::of_first_outputs(shape, labels, all, Keep::Values),
+            // Of all outputs: a gradient by the parameters is laid out for all.
+            tape: Tape::new(shape, all, Keep::Values),
             directions,
             choice: vec![0; count],
             loaded: vec![0; all],
