@@ -204,13 +204,16 @@ impl<T: Real> RecordedPart<T> {
         for j in 0..self.horizon() {
             let densities = &mut self.log_densities;
             policy.infer(&mut self.points[j], rows, &self.pre_squash[j], densities);
-            for i in 0..rows {
-                if j < self.lengths[i] {
-                    self.weights[i] += densities[i] - self.drawn_densities[j][i];
+            let ratios = densities.iter().zip(&self.drawn_densities[j]);
+            let sums = self.weights.iter_mut().zip(&self.lengths);
+            for ((sum, &length), (&density, &drawn)) in sums.zip(ratios) {
+                if j < length {
+                    *sum += density - drawn;
                 }
-                if j == 0 {
-                    self.first_weights[i] = self.weights[i].exp().min(cap);
-                }
+            }
+            if j == 0 {
+                let firsts = self.first_weights.iter_mut().zip(&self.weights);
+                firsts.for_each(|(first, sum)| *first = sum.exp().min(cap));
             }
         }
         self.weights.iter_mut().for_each(|weight| *weight = weight.exp().min(cap));

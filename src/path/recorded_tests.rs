@@ -80,7 +80,10 @@ impl World {
 
     fn workspace(&self, horizon: usize, batch: usize) -> RecordedWorkspace<f64> {
         let Self { policy, model, value, real, draws, .. } = self;
-        let mut workspace = RecordedWorkspace::new(policy, model, &value.network, horizon, batch);
+        // All rows in one part.
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let make = || RecordedWorkspace::new(policy, model, &value.network, horizon, batch);
+        let mut workspace = alone.install(make);
         let recording = Recording { real, draws, window: 40 };
         workspace.draw(recording, (policy, model), CAP, &mut Rng::new(1, "recorded"));
         workspace

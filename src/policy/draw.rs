@@ -25,14 +25,14 @@ fn infer_row<T: Real>(output: &[T], pre_squash: &[T], noise: &mut [T], sigma: &m
     let (low, high) = (T::from_f64(LOG_SIGMA_RANGE.0), T::from_f64(LOG_SIGMA_RANGE.1));
     let (half, constant) = (T::from_f64(0.5), T::from_f64(HALF_LOG_TAU));
     let (mean, raw) = output.split_at(pre_squash.len());
-    let mut log_density = T::ZERO;
+    let mut cost = T::ZERO;
     for (d, &u) in pre_squash.iter().enumerate() {
         let log_sigma = raw[d].max(low).min(high);
         sigma[d] = log_sigma.exp();
         noise[d] = (u - mean[d]) / sigma[d];
-        log_density = log_density - (half * noise[d] * noise[d] + log_sigma + constant);
+        cost += half * noise[d] * noise[d] + log_sigma + constant;
     }
-    log_density
+    -cost
 }
 
 impl<T: Real> Policy<T> {
