@@ -3,6 +3,7 @@
 #[path = "support/counting.rs"]
 mod counting;
 #[path = "support/pole.rs"]
+#[allow(dead_code)] // No fault here.
 mod pole;
 #[path = "support/small_runs.rs"]
 mod small_runs;
@@ -10,7 +11,6 @@ mod small_runs;
 use ddppo::config::Config;
 use ddppo::critic::{Critic, TargetRule};
 use ddppo::data::{Replay, Transition};
-use ddppo::env::Task;
 use ddppo::methods::steve::expansion::{Expansion, Targets, mix, moments};
 use ddppo::methods::steve::improvement::{CriticPass, PolicyPass};
 use ddppo::methods::steve::minibatch::Minibatch;
