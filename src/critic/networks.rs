@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::nn::cpu::vector;
 use crate::nn::{Activation, Adam, Mlp, Real, Shape};
 use crate::rng::Rng;
 use crate::run::{Entries, SnapshotError};
@@ -78,6 +79,17 @@ impl<T: Real> Critic<T> {
     pub fn with_networks<U>(&self, networks: Vec<QNetwork<U>>) -> Critic<U> {
         let &Self { networks: _, gradient_clip, target_rate } = self;
         Critic { networks, gradient_clip, target_rate }
+    }
+
+    /// One Adam step of each network down its gradient, entries clipped, and a Polyak step of its target, whose way back is renewed, too.
+    pub fn step<'g>(&mut self, gradients: impl Iterator<Item = &'g [T]>) {
+        let (clip, rate) = (self.gradient_clip, T::from_f64(self.target_rate));
+        for (QNetwork { network, target, adam }, gradient) in
+            self.networks.iter_mut().zip(gradients)
+        {
+            network.update(|parameters, _| adam.update_clipped(parameters, gradient, clip));
+            target.update(|target, _| vector::blend(target, network.parameters(), rate));
+        }
     }
 
     /// Shape of all networks.

@@ -2,7 +2,9 @@
 
 pub mod minibatch;
 pub mod replay;
+mod running;
 mod standardiser;
 
 pub use replay::{ExperienceConfig, Replay, Storage, Transition, mixture};
+pub use running::RunningMoments;
 pub use standardiser::Standardiser;

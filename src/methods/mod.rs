@@ -3,6 +3,7 @@
 
 pub mod ddppo;
 pub mod maac;
+pub mod mage;
 pub mod mbpo;
 mod presets;
 pub mod sac;

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use toml::Table;
 
-use super::{Method, ddppo, maac, mbpo, sac};
+use super::{Method, ddppo, maac, mage, mbpo, sac};
 use crate::config::{Config, ConfigError, Description, parse_table, read_table, suggest};
 use crate::env::Task;
 use crate::run::directory::{DirectoryError, config_path};
@@ -32,7 +32,7 @@ pub struct MethodInfo {
 
 /// All methods, the paper's own first.
 pub fn all() -> &'static [&'static MethodInfo] {
-    &[&ddppo::INFO, &sac::INFO, &mbpo::INFO, &maac::INFO]
+    &[&ddppo::INFO, &sac::INFO, &mbpo::INFO, &maac::INFO, &mage::INFO]
 }
 
 /// Each method's settings, described once.
