@@ -11,8 +11,9 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use ddppo::config::{Algorithm, Config};
+use ddppo::config::{Config, ConfigError};
 use ddppo::env::{Environment, EnvironmentError, Step, Task};
+use ddppo::methods;
 use ddppo::rng::Rng;
 use ddppo::train::{TrainError, Trainer};
 
@@ -115,26 +116,25 @@ impl Environment for Water {
 
 /// A run short enough to watch: small networks, few updates a step. The boat is simple; what is left out here is in the
 /// presets.
-fn configuration() -> Result<Config, Box<dyn Error>> {
-    let mut config = Config::preset(Algorithm::Ddppo, "PointMass")?;
-    config.task = Boat.name().to_owned();
-    config.steps = 1500;
-    config.training.warmup_steps = 450;
-    config.training.batch_size = 128;
-    config.training.policy_updates_per_step = 2;
-    config.training.critic_updates_per_step = 2;
-    config.model.members = 3;
-    config.model.elites = 2;
-    config.model.hidden = 64;
-    config.model.layers = 2;
-    config.model.weight_decay = vec![0.0; 3];
-    config.model.patience_epochs = 3;
-    config.policy.hidden = 64;
-    config.critic.hidden = 64;
-    config.rollout.starts = 5000;
-    config.rollout.capacity_per_step = 20_000;
-    config.validate()?;
-    Ok(config)
+fn configuration() -> Result<Config, ConfigError> {
+    let settings = [
+        "steps=1500",
+        "training.warmup_steps=450",
+        "training.batch_size=128",
+        "training.policy_updates_per_step=2",
+        "training.critic_updates_per_step=2",
+        "model.members=3",
+        "model.elites=2",
+        "model.hidden=64",
+        "model.layers=2",
+        "model.weight_decay=[0, 0, 0]",
+        "model.patience_epochs=3",
+        "policy.hidden=64",
+        "critic.hidden=64",
+        "rollout.starts=5000",
+        "rollout.capacity_per_step=20_000",
+    ];
+    methods::find("ddppo")?.for_robot(Boat.name())?.with_settings(&settings)
 }
 
 /// Mean return of ten episodes with the deterministic policy.
@@ -148,7 +148,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut trainer = Trainer::new(config.clone(), Arc::new(Boat))?;
     println!("{}: {}", Boat.name(), Boat.reward_summary());
     println!("mean return of the untrained policy: {:.1}", score(&trainer)?);
-    while trainer.step() < config.steps {
+    while trainer.step() < config.steps() {
         for record in trainer.advance()? {
             if let ("train", Some(score)) = (record.kind, record.get("episode_return")) {
                 println!("step {:>5}: return of the last episodes {score:.1}", trainer.step());

@@ -14,7 +14,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = arguments.next().unwrap_or_else(|| "Hopper".to_owned());
     let path = PathBuf::from(arguments.next().unwrap_or_else(|| format!("{name}.gif")));
     let task = task(&name)?;
-    let filmed = record(&*task, Shot::default(), &mut uniform_actions(&*task), &path)?;
+    let filmed = record(
+        &*task,
+        &Shot::default(),
+        &mut uniform_actions(&*task),
+        &path,
+        &mut |done, most| println!("picture {done} of at most {most}"),
+    )?;
     println!("{}: {} frames of {} steps", path.display(), filmed.frames, filmed.steps);
     Ok(())
 }

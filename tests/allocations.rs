@@ -4,14 +4,18 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
-use ddppo::config::{Algorithm, Config};
+use ddppo::config::Config;
 use ddppo::data::{Replay, Transition};
-use ddppo::methods::Learner;
+use ddppo::methods::ddppo::Ddppo;
+use ddppo::methods::maac::Maac;
+use ddppo::methods::mbpo::Mbpo;
+use ddppo::methods::sac::Sac;
+use ddppo::methods::{self, Method};
 use ddppo::model::fit::{FitWorkspace, minibatch};
 use ddppo::model::{GradientLoss, Neighbours};
 use ddppo::nn::{Activation, Keep, Mlp, Shape, Tangent, Tape};
-use ddppo::path::Starts;
 use ddppo::rng::Rng;
+use ddppo::run::Tally;
 use ddppo::train::Trainer;
 
 thread_local! {
@@ -54,13 +58,13 @@ fn on_one_thread<R: Send>(run: impl FnOnce() -> R + Send) -> R {
 
 const TASK: &str = "Hopper";
 
-/// Narrow networks; batches of two pieces.
-fn config(algorithm: Algorithm) -> Config {
-    let mut config = Config::preset(algorithm, TASK).unwrap();
-    config.model.hidden = 32;
-    config.policy.hidden = 32;
-    config.critic.hidden = 32;
-    config
+/// Narrow networks; batches of two pieces. Nothing is trained but by hand.
+fn config(algorithm: &str) -> Config {
+    let config = methods::preset(algorithm, TASK).unwrap();
+    let settings = ["model.hidden=32", "policy.hidden=32", "critic.hidden=32"];
+    let has = |setting: &&str| config.get(setting.split('=').next().unwrap()).is_some();
+    let own: Vec<&str> = settings.into_iter().filter(has).collect();
+    config.with_settings(&own).unwrap()
 }
 
 fn push_random(replay: &mut Replay, rows: usize) {
@@ -80,17 +84,41 @@ fn push_random(replay: &mut Replay, rows: usize) {
     }
 }
 
-fn learner(config: &Config) -> Learner {
-    let mut learner = Learner::new(config, ddppo::env::task(TASK).unwrap());
-    push_random(&mut learner.real, 600);
-    if let Some(world) = &mut learner.world {
-        push_random(&mut world.imagined, 600);
-        world.prediction_model.elites = vec![0, 1, 2, 3, 4];
-        if let Some(model) = &mut world.gradient_model {
-            model.elites = vec![0, 1, 2, 3, 4];
-        }
-    }
-    learner
+const ELITES: [u32; 5] = [0, 1, 2, 3, 4];
+
+/// DDPPO as if its models had been trained.
+fn ddppo() -> Ddppo {
+    let mut ddppo = Ddppo::new(&config("ddppo"), ddppo::env::task(TASK).unwrap());
+    push_random(&mut ddppo.real, 600);
+    push_random(&mut ddppo.imagined.transitions, 600);
+    ddppo.prediction_model.model.elites = ELITES.to_vec();
+    ddppo.gradient_model.as_mut().unwrap().model.elites = ELITES.to_vec();
+    ddppo
+}
+
+/// MBPO as if its model had been trained.
+fn mbpo() -> Mbpo {
+    let mut mbpo = Mbpo::new(&config("mbpo"), ddppo::env::task(TASK).unwrap());
+    push_random(&mut mbpo.real, 600);
+    push_random(&mut mbpo.imagined.transitions, 600);
+    mbpo.model.model.elites = ELITES.to_vec();
+    mbpo
+}
+
+/// The methods in the middle of a run, each with a step at which it updates but trains no model.
+fn methods_at_work() -> Vec<(Box<dyn Method>, u64)> {
+    let mut sac = Sac::new(&config("sac"), ddppo::env::task(TASK).unwrap());
+    push_random(&mut sac.real, 600);
+    let mut maac = Maac::new(&config("maac"), ddppo::env::task(TASK).unwrap());
+    push_random(&mut maac.real, 600);
+    push_random(&mut maac.imagined.transitions, 600);
+    maac.model.model.elites = ELITES.to_vec();
+    vec![
+        (Box::new(ddppo()), 5001),
+        (Box::new(sac), 601),
+        (Box::new(mbpo()), 5001),
+        (Box::new(maac), 5001),
+    ]
 }
 
 #[test]
@@ -122,14 +150,14 @@ fn tangents_and_their_way_back_allocate_nothing() {
 #[test]
 fn policy_and_critic_updates_allocate_nothing() {
     on_one_thread(|| {
-        for &algorithm in Algorithm::ALL {
-            let mut learner = learner(&config(algorithm));
-            let count = allocations(5, || _ = learner.improve_critic().unwrap());
-            assert_eq!(count, 0, "critic updates of {algorithm:?}");
-            for starts in [Starts::Real, Starts::CriticMinibatch] {
-                let count = allocations(5, || _ = learner.improve_policy(starts).unwrap().unwrap());
-                assert_eq!(count, 0, "policy updates of {algorithm:?} from {starts:?}");
+        for (mut method, step) in methods_at_work() {
+            let mut tally = Tally::default();
+            let count = allocations(3, || method.learn(step, &mut tally).unwrap());
+            let told = tally.take_train_record(step, &[]);
+            for updates in ["policy_updates", "critic_updates"] {
+                assert!(told.get(updates).is_some_and(|n| n > 0.0), "{updates}");
             }
+            assert_eq!(count, 0, "updates of {:?}", method.gauges());
         }
     });
 }
@@ -137,9 +165,8 @@ fn policy_and_critic_updates_allocate_nothing() {
 #[test]
 fn model_minibatches_allocate_nothing() {
     on_one_thread(|| {
-        let config = config(Algorithm::Ddppo);
-        let learner = learner(&config);
-        let bounded = self::learner(&self::config(Algorithm::Mbpo));
+        let (learner, bounded) = (ddppo(), mbpo());
+        let config = learner.config();
         let (n, directions) = (config.gradient_loss.neighbours, 3);
         let mut neighbours = Neighbours::new(n, config.gradient_loss.window, 14);
         neighbours.update(&learner.real);
@@ -147,16 +174,16 @@ fn model_minibatches_allocate_nothing() {
         let mut rng = Rng::new(0, "fit");
         let r = GradientLoss { neighbours: &neighbours, weight: 1.0, directions };
         for (loss, of, name) in [
-            (None, &learner, "likelihood"),
-            (None, &bounded, "likelihood with trained bounds"),
-            (Some(r), &learner, "likelihood and R"),
+            (None, &learner.prediction_model, "likelihood"),
+            (None, &bounded.model, "likelihood with trained bounds"),
+            (Some(r), &learner.prediction_model, "likelihood and R"),
         ] {
-            let mut model = of.world.as_ref().unwrap().prediction_model.clone();
+            let mut model = of.model.clone();
             let mut workspace = FitWorkspace::new(&model, 256, loss.map(|_| (directions, n)));
             workspace.start(&rows, loss);
             let mut first = 0;
             let count = allocations(6, || {
-                let (model, decay) = (&mut model, &config.model.weight_decay);
+                let (model, decay) = (&mut model, &config.model.ensemble.weight_decay);
                 minibatch(model, &mut workspace, &learner.real, loss, decay, first, &mut rng);
                 // The last of three is a short one.
                 first = (first + 256) % 768;
@@ -169,15 +196,20 @@ fn model_minibatches_allocate_nothing() {
 #[test]
 fn acting_allocates_nothing() {
     on_one_thread(|| {
-        for warmup_steps in [u64::MAX, 0] {
-            let mut config = config(Algorithm::Ddppo);
-            config.training.warmup_steps = warmup_steps;
-            config.training.policy_updates_per_step = 0;
-            config.training.critic_updates_per_step = 0;
-            config.training.model_every_steps = u64::MAX;
-            config.evaluation.every_steps = u64::MAX;
-            // Until it is full, the buffer grows.
-            config.training.replay_capacity = 300;
+        for warmup_steps in [1_000_000_000, 0] {
+            let config = config("ddppo");
+            let warmup = format!("training.warmup_steps={warmup_steps}");
+            let settings = [
+                &warmup[..],
+                "training.policy_updates_per_step=0",
+                "training.critic_updates_per_step=0",
+                "training.model_every_steps=1_000_000_000",
+                "evaluation.every_steps=1_000_000_000",
+                // Until it is full, the buffer grows.
+                "training.replay_capacity=300",
+                "gradient_loss.window=300",
+            ];
+            let config = config.with_settings(&settings).unwrap();
             let task = ddppo::env::task(TASK).unwrap();
             let mut trainer = Trainer::new(config, Arc::clone(&task)).unwrap();
             (0..300).for_each(|_| drop(trainer.advance().unwrap()));

@@ -2,8 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use ddppo::config::{Algorithm, Config};
-use ddppo::env::jacobian::{Point, sample_points};
+use ddppo::env::trajectory::{Point, sample_points};
 use ddppo::env::uniform_actions;
 use ddppo::lab::analysis::gradient_error::{ModelError, RealStates, cosine};
 use ddppo::lab::analysis::mean_head::MeanHead;
@@ -18,22 +17,25 @@ use ddppo::train::Trainer;
 fn trained() -> MutexGuard<'static, Trainer> {
     static RUN: OnceLock<Mutex<Trainer>> = OnceLock::new();
     let run = RUN.get_or_init(|| {
-        let mut config = Config::preset(Algorithm::Ddppo, "PointMass").unwrap();
-        config.training.warmup_steps = 999;
-        config.training.batch_size = 64;
-        config.training.model_every_steps = 500;
-        config.training.min_transitions = 1000;
-        config.training.policy_updates_per_step = 0;
-        config.training.critic_updates_per_step = 0;
-        config.model.members = 2;
-        config.model.elites = 2;
-        config.model.hidden = 32;
-        config.model.layers = 2;
-        config.model.weight_decay = vec![0.0; 3];
-        config.model.patience_epochs = 20;
-        config.rollout.starts = 100;
+        let settings = [
+            "training.warmup_steps=999",
+            "training.batch_size=64",
+            "training.model_every_steps=500",
+            "training.min_transitions=1000",
+            "training.policy_updates_per_step=0",
+            "training.critic_updates_per_step=0",
+            "model.members=2",
+            "model.elites=2",
+            "model.hidden=32",
+            "model.layers=2",
+            "model.weight_decay=[0, 0, 0]",
+            "model.patience_epochs=20",
+            "rollout.starts=100",
+        ];
+        let preset = ddppo::methods::preset("ddppo", "PointMass").unwrap();
+        let config = preset.with_settings(&settings).unwrap();
         let mut trainer = Trainer::new(config, ddppo::env::task("PointMass").unwrap()).unwrap();
-        while trainer.learner().trained_world().is_none() {
+        while !trainer.method().models().unwrap().are_trained() {
             trainer.advance().unwrap();
         }
         Mutex::new(trainer)
@@ -67,7 +69,7 @@ fn differences(model: &DynamicsModel<f64>, point: &Point) -> Vec<f64> {
 #[test]
 fn learned_jacobians_equal_central_differences() {
     let task = ddppo::env::task("PointMass").unwrap();
-    let model = precision::model(&trained().learner().world.as_ref().unwrap().prediction_model);
+    let model = precision::model(trained().method().models().unwrap().prediction);
     let mut head = MeanHead::new(&model);
     for point in sample_points(&*task, 10, 7, 3, &mut uniform_actions(&*task)).unwrap() {
         let found = head.jacobian(&point.observation, &point.action);
@@ -81,15 +83,14 @@ fn learned_jacobians_equal_central_differences() {
 fn errors_are_those_against_the_closed_form() {
     let task = ddppo::env::task("PointMass").unwrap();
     let run = trained();
-    let learner = run.learner();
-    let world = learner.world.as_ref().unwrap();
-    let errors = RealStates::meet(learner, &*task, 30, 5).unwrap().errors(world, &*task);
+    let (policy, models) = (run.method().policy(), run.method().models().unwrap());
+    let errors = RealStates::meet(policy, &*task, 30, 5).unwrap().errors(models, &*task);
     let group = errors.regular.unwrap();
     assert_eq!((group.states, errors.events), (30, None));
     // The same states again: the policy and the seed decide.
-    let mut actor = Actor::new(&learner.policy);
+    let mut actor = Actor::new(policy);
     let points = sample_points(&*task, 30, 5, 5, &mut |observation, rng| {
-        actor.explore(&learner.policy, observation, rng).to_vec()
+        actor.explore(policy, observation, rng).to_vec()
     })
     .unwrap();
     let check = |model: &DynamicsModel<f32>, error: &ModelError| {
@@ -116,8 +117,8 @@ fn errors_are_those_against_the_closed_form() {
         close(error.cosine[0].unwrap(), first);
         close(error.prediction[4], reward);
     };
-    check(&world.prediction_model, &group.prediction_model);
-    check(world.gradient_model.as_ref().unwrap(), group.gradient_model.as_ref().unwrap());
+    check(&models.prediction, &group.prediction_model);
+    check(models.gradient.unwrap(), group.gradient_model.as_ref().unwrap());
     // A linear world with a quadratic reward is learned from a thousand steps.
     assert!(group.prediction_model.relative_gradient < 0.2, "{group:?}");
     assert!(group.prediction_model.mean_cosine() > 0.9, "{group:?}");
@@ -127,9 +128,9 @@ fn errors_are_those_against_the_closed_form() {
 fn biases_follow_from_the_derivatives() {
     let task = ddppo::env::task("PointMass").unwrap();
     let run = trained();
-    let learner = run.learner();
-    let world = learner.world.as_ref().unwrap();
-    let bias = policy_gradient_bias(learner, world, &*task, 2, 50, 1).unwrap().unwrap();
+    let models = run.method().models().unwrap();
+    let of = run.method().objective().unwrap();
+    let bias = policy_gradient_bias(of, models, &*task, 2, 50, 1).unwrap().unwrap();
     assert_eq!((bias.horizon, bias.trajectories), (2, 50));
     for bias in [bias.prediction_model, bias.gradient_model.unwrap()] {
         assert!(bias.relative > 0.0 && bias.relative < 0.5 && bias.cosine > 0.9, "{bias:?}");
@@ -150,7 +151,7 @@ fn biases_follow_from_the_derivatives() {
     // Equal seeds give equal figures at any number of threads.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     assert_eq!(
-        pool.install(|| policy_gradient_bias(learner, world, &*task, 2, 50, 1).unwrap().unwrap()),
+        pool.install(|| policy_gradient_bias(of, models, &*task, 2, 50, 1).unwrap().unwrap()),
         bias
     );
 }
@@ -160,9 +161,9 @@ fn biases_follow_from_the_derivatives() {
 fn mixtures_lie_between_the_models() {
     let task = ddppo::env::task("PointMass").unwrap();
     let run = trained();
-    let learner = run.learner();
-    let world = learner.world.as_ref().unwrap();
-    let bias = policy_gradient_bias(learner, world, &*task, 1, 50, 1).unwrap().unwrap();
+    let models = run.method().models().unwrap();
+    let of = run.method().objective().unwrap();
+    let bias = policy_gradient_bias(of, models, &*task, 1, 50, 1).unwrap().unwrap();
     assert_eq!(bias.mixtures.iter().map(|mixture| mixture.share).collect::<Vec<_>>(), SHARES);
     let between = bias.mixtures.iter().map(|mixture| mixture.bias.relative);
     let ends = [bias.prediction_model.relative, bias.gradient_model.unwrap().relative];
@@ -180,10 +181,9 @@ fn mixtures_lie_between_the_models() {
 fn errors_over_one_step_are_those_on_the_same_states() {
     let task = ddppo::env::task("PointMass").unwrap();
     let run = trained();
-    let learner = run.learner();
-    let world = learner.world.as_ref().unwrap();
-    let errors = multi_step_errors(learner, world, &*task, 80, 5).unwrap();
-    let one = RealStates::meet(learner, &*task, 80, 5).unwrap().errors(world, &*task);
+    let (policy, models) = (run.method().policy(), run.method().models().unwrap());
+    let errors = multi_step_errors(policy, models, &*task, 80, 5).unwrap();
+    let one = RealStates::meet(policy, &*task, 80, 5).unwrap().errors(models, &*task);
     let one = one.regular.unwrap();
     assert_eq!(one.states, 80);
     let of_gradient_model = errors[0].gradient_model.clone().unwrap();
@@ -202,6 +202,6 @@ fn errors_over_one_step_are_those_on_the_same_states() {
     assert_eq!(counts, expected);
     assert!(errors[9].prediction_model.mean > errors[0].prediction_model.mean, "{errors:?}");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let again = pool.install(|| multi_step_errors(learner, world, &*task, 80, 5).unwrap());
+    let again = pool.install(|| multi_step_errors(policy, models, &*task, 80, 5).unwrap());
     assert_eq!(again, errors);
 }

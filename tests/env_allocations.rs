@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use ddppo::env::{names, task, uniform_actions};
+use ddppo::env::{Episode, names, task, uniform_actions};
 use ddppo::rng::Rng;
 
 thread_local! {
@@ -42,20 +42,19 @@ fn steps_and_termination_allocate_nothing() {
 
     for name in names() {
         let task = task(name).unwrap();
-        let mut world = task.make().unwrap();
         let mut rng = Rng::new(0, name);
         let mut policy = uniform_actions(&*task);
-        let mut observation = vec![0.0; task.observation_dim()];
-        world.reset(&mut rng, &mut observation);
+        let mut episode = Episode::begin(&*task, &mut rng).unwrap();
         for step in 0..50 {
-            let action = policy(&observation, &mut rng);
+            let action = policy(episode.observation(), &mut rng);
             let before = allocations();
-            let terminated = world.step(&action, &mut observation).unwrap().terminated;
-            let imagined = task.terminated(&observation);
+            let outcome = episode.step(&action).unwrap();
+            let imagined = task.terminated(outcome.next_observation);
             assert_eq!(allocations(), before, "{name}, step {step}");
-            assert_eq!(terminated, imagined);
-            if terminated {
-                world.reset(&mut rng, &mut observation);
+            assert_eq!(outcome.terminated, imagined);
+            if outcome.is_over() {
+                episode.begin_next(&mut rng);
+                assert_eq!(allocations(), before, "{name}, reset after step {step}");
             }
         }
     }

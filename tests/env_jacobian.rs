@@ -1,6 +1,7 @@
 //! True Jacobians, against closed forms, against finite displacements and against MuJoCo's own derivative.
 
-use ddppo::env::jacobian::{Jacobian, Point, jacobians, project, sample_points};
+use ddppo::env::jacobian::{Jacobian, jacobians, project};
+use ddppo::env::trajectory::{Point, sample_points};
 use ddppo::env::{MujocoTask, Task, files, names, task, uniform_actions};
 use ddppo::rng::Rng;
 use mujoco_rs::mujoco_c::{mjd_transitionFD, mjtState};

@@ -25,6 +25,7 @@ fn episodes_begin_with_the_state_after_the_reset() {
         "reward",
         "terminated",
         "truncated",
+        "broke",
     ];
     assert_eq!(keys, wanted);
 

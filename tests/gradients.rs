@@ -8,12 +8,11 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use ddppo::config::{Algorithm, Config, GradientSource};
 use ddppo::lab::precision;
 use ddppo::lab::probe::{Probe, probe};
+use ddppo::methods::{self, Method, ddppo::Ddppo};
 use ddppo::nn::Real;
-use ddppo::path::objective::{Imagination, Objective};
-use ddppo::path::workspace::PolicyWorkspace;
+use ddppo::path::{GradientSource, Imagination, Objective, PolicyWorkspace};
 use ddppo::rng::Rng;
 use ddppo::run::encoding::encode_with_header;
 use ddppo::run::snapshot::{Data, Element};
@@ -23,14 +22,16 @@ use ddppo::train::Trainer;
 fn trainer() -> MutexGuard<'static, Trainer> {
     static TRAINER: OnceLock<Mutex<Trainer>> = OnceLock::new();
     let trainer = TRAINER.get_or_init(|| {
-        let mut config = Config::preset(Algorithm::Ddppo, "Hopper").unwrap();
-        config.training.warmup_steps = 740;
-        config.training.policy_updates_per_step = 2;
-        config.training.critic_updates_per_step = 2;
-        config.gradient_loss.directions_per_row = 3;
-        config.rollout.starts = 2000;
-        config.model.patience_epochs = 1;
-        config.model.improvement = 0.3;
+        let settings = [
+            "training.warmup_steps=740",
+            "training.policy_updates_per_step=2",
+            "training.critic_updates_per_step=2",
+            "gradient_loss.directions_per_row=3",
+            "rollout.starts=2000",
+            "model.patience_epochs=1",
+            "model.improvement=0.3",
+        ];
+        let config = methods::preset("ddppo", "Hopper").unwrap().with_settings(&settings).unwrap();
         let mut trainer = Trainer::new(config, ddppo::env::task("Hopper").unwrap()).unwrap();
         while trainer.step() < 770 {
             trainer.advance().unwrap();
@@ -40,12 +41,24 @@ fn trainer() -> MutexGuard<'static, Trainer> {
     trainer.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+/// The trained run with the derivatives of another source: the same networks and transitions.
+fn from_source(source: &str) -> Trainer {
+    let mut trained = trainer();
+    let setting = format!("policy.gradient_source={source}");
+    let config = trained.config().with_settings(&[setting]).unwrap();
+    let mut snapshot = trained.snapshot();
+    if source != "gradient_model" {
+        let of_other =
+            |key: &String| key.starts_with("gradient_model") || key == "streams/gradient_model";
+        snapshot.tensors.retain(|key, _| !of_other(key));
+        snapshot.values.retain(|key, _| !of_other(key));
+    }
+    Trainer::restore(config, ddppo::env::task("Hopper").unwrap(), snapshot).unwrap()
+}
+
 /// A probe of `T`.
-fn written<T: Real + Element>(source: GradientSource) -> Probe {
-    let trainer = trainer();
-    let mut config = trainer.config().clone();
-    config.policy.gradient_source = source;
-    probe::<T>(trainer.learner(), &config, trainer.task(), 7).unwrap()
+fn written<T: Real + Element>(source: &str) -> Probe {
+    probe::<T>(from_source(source).method(), "ddppo", 7).unwrap()
 }
 
 /// Has JAX check a probe; its exit code and what it printed.
@@ -65,14 +78,14 @@ fn check(name: &str, probe: Probe, tolerance: &str) -> (Option<i32>, String) {
 
 #[test]
 fn gradients_equal_autodiff_in_f64() {
-    let (code, text) = check("f64", written::<f64>(GradientSource::GradientModel), "1e-8");
+    let (code, text) = check("f64", written::<f64>("gradient_model"), "1e-8");
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("policy_update/gradient") && text.contains("gradient_step/r_gradient"));
 }
 
 #[test]
 fn gradients_equal_autodiff_in_f32_and_a_wrong_one_is_seen() {
-    let mut probe = written::<f32>(GradientSource::GradientModel);
+    let mut probe = written::<f32>("gradient_model");
     let (code, text) = check("f32", probe.clone(), "1e-4");
     assert_eq!(code, Some(0), "{text}");
     let Some(Data::F32(gradient)) =
@@ -87,9 +100,9 @@ fn gradients_equal_autodiff_in_f32_and_a_wrong_one_is_seen() {
 
 #[test]
 fn gradients_of_the_prediction_model_equal_autodiff_too() {
-    for source in [GradientSource::PredictionModel, GradientSource::SampledStep] {
-        let (code, text) = check(&format!("{source:?}"), written::<f64>(source), "1e-8");
-        assert_eq!(code, Some(0), "{source:?}: {text}");
+    for source in ["prediction_model", "sampled_step"] {
+        let (code, text) = check(source, written::<f64>(source), "1e-8");
+        assert_eq!(code, Some(0), "{source}: {text}");
     }
 }
 
@@ -130,11 +143,13 @@ fn slopes(
     draw: u64,
 ) -> (Vec<f64>, Vec<f64>) {
     let trainer = trainer();
-    let learner = trainer.learner();
+    let learner = trainer.method().downcast::<Ddppo>().unwrap();
     let policy = precision::policy::<f32, f64>(&learner.policy);
     let critic = precision::critic(&learner.critic);
-    let model = precision::model(&learner.trained_world().unwrap().prediction_model);
+    let model = precision::model(&learner.prediction_model.model);
+    let of = learner.objective().unwrap();
     let imagination = Imagination {
+        horizon,
         prediction_model: &model,
         gradient_model: &model,
         gradient_source,
@@ -144,10 +159,10 @@ fn slopes(
         policy: &policy,
         imagination: (horizon > 0).then_some(imagination),
         critic: &critic,
-        alpha: learner.objective().alpha,
-        discount: learner.objective().discount,
+        alpha: of.alpha,
+        discount: of.discount,
     };
-    let mut workspace = PolicyWorkspace::new(&objective, 64, horizon);
+    let mut workspace = PolicyWorkspace::new(&objective, 64);
     let real = &learner.real;
     let start = |_, rng: &mut Rng| real.get(rng.below(real.len())).observation;
     workspace.draw(&objective, start, &mut Rng::new(draw, "through time"));

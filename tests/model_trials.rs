@@ -1,6 +1,5 @@
 //! Model trials (Fig. 2): pairs share everything but R, repeat to the bit, and say what went wrong.
 
-use ddppo::config::{Algorithm, Config};
 use ddppo::lab::model_trial::{ModelTrial, Outcome, TrialError};
 
 /// A trial of a small network with weight `w`.
@@ -13,7 +12,7 @@ fn trial(w: f64) -> ModelTrial {
         settings.iter().flat_map(|line| line.split(' ')).map(str::to_owned).collect();
     settings.push(format!("gradient_loss.weight={w:?}"));
     let config =
-        Config::preset(Algorithm::Ddppo, "Pendulum").unwrap().with_settings(&settings).unwrap();
+        ddppo::methods::preset("ddppo", "Pendulum").unwrap().with_settings(&settings).unwrap();
     ModelTrial::new(&config, 400, 30, 40)
 }
 

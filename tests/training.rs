@@ -8,21 +8,25 @@ mod small_runs;
 
 use std::sync::Arc;
 
-use ddppo::config::{Algorithm, Config, GradientSource};
 use ddppo::data::Transition;
 use ddppo::env::Task;
-use ddppo::methods::Learner;
-use ddppo::path::Starts;
+use ddppo::methods::{self, ddppo::Ddppo};
 use ddppo::rng::Rng;
+use ddppo::run::Tally;
 use ddppo::run::metrics::Record;
 use ddppo::run::snapshot::{Data, Snapshot};
 use ddppo::train::Trainer;
 use pole::{Balance, Fault, LENGTH};
-use small_runs::{advance, in_pool, small, trainer};
+use small_runs::{advance, in_pool, small, trainer, with};
+
+/// Names of all methods.
+fn algorithms() -> impl Iterator<Item = &'static str> {
+    methods::all().iter().map(|info| info.name)
+}
 
 #[test]
 fn one_seed_gives_one_result_at_any_thread_count() {
-    for &algorithm in Algorithm::ALL {
+    for algorithm in algorithms() {
         let config = small(algorithm, "Hopper");
         let run = |threads| -> (Vec<Record>, Snapshot) {
             in_pool(threads, || {
@@ -33,29 +37,32 @@ fn one_seed_gives_one_result_at_any_thread_count() {
         };
         let (records, snapshot) = run(1);
         let has = |kind: &str| records.iter().any(|record| record.kind == kind);
-        assert!(has("evaluation") && has("train"), "{algorithm:?}");
-        assert_eq!(has("model") && has("rollout"), algorithm.uses("model"), "{algorithm:?}");
+        assert!(has("evaluation") && has("train"), "{algorithm}");
+        assert_eq!(
+            has("model") && has("rollout"),
+            config.get("model.members").is_some(),
+            "{algorithm}"
+        );
         let last = records.iter().rfind(|record| record.kind == "train").unwrap();
         for updates in ["policy_updates", "critic_updates"] {
-            assert_eq!(last.get(updates), Some(50.0), "{algorithm:?}: {updates}");
+            assert_eq!(last.get(updates), Some(50.0), "{algorithm}: {updates}");
         }
         for threads in [1, 2, 8] {
             let (again, state) = run(threads);
-            assert_eq!(records, again, "{algorithm:?}, {threads} threads");
-            assert!(snapshot == state, "{algorithm:?}, {threads} threads: final states differ");
+            assert_eq!(records, again, "{algorithm}, {threads} threads");
+            assert!(snapshot == state, "{algorithm}, {threads} threads: final states differ");
         }
-        let mut other = config.clone();
-        other.seed += 1;
-        assert_ne!(records, advance(&mut trainer(&other), 320), "{algorithm:?}");
+        let other = with(&config, &["seed=12"]);
+        assert_ne!(records, advance(&mut trainer(&other), 320), "{algorithm}");
     }
 }
 
 #[test]
 fn updates_of_full_size_give_the_same_bits_at_any_thread_count() {
-    let config = Config::preset(Algorithm::Ddppo, "Hopper").unwrap();
+    let config = methods::preset("ddppo", "Hopper").unwrap();
     let run = |threads| {
         in_pool(threads, || {
-            let mut learner = Learner::new(&config, ddppo::env::task("Hopper").unwrap());
+            let mut learner = Ddppo::new(&config, ddppo::env::task("Hopper").unwrap());
             let mut rng = Rng::new(0, "full size");
             for _ in 0..300 {
                 let mut x = [0.0; 26];
@@ -68,14 +75,15 @@ fn updates_of_full_size_give_the_same_bits_at_any_thread_count() {
                     terminated: x[14] > 1.0,
                 });
             }
-            let world = learner.world.as_mut().unwrap();
-            world.prediction_model.elites = vec![0, 1, 2, 3, 4];
-            world.gradient_model.as_mut().unwrap().elites = vec![6, 1, 2, 3, 4];
-            let reports = [(); 2].map(|()| {
-                let critic = learner.improve_critic().unwrap();
-                (critic, learner.improve_policy(Starts::Real).unwrap().unwrap())
-            });
-            let networks = learner.critic.twins.iter().flat_map(|q| [&q.network, &q.target]);
+            learner.prediction_model.model.elites = vec![0, 1, 2, 3, 4];
+            learner.gradient_model.as_mut().unwrap().model.elites = vec![6, 1, 2, 3, 4];
+            let mut tally = Tally::default();
+            for _ in 0..2 {
+                learner.improve_critic(&mut tally).unwrap();
+                learner.improve_policy(&mut tally).unwrap();
+            }
+            let reports = tally.take_train_record(0, &[]).values;
+            let networks = learner.critic.networks.iter().flat_map(|q| [&q.network, &q.target]);
             let networks = networks.chain([&learner.policy.network]);
             let parameters: Vec<_> = networks.map(|n| n.parameters().to_vec()).collect();
             (reports, parameters)
@@ -89,7 +97,7 @@ fn updates_of_full_size_give_the_same_bits_at_any_thread_count() {
 
 #[test]
 fn a_restored_run_continues_to_the_bit() {
-    for &algorithm in Algorithm::ALL {
+    for algorithm in algorithms() {
         for task in ["Hopper", "InvertedPendulum"] {
             let config = small(algorithm, task);
             let mut whole = trainer(&config);
@@ -103,10 +111,10 @@ fn a_restored_run_continues_to_the_bit() {
                 let made = ddppo::env::task(task).unwrap();
                 let mut second = Trainer::restore(config.clone(), made, snapshot).unwrap();
                 pieced.extend(advance(&mut second, 275));
-                assert_eq!(records, pieced, "{algorithm:?} on {task} stopped at {stop}");
+                assert_eq!(records, pieced, "{algorithm} on {task} stopped at {stop}");
                 assert!(
                     whole.snapshot() == second.snapshot(),
-                    "{algorithm:?} on {task} stopped at {stop}: final states differ"
+                    "{algorithm} on {task} stopped at {stop}: final states differ"
                 );
             }
         }
@@ -115,10 +123,9 @@ fn a_restored_run_continues_to_the_bit() {
 
 #[test]
 fn a_state_of_another_configuration_is_refused() {
-    let config = small(Algorithm::Ddppo, "InvertedPendulum");
+    let config = small("ddppo", "InvertedPendulum");
     let snapshot = trainer(&config).snapshot();
-    let mut other = config.clone();
-    other.policy.hidden = 48;
+    let other = with(&config, &["policy.hidden=48"]);
     let task = || ddppo::env::task("InvertedPendulum").unwrap();
     let error = Trainer::restore(other, task(), snapshot.clone()).err().unwrap();
     assert!(error.to_string().contains("policy/0/weight"), "{error}");
@@ -136,7 +143,7 @@ fn a_state_of_another_configuration_is_refused() {
 type Broken = (&'static str, &'static [&'static str], u64);
 
 /// What sees a NaN that a method's run is given at step 160.
-fn breakable(algorithm: Algorithm) -> Vec<Broken> {
+fn breakable(algorithm: &str) -> Vec<Broken> {
     let mut parts: Vec<Broken> = vec![
         ("policy/0/weight", &["the policy's action"], 160),
         ("target_critic2/0/bias", &["the critic's loss"], 161),
@@ -144,24 +151,25 @@ fn breakable(algorithm: Algorithm) -> Vec<Broken> {
     ];
     parts.extend(match algorithm {
         // Which elite a row draws decides who sees it first.
-        Algorithm::Ddppo => vec![
+        "ddppo" => vec![
             ("critic1/1/weight", &["the policy's adjoint"][..], 161),
             ("imagined-rewards", &["the critic's loss"], 161),
             ("gradient_model/", &["the policy's loss", "the policy's adjoint"], 161),
             ("prediction_model/", &["the prediction model's output"], 161),
         ],
-        Algorithm::Maac => vec![
+        "maac" => vec![
             ("critic1/1/weight", &["the policy's adjoint"][..], 161),
             ("prediction_model/", &["the prediction model's output"], 161),
         ],
-        Algorithm::Mbpo => vec![
+        "mbpo" => vec![
             ("critic1/1/weight", &["the critic's loss"][..], 161),
             ("imagined-rewards", &["the critic's loss"], 161),
             // Not used before the next training.
             ("prediction_model/", &["the prediction model's loss"], 200),
             ("prediction_model/bounds", &["the prediction model's loss"], 200),
         ],
-        Algorithm::Sac => vec![("critic1/1/weight", &["the critic's loss"][..], 161)],
+        "sac" => vec![("critic1/1/weight", &["the critic's loss"][..], 161)],
+        other => panic!("say here what sees NaN in a run of {other}"),
     });
     parts
 }
@@ -169,7 +177,7 @@ fn breakable(algorithm: Algorithm) -> Vec<Broken> {
 /// NaN put into one part of the state stops the run at the first update that sees it, by name and step.
 #[test]
 fn numbers_that_break_are_named() {
-    for &algorithm in Algorithm::ALL {
+    for algorithm in algorithms() {
         let config = small(algorithm, "InvertedPendulum");
         let mut good = trainer(&config);
         advance(&mut good, 160);
@@ -186,8 +194,8 @@ fn numbers_that_break_are_named() {
                 }
                 spoiled += 1;
             }
-            assert!(spoiled > 0, "{part} is no part of the state of {algorithm:?}");
-            let task = ddppo::env::task(&config.task).unwrap();
+            assert!(spoiled > 0, "{part} is no part of the state of {algorithm}");
+            let task = ddppo::env::task(config.task()).unwrap();
             let mut bad = Trainer::restore(config.clone(), task, snapshot).unwrap();
             let mut error = String::new();
             while bad.step() < 210 && error.is_empty() {
@@ -195,17 +203,17 @@ fn numbers_that_break_are_named() {
             }
             assert!(
                 expected.iter().any(|e| error.contains(e)),
-                "{algorithm:?}, NaN in {part}: `{error}`"
+                "{algorithm}, NaN in {part}: `{error}`"
             );
-            assert!(error.contains(&format!("step {step}:")), "{algorithm:?}, {part}: {error}");
+            assert!(error.contains(&format!("step {step}:")), "{algorithm}, {part}: {error}");
         }
     }
 }
 
 #[test]
-fn a_world_that_breaks_is_named() {
+fn an_environment_that_breaks_is_named() {
     for fault in [Fault::Observation, Fault::Reward] {
-        let config = small(Algorithm::Ddppo, "InvertedPendulum");
+        let config = small("ddppo", "InvertedPendulum");
         let mut trainer = Trainer::new(config, Arc::new(Balance { fault: Some(fault) })).unwrap();
         advance(&mut trainer, 99);
         let error = loop {
@@ -215,7 +223,7 @@ fn a_world_that_breaks_is_named() {
             }
         };
         assert!(
-            error.starts_with("step 119: the environment gave an observation or reward"),
+            error.starts_with("step 119: the environment gave an observation or a reward"),
             "{error}"
         );
     }
@@ -223,9 +231,8 @@ fn a_world_that_breaks_is_named() {
 
 #[test]
 fn a_fixed_temperature_stays() {
-    let mut config = small(Algorithm::Sac, "PointMass");
-    config.temperature.automatic = false;
-    config.temperature.initial_log = 0.2_f64.ln();
+    let config = small("sac", "PointMass");
+    let config = methods::find("sac").unwrap().with_variant(&config, "fixed-temperature").unwrap();
     let records = advance(&mut trainer(&config), 250);
     let alphas: Vec<f64> =
         records.iter().filter(|r| r.kind == "train").filter_map(|r| r.get("alpha")).collect();
@@ -235,10 +242,9 @@ fn a_fixed_temperature_stays() {
 /// MAAC with the mean head's derivatives is DDPPO with the prediction model as its gradient source: two ways to one run.
 #[test]
 fn maac_with_mean_derivatives_is_ddppo_with_one_model() {
-    let mut maac = small(Algorithm::Maac, "InvertedPendulum");
-    maac.policy.gradient_source = GradientSource::PredictionModel;
-    let mut ddppo = small(Algorithm::Ddppo, "InvertedPendulum");
-    ddppo.policy.gradient_source = GradientSource::PredictionModel;
+    let mean = ["policy.gradient_source=prediction_model"];
+    let maac = with(&small("maac", "InvertedPendulum"), &mean);
+    let ddppo = with(&small("ddppo", "InvertedPendulum"), &mean);
     let (mut a, mut b) = (trainer(&maac), trainer(&ddppo));
     assert_eq!(advance(&mut a, 220), advance(&mut b, 220));
     assert!(a.snapshot() == b.snapshot());
@@ -264,19 +270,23 @@ fn learning_beats_chance() {
         best = best.max(score);
     }
     for seed in 0..3 {
-        let mut config = Config::preset(Algorithm::Ddppo, "InvertedPendulum").unwrap();
-        config.seed = seed;
-        config.training.warmup_steps = 250;
-        config.training.policy_updates_per_step = 5;
-        config.training.critic_updates_per_step = 5;
-        config.model.hidden = 64;
-        config.model.layers = 2;
-        config.model.weight_decay = vec![2.5e-5, 5e-5, 1e-4];
-        config.policy.hidden = 64;
-        config.critic.hidden = 64;
-        config.rollout.starts = 10_000;
-        config.rollout.capacity_per_step = 40_000;
-        config.evaluation.every_steps = 250;
+        let config = methods::preset("ddppo", "InvertedPendulum").unwrap();
+        let seed = format!("seed={seed}");
+        let settings = [
+            &seed[..],
+            "training.warmup_steps=250",
+            "training.policy_updates_per_step=5",
+            "training.critic_updates_per_step=5",
+            "model.hidden=64",
+            "model.layers=2",
+            "model.weight_decay=[2.5e-5, 5e-5, 1e-4]",
+            "policy.hidden=64",
+            "critic.hidden=64",
+            "rollout.starts=10_000",
+            "rollout.capacity_per_step=40_000",
+            "evaluation.every_steps=250",
+        ];
+        let config = config.with_settings(&settings).unwrap();
         let mut trainer = Trainer::new(config, Arc::new(Balance { fault: None })).unwrap();
         advance(&mut trainer, 1000);
         let episodes = trainer.evaluate(10, 0).unwrap();

@@ -5,20 +5,31 @@ mod small_runs;
 
 use std::sync::Arc;
 
-use ddppo::config::{Algorithm, Config};
+use ddppo::config::Config;
 use ddppo::env::{Environment, EnvironmentError, Step, Task};
+use ddppo::lab::analysis::observer;
 use ddppo::rng::Rng;
 use ddppo::run::metrics::Record;
 use ddppo::train::Trainer;
-use small_runs::{advance, in_pool, small, trainer};
+use small_runs::{in_pool, small, trainer, with};
+
+/// Advances to `steps` with the analyses that are wanted; the records without their wall-clock times.
+fn advance(trainer: &mut Trainer, steps: u64) -> Vec<Record> {
+    let mut records = Vec::new();
+    while trainer.step() < steps {
+        records.extend(trainer.advance().unwrap());
+        records.extend(observer::observe(trainer).unwrap());
+    }
+    records.iter_mut().for_each(|r| r.time.clear());
+    records
+}
 
 /// Analyses watch: but for their own records, and these repeat.
 #[test]
 fn analyses_leave_a_run_as_it_is() {
-    for algorithm in [Algorithm::Ddppo, Algorithm::Mbpo] {
+    for algorithm in ["ddppo", "mbpo"] {
         let config = small(algorithm, "Hopper");
-        let mut watched = config.clone();
-        (watched.analysis.every_steps, watched.analysis.states) = (80, 6);
+        let watched = with(&config, &["analysis.every_steps=80", "analysis.states=6"]);
         let run = |config: &Config, threads| {
             in_pool(threads, || {
                 let mut trainer = trainer(config);
@@ -28,10 +39,10 @@ fn analyses_leave_a_run_as_it_is() {
         };
         let (plain, state) = run(&config, 2);
         let (records, watched_state) = run(&watched, 2);
-        assert!(state == watched_state, "{algorithm:?}: final states differ");
+        assert!(state == watched_state, "{algorithm}: final states differ");
         let (analyses, rest): (Vec<Record>, Vec<Record>) =
             records.iter().cloned().partition(|record| record.kind == "analysis");
-        assert_eq!(rest, plain, "{algorithm:?}");
+        assert_eq!(rest, plain, "{algorithm}");
         // The models are trained at step 150 for the first time.
         assert_eq!(analyses.iter().map(|a| a.step).collect::<Vec<_>>(), [160, 240]);
         for record in &analyses {
@@ -41,10 +52,10 @@ fn analyses_leave_a_run_as_it_is() {
             let cosine = record.get("prediction_model_cosine").unwrap();
             assert!(cosine.abs() <= 1.0, "{record:?}");
             let two = record.get("gradient_model_relative_gradient_error").is_some();
-            assert_eq!(two, algorithm == Algorithm::Ddppo, "{record:?}");
+            assert_eq!(two, algorithm == "ddppo", "{record:?}");
         }
-        assert_ne!(analyses[0].values, analyses[1].values, "{algorithm:?}");
-        assert_eq!(run(&watched, 1).0, records, "{algorithm:?} on one thread");
+        assert_ne!(analyses[0].values, analyses[1].values, "{algorithm}");
+        assert_eq!(run(&watched, 1).0, records, "{algorithm} on one thread");
         // Resumed before, between and at analyses; watched only from there on.
         for stop in [90, 160, 200] {
             for (before, expected) in [(&watched, &records[..]), (&config, &[])] {
@@ -55,10 +66,10 @@ fn analyses_leave_a_run_as_it_is() {
                 let mut second = Trainer::restore(watched.clone(), made, snapshot).unwrap();
                 let after = advance(&mut second, 275);
                 let remaining: Vec<_> = records.iter().filter(|r| r.step > stop).cloned().collect();
-                assert_eq!(after, remaining, "{algorithm:?} stopped at {stop}");
+                assert_eq!(after, remaining, "{algorithm} stopped at {stop}");
                 pieced.extend(after);
-                assert!(expected.is_empty() || pieced == expected, "{algorithm:?}, {stop}");
-                assert!(second.snapshot() == state, "{algorithm:?} stopped at {stop}");
+                assert!(expected.is_empty() || pieced == expected, "{algorithm}, {stop}");
+                assert!(second.snapshot() == state, "{algorithm} stopped at {stop}");
             }
         }
     }
@@ -108,10 +119,10 @@ fn a_world_without_true_derivatives_is_refused_at_once() {
             self.0.set_state(state)
         }
     }
-    let mut config = small(Algorithm::Ddppo, "PointMass");
+    let config = small("ddppo", "PointMass");
     let rigid = || Arc::new(Rigid(ddppo::env::task("PointMass").unwrap()));
-    assert!(Trainer::new(config.clone(), rigid()).is_ok());
-    config.analysis.every_steps = 1000;
-    let error = Trainer::new(config, rigid()).err().unwrap().to_string();
+    assert!(observer::check(&config, &*rigid()).is_ok());
+    let watched = with(&config, &["analysis.every_steps=1000"]);
+    let error = observer::check(&watched, &*rigid()).unwrap_err().to_string();
     assert!(error.contains("true Jacobians need `Environment::displace`"), "{error}");
 }

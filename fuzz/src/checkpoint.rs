@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use ddppo::config::{Algorithm, Config};
+use ddppo::config::Config;
+use ddppo::methods;
 use ddppo::run::checkpoint::{CheckpointError, CheckpointStore, Info};
 use ddppo::run::storage::Disk;
 use ddppo::train::Trainer;
@@ -30,14 +31,18 @@ fn saved() -> &'static Saved {
             std::env::temp_dir().join(format!("ddppo-fuzz-checkpoint-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).expect("the temporary folder can be written");
-        let mut config = Config::preset(Algorithm::Ddppo, "PointMass").expect("it is listed");
-        config.model.hidden = 1;
-        config.policy.hidden = 1;
-        config.critic.hidden = 1;
-        config.training.batch_size = 2;
-        config.gradient_loss.window = 2;
-        config.rollout.starts = 2;
-        config.rollout.capacity_per_step = 2;
+        let settings = [
+            "model.hidden=1",
+            "policy.hidden=1",
+            "critic.hidden=1",
+            "training.batch_size=2",
+            "training.min_transitions=12",
+            "gradient_loss.window=12",
+            "rollout.starts=2",
+            "rollout.capacity_per_step=2",
+        ];
+        let preset = methods::preset("ddppo", "PointMass").expect("it is listed");
+        let config = preset.with_settings(&settings).expect("they are possible");
         let mut run = trainer(&config);
         for _ in 0..5 {
             run.advance().expect("nothing is learned yet");
@@ -59,7 +64,7 @@ fn saved() -> &'static Saved {
 }
 
 fn trainer(config: &Config) -> Trainer {
-    let task = ddppo::env::task(&config.task).expect("it is built in");
+    let task = ddppo::env::task(config.task()).expect("it is built in");
     Trainer::new(config.clone(), task).expect("its world can be made")
 }
 
@@ -96,10 +101,10 @@ pub fn check(data: &[u8]) {
     match store(folder).load_newest() {
         Ok(loaded) => {
             assert_eq!(loaded.info.step, 5);
-            let task = ddppo::env::task(&config.task).expect("it is built in");
+            let task = ddppo::env::task(config.task()).expect("it is built in");
             let before = loaded.snapshot.clone();
             match Trainer::restore(config.clone(), task, loaded.snapshot) {
-                Ok(run) => same(&run.snapshot(), &before),
+                Ok(mut run) => same(&run.snapshot(), &before),
                 Err(error) => drop(one_sentence(&error)),
             }
         }

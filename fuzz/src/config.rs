@@ -1,6 +1,7 @@
 //! Configuration files, and settings of the command line.
 
-use ddppo::config::{Algorithm, Config, tasks_with_presets};
+use ddppo::config::Config;
+use ddppo::methods;
 
 use super::{Seeds, one_sentence, selected};
 
@@ -10,9 +11,9 @@ const SETTINGS: u8 = 1;
 /// Every preset as a file, and every line of one as a setting.
 pub fn seeds() -> Seeds {
     let mut seeds = Seeds::new();
-    for &algorithm in Algorithm::ALL {
-        for task in tasks_with_presets(algorithm) {
-            let preset = Config::preset(algorithm, task).expect("it is listed");
+    for info in methods::all() {
+        for task in info.tasks_with_presets() {
+            let preset = info.preset(task).expect("it is listed");
             seeds.push(selected(FILE, preset.to_toml().as_bytes()));
         }
     }
@@ -27,14 +28,14 @@ pub fn check(data: &[u8]) {
     let Some((&kind, content)) = data.split_first() else { return };
     let text = String::from_utf8_lossy(content);
     if kind == FILE {
-        match Config::from_toml(&text, "config.toml") {
+        match methods::parse_config(&text, "config.toml") {
             Ok(config) => accepted(&config),
             Err(error) => drop(one_sentence(&error)),
         }
         return;
     }
-    let algorithm = Algorithm::ALL[usize::from(kind) % Algorithm::ALL.len()];
-    let preset = Config::preset(algorithm, "Hopper").expect("every method has it");
+    let info = methods::all()[usize::from(kind) % methods::all().len()];
+    let preset = info.preset("Hopper").expect("every method has it");
     let settings: Vec<String> = text.lines().take(3).map(str::to_owned).collect();
     match preset.with_settings(&settings) {
         Ok(config) => accepted(&config),
@@ -43,7 +44,6 @@ pub fn check(data: &[u8]) {
 }
 
 fn accepted(config: &Config) {
-    config.validate().expect("what is accepted is valid");
-    let again = Config::from_toml(&config.to_toml(), "again").expect("what is written is read");
+    let again = methods::parse_config(&config.to_toml(), "again").expect("what is written is read");
     assert_eq!(&again, config);
 }

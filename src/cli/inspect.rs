@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Writes JSON lines: {\"episode\", \"step\", \"qpos\", \"qvel\", \"action\", \"observation\", \"reward\", \"terminated\",
-\"truncated\"}. Step 0 of an episode is the state after the reset; a later line holds the action and what followed it.
+\"truncated\", \"broke\"}. Step 0 of an episode is the state after the reset; a later line holds the action and what followed it.
 Without a policy, actions are drawn uniformly from the control range.
 
 Examples:
@@ -45,9 +45,12 @@ pub struct RecordArgs {
     /// Seed of the episode's initial state
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Longest duration, in seconds of the simulated world
+    /// Longest duration, in seconds of simulated time
     #[arg(long, value_name = "S", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=600))]
     pub seconds: u16,
+    /// Camera of the model's to film with; its first one if there is any, or else a view of the whole robot
+    #[arg(long, value_name = "NAME")]
+    pub camera: Option<String>,
     /// Take the checkpoint with the best evaluation instead of the newest
     #[arg(long)]
     pub best: bool,

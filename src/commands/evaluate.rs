@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::cli::EvaluateArgs;
 use ddppo::session::progress::thousands;
+use ddppo::train::evaluation::Scores;
 
 /// Plays episodes with a saved policy and prints their returns. The run is only read.
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
@@ -13,19 +14,29 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     let mut out =
         format!("{}, policy after {} steps\n", trainer.task().name(), thousands(trainer.step()));
     for (i, episode) in episodes.iter().enumerate() {
+        let unstable = if episode.broke { "  the physics became unstable: no score" } else { "" };
         out += &format!(
-            "episode {:>4}  return {:>10.2}  steps {:>5}\n",
+            "episode {:>4}  return {:>10.2}  steps {:>5}{unstable}\n",
             i + 1,
             episode.score,
             episode.length
         );
     }
-    let n = episodes.len() as f64;
-    let mean = episodes.iter().map(|episode| episode.score).sum::<f64>() / n;
-    let variance = episodes.iter().map(|episode| (episode.score - mean).powi(2)).sum::<f64>() / n;
-    let noun = if episodes.len() == 1 { "episode" } else { "episodes" };
-    out +=
-        &format!("mean return {mean:.2} ± {:.2} over {} {noun}\n", variance.sqrt(), episodes.len());
+    let scores = Scores::of(&episodes);
+    let scored = episodes.len() - scores.unstable;
+    if scores.unstable > 0 {
+        out += &format!("{} unstable, left out of the mean\n", counted(scores.unstable));
+    }
+    out += &if scored > 0 {
+        let (mean, deviation) = (scores.mean, scores.deviation);
+        format!("mean return {mean:.2} ± {deviation:.2} over {}\n", counted(scored))
+    } else {
+        "no mean return: no episode was stable\n".to_owned()
+    };
     super::print(&out)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn counted(episodes: usize) -> String {
+    format!("{episodes} {}", if episodes == 1 { "episode" } else { "episodes" })
 }

@@ -78,7 +78,9 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
         return match error {
             RobotError::Environment(error) => is_mistake(error),
             RobotError::Storage(_) => false,
-            RobotError::Changed { .. } | RobotError::Origin { .. } => true,
+            RobotError::Changed { .. } | RobotError::Origin { .. } | RobotError::Outside { .. } => {
+                true
+            }
         };
     }
     if let Some(error) = error.downcast_ref() {
@@ -98,7 +100,12 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
         };
     }
     if let Some(error) = error.downcast_ref() {
-        return !matches!(error, EnvironmentError::Physics(_) | EnvironmentError::State { .. });
+        return !matches!(
+            error,
+            EnvironmentError::Physics(_)
+                | EnvironmentError::State { .. }
+                | EnvironmentError::Action { .. }
+        );
     }
     error.is::<UsageError>()
         || error.is::<Unsuitable>()

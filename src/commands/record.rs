@@ -1,7 +1,9 @@
 //! `ddppo record`.
 
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use ddppo::env::EnvironmentError;
 use ddppo::report::film::Shot;
@@ -13,11 +15,24 @@ use crate::cli::RecordArgs;
 
 /// Films an episode.
 pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
-    let shot = Shot { seed: args.seed, seconds: f64::from(args.seconds), ..Shot::default() };
+    let shot = Shot {
+        seed: args.seed,
+        seconds: f64::from(args.seconds),
+        camera: args.camera.clone(),
+        ..Shot::default()
+    };
+    let mut progress = Progress::new();
+    let mut drawn = |done, most| progress.drawn(done, most);
     let folder = Path::new(&args.subject);
     let filmed = if is_run(folder) {
         let run = saved_run::load(folder, args.best)?;
-        ddppo::report::film::record(run.task(), shot, &mut saved_run::trained(&run), &args.output)?
+        ddppo::report::film::record(
+            run.task(),
+            &shot,
+            &mut saved_run::trained(&run),
+            &args.output,
+            &mut drawn,
+        )?
     } else {
         let task =
             ddppo::env::task(&args.subject).map_err(|error| unknown(&args.subject, error))?;
@@ -25,16 +40,60 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
             let message = format!("--best needs a run, and {} is a task", args.subject);
             return Err(UsageError(message).into());
         }
-        ddppo::report::film::record(&*task, shot, &mut saved_run::random(&*task), &args.output)?
+        ddppo::report::film::record(
+            &*task,
+            &shot,
+            &mut saved_run::random(&*task),
+            &args.output,
+            &mut drawn,
+        )?
+    };
+    progress.end();
+    let (frames, steps) = (filmed.frames, filmed.steps);
+    let outcome = if filmed.broke {
+        format!("the physics became unstable at step {steps}, so there is no return")
+    } else {
+        format!("return {:.1}", filmed.total_reward)
     };
     super::print(&format!(
-        "{}: {} frames of {} steps, return {:.1}\n",
-        args.output.display(),
-        filmed.frames,
-        filmed.steps,
-        filmed.total_reward
+        "{}: {frames} frames of {steps} steps, {outcome}\n",
+        args.output.display()
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Time after which a film that is not done yet says so.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Says on standard error how far the film is, where it takes long: a height field may take seconds a picture.
+struct Progress {
+    last: Instant,
+    said: bool,
+    terminal: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { last: Instant::now(), said: false, terminal: std::io::stderr().is_terminal() }
+    }
+
+    fn drawn(&mut self, done: usize, most: usize) {
+        // A line that is overwritten on a terminal; one now and then elsewhere.
+        let patience = if self.terminal { PATIENCE } else { 10 * PATIENCE };
+        if self.last.elapsed() < patience && !(self.said && self.terminal) {
+            return;
+        }
+        (self.last, self.said) = (Instant::now(), true);
+        let (start, end) = if self.terminal { ("\r", "") } else { ("", "\n") };
+        // Nobody has to read it.
+        let _ = write!(std::io::stderr(), "{start}picture {done} of at most {most}{end}");
+    }
+
+    fn end(&self) {
+        if self.said && self.terminal {
+            let _ = writeln!(std::io::stderr());
+        }
+    }
 }
 
 /// A folder, or something that could only be one: no task has a slash in its name.

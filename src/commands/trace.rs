@@ -8,7 +8,7 @@ use ddppo::session::saved as saved_run;
 use super::UsageError;
 use crate::cli::TraceArgs;
 
-/// Writes what a world did as JSON lines.
+/// Writes what an environment did as JSON lines.
 pub fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     let run = args.policy.as_ref().map(|run| saved_run::load(run, false)).transpose()?;
     let named;

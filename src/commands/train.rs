@@ -1,5 +1,6 @@
 //! `ddppo train`.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -34,6 +35,9 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     };
     if let Some(robot) = &robot {
         robot.keep(directory.root())?;
+    }
+    for warning in task.warnings() {
+        let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
     let store = session::store(directory.root(), &config);
     let SessionArgs { threads, quiet } = args.session;

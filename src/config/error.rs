@@ -102,3 +102,20 @@ pub enum ConfigError {
         reason: std::io::Error,
     },
 }
+
+/// [`ConfigError::Impossible`] unless `holds`.
+///
+/// # Errors
+/// As said.
+pub fn require(
+    holds: bool,
+    key: &str,
+    value: impl std::fmt::Display,
+    expected: impl Into<String>,
+) -> Result<(), ConfigError> {
+    if holds {
+        return Ok(());
+    }
+    let (key, value, expected) = (key.to_owned(), value.to_string(), expected.into());
+    Err(ConfigError::Impossible { key, value, expected })
+}

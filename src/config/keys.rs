@@ -2,8 +2,9 @@
 
 use toml::{Table, Value};
 
+use super::error::{ConfigError, require};
 use super::schema::{Kind, Schema, Setting, insert};
-use super::{ConfigError, require, suggest};
+use super::suggest;
 
 /// The keys whose values differ, as (key, in `a`, in `b`).
 pub fn differences(a: &Table, b: &Table) -> Vec<(String, String, String)> {

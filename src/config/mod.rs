@@ -10,7 +10,7 @@ mod run;
 mod schema;
 pub mod suggest;
 
-pub use error::ConfigError;
+pub use error::{ConfigError, require};
 pub use keys::differences;
 pub use load::{parse_table, read_table};
 pub use run::{AnalysisConfig, CheckpointConfig, EvaluationConfig, GuardConfig, RunConfig};
@@ -33,23 +33,6 @@ pub trait Settings: Serialize + DeserializeOwned + JsonSchema + 'static {
     fn check(&self) -> Result<(), ConfigError> {
         Ok(())
     }
-}
-
-/// [`ConfigError::Impossible`] unless `holds`.
-///
-/// # Errors
-/// As said.
-pub fn require(
-    holds: bool,
-    key: &str,
-    value: impl std::fmt::Display,
-    expected: impl Into<String>,
-) -> Result<(), ConfigError> {
-    if holds {
-        return Ok(());
-    }
-    let (key, value, expected) = (key.to_owned(), value.to_string(), expected.into());
-    Err(ConfigError::Impossible { key, value, expected })
 }
 
 /// The settings of one method, without their type: what is needed to read a table of them.

@@ -40,7 +40,7 @@ pub fn names() -> Vec<&'static str> {
 /// [`EnvironmentError::UnknownTask`], with the nearest name, if there is none.
 pub fn task(name: &str) -> Result<Arc<dyn Task>, EnvironmentError> {
     if let Some((_, (mjcf, description))) = MUJOCO.iter().find(|(known, _)| *known == name) {
-        return Ok(Arc::new(MujocoTask::from_texts(*mjcf, *description)?));
+        return Ok(Arc::new(MujocoTask::built_in(*mjcf, *description)?));
     }
     match name {
         "PointMass" => Ok(Arc::new(AnalyticTask::<4, 2, PointMass>::default())),

@@ -1,4 +1,4 @@
-//! True derivatives of a world: d(next observation, reward) / d(observation, action) of one whole environment step.
+//! True derivatives of an environment: d(next observation, reward) / d(observation, action) of one whole environment step.
 //!
 //! Central differences from the full state (SPEC section 6): put the state in place, displace one coordinate, step,
 //! read. MuJoCo's own `mjd_transitionFD` is no alternative: it ends the process for models integrated by RK4, and it
@@ -10,9 +10,8 @@
 
 use rayon::prelude::*;
 
-use super::trajectory::trajectories;
+use super::trajectory::Point;
 use super::{Environment, EnvironmentError, Task};
-use crate::rng::Rng;
 
 /// Steps of the two differences. Measured at 40 points of random control a task, the two disagree by 5e-8 of the largest entry
 /// in 95 of 100 directions (rounding), and contact events are rarest: ten times larger steps meet ten times as many,
@@ -22,17 +21,6 @@ const STEPS: [f64; 2] = [1e-6, 4e-7];
 /// Disagreement, in parts of the direction's largest entry (or of 1), above which a direction is held to have met a contact
 /// event. Events disagree by parts of 1, rounding by 1e-6 at most.
 const TOLERANCE: f64 = 1e-3;
-
-/// Where a Jacobian is wanted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Point {
-    /// [`Environment::state`] before the step.
-    pub state: Vec<f64>,
-    /// The observation of that state, `[observation_dim]`.
-    pub observation: Vec<f64>,
-    /// The action, `[action_dim]`.
-    pub action: Vec<f64>,
-}
 
 /// Derivatives of a step at one point.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,14 +70,14 @@ fn unit(q: &[f64]) -> [f64; 4] {
 /// The true Jacobians at `points`, in their order, computed on all threads.
 ///
 /// # Errors
-/// When a state does not fit the task, the world cannot be displaced or the physics fails.
+/// When a state does not fit the task, the environment cannot be displaced or the physics fails.
 pub fn jacobians(task: &dyn Task, points: &[Point]) -> Result<Vec<Jacobian>, EnvironmentError> {
     points
         .par_iter()
         .map_init(
             || task.make(),
-            |world, point| match world {
-                Ok(world) => jacobian(task, &mut **world, point),
+            |environment, point| match environment {
+                Ok(environment) => jacobian(task, &mut **environment, point),
                 Err(_) => jacobian(task, &mut *task.make()?, point),
             },
         )
@@ -98,13 +86,13 @@ pub fn jacobians(task: &dyn Task, points: &[Point]) -> Result<Vec<Jacobian>, Env
 
 fn jacobian(
     task: &dyn Task,
-    world: &mut dyn Environment,
+    environment: &mut dyn Environment,
     point: &Point,
 ) -> Result<Jacobian, EnvironmentError> {
     let (states, actions) = (task.observation_dim(), task.action_dim());
     let (rows, columns) = (states + 1, states + actions);
     let mut result = Jacobian { values: vec![0.0; rows * columns], events: vec![false; columns] };
-    let mut probe = Probe::new(task, world, point);
+    let mut probe = Probe::new(task, environment, point);
     let mut slopes = [vec![0.0; rows], vec![0.0; rows]];
     for direction in directions(task, &point.observation) {
         let mut regular = true;
@@ -128,7 +116,7 @@ fn jacobian(
 /// Steps taken from displaced copies of one point.
 struct Probe<'a> {
     task: &'a dyn Task,
-    world: &'a mut dyn Environment,
+    environment: &'a mut dyn Environment,
     point: &'a Point,
     displacement: Vec<f64>,
     action: Vec<f64>,
@@ -137,11 +125,11 @@ struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    fn new(task: &'a dyn Task, world: &'a mut dyn Environment, point: &'a Point) -> Self {
+    fn new(task: &'a dyn Task, environment: &'a mut dyn Environment, point: &'a Point) -> Self {
         let rows = task.observation_dim() + 1;
         Self {
             task,
-            world,
+            environment,
             point,
             displacement: vec![0.0; task.observation_dim()],
             action: vec![0.0; task.action_dim()],
@@ -168,23 +156,23 @@ impl<'a> Probe<'a> {
                     let action = index - states;
                     let (low, high) =
                         (self.task.action_low()[action], self.task.action_high()[action]);
-                    // At a bound the centre moves inwards by one step: worlds clip what lies outside.
+                    // At a bound the centre moves inwards by one step: environments clip what lies outside.
                     let centre = self.action[action].clamp(low + step, high - step);
                     self.action[action] = centre + amount;
                 }
             }
-            self.world.set_state(&self.point.state)?;
+            self.environment.set_state(&self.point.state)?;
             if self.displacement.iter().any(|&x| x != 0.0) {
-                self.world.displace(&self.displacement)?;
+                self.environment.displace(&self.displacement)?;
             }
             let (observation, reward) = self.sides[side].split_at_mut(states);
-            reward[0] = self.world.step(&self.action, observation)?.reward;
+            reward[0] = self.environment.step(&self.action, observation)?.reward;
         }
         let [ahead, behind] = &self.sides;
         for ((slope, ahead), behind) in slope.iter_mut().zip(ahead).zip(behind) {
             *slope = (ahead - behind) / (2.0 * step);
         }
-        Ok(self.world.take_warning().is_none() && slope.iter().all(|x| x.is_finite()))
+        Ok(self.environment.take_warning().is_none() && slope.iter().all(|x| x.is_finite()))
     }
 }
 
@@ -200,19 +188,4 @@ pub fn project(task: &dyn Task, observation: &[f64], jacobian: &mut [f64]) {
             part.iter_mut().zip(q).for_each(|(x, q)| *x -= along * q);
         }
     }
-}
-
-/// Points met by a policy, one in every `every` steps, with resets where episodes end.
-///
-/// # Errors
-/// When the world fails.
-pub fn sample_points(
-    task: &dyn Task,
-    count: usize,
-    every: usize,
-    seed: u64,
-    policy: &mut dyn FnMut(&[f64], &mut Rng) -> Vec<f64>,
-) -> Result<Vec<Point>, EnvironmentError> {
-    let trajectories = trajectories(task, (count, every, 1), seed, policy)?;
-    Ok(trajectories.into_iter().map(|trajectory| trajectory.start).collect())
 }

@@ -1,14 +1,14 @@
-//! Traces: what a world did, as JSON lines, for anyone to replay elsewhere.
+//! Traces: what an environment did, as JSON lines, for anyone to replay elsewhere.
 
 use std::io::Write;
 
 use serde::Serialize;
 
-use super::{EnvironmentError, Task};
+use super::{EnvironmentError, Episode, Outcome, Task};
 use crate::rng::Rng;
 
 /// One line. Step 0 of an episode is the state after the reset; a later line holds the action and what followed it.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Line<'a> {
     episode: usize,
     step: usize,
@@ -19,12 +19,13 @@ struct Line<'a> {
     reward: Option<f64>,
     terminated: bool,
     truncated: bool,
+    broke: bool,
 }
 
 /// Why a trace ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
-    /// The world failed.
+    /// The environment failed.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     /// A line could not be written.
@@ -34,10 +35,10 @@ pub enum TraceError {
 
 /// Takes `steps` steps with the actions that `policy` gives for an observation and writes a JSON line for each, and one
 /// for each reset. Numbers are in the shortest form that reads back as the same bits; `qpos` and `qvel` are null for
-/// worlds without them.
+/// environments without them.
 ///
 /// # Errors
-/// When the world fails, or when `out` does not take a line.
+/// When the environment fails, or when `out` does not take a line.
 pub fn trace(
     task: &dyn Task,
     steps: usize,
@@ -45,49 +46,42 @@ pub fn trace(
     policy: &mut dyn FnMut(&[f64], &mut Rng) -> Vec<f64>,
     out: &mut dyn Write,
 ) -> Result<(), TraceError> {
-    let mut world = task.make()?;
     let mut resets = Rng::new(seed, "trace resets");
     let mut actions = Rng::new(seed, "trace actions");
-    let mut observation = vec![0.0; task.observation_dim()];
-    let (mut episode, mut step, mut over) = (0, 0, true);
-    let mut taken = 0;
-    while taken < steps {
-        let mut line = Line {
-            episode,
-            step: 0,
-            qpos: None,
-            qvel: None,
-            action: None,
-            observation: &[],
-            reward: None,
-            terminated: false,
-            truncated: false,
-        };
-        let action;
-        if over {
-            world.reset(&mut resets, &mut observation);
-            (step, over) = (0, false);
-        } else {
-            action = policy(&observation, &mut actions);
-            let outcome = world.step(&action, &mut observation)?;
-            taken += 1;
-            step += 1;
-            line.step = step;
-            line.action = Some(&action);
-            line.reward = Some(outcome.reward);
-            line.terminated = outcome.terminated;
-            line.truncated = step >= task.time_limit();
-            over = line.terminated || line.truncated;
-            episode += usize::from(over);
+    let mut running = Episode::begin(task, &mut resets)?;
+    let mut episode = 0;
+    write(out, &running, Line { episode, ..Line::default() })?;
+    for taken in 1..=steps {
+        let action = policy(running.observation(), &mut actions);
+        let outcome = running.step(&action)?;
+        let (reward, over) = (Some(outcome.reward), outcome.is_over());
+        let Outcome { terminated, truncated, broke, .. } = outcome;
+        let step = running.length();
+        let action = Some(&action[..]);
+        let line =
+            Line { episode, step, action, reward, terminated, truncated, broke, ..Line::default() };
+        write(out, &running, line)?;
+        // The reset after the last step belongs to no step that was asked for.
+        if over && taken < steps {
+            running.begin_next(&mut resets);
+            episode += 1;
+            write(out, &running, Line { episode, ..Line::default() })?;
         }
-        let positions = world.positions();
-        line.qpos = positions.as_ref().map(|(qpos, _)| &qpos[..]);
-        line.qvel = positions.as_ref().map(|(_, qvel)| &qvel[..]);
-        line.observation = &observation;
-        serde_json::to_writer(&mut *out, &line).map_err(std::io::Error::from)?;
-        out.write_all(b"\n")?;
     }
     Ok(())
+}
+
+/// Writes a line, with what the environment shows now.
+fn write(out: &mut dyn Write, running: &Episode, line: Line<'_>) -> std::io::Result<()> {
+    let positions = running.environment().positions();
+    let line = Line {
+        qpos: positions.as_ref().map(|(qpos, _)| &qpos[..]),
+        qvel: positions.as_ref().map(|(_, qvel)| &qvel[..]),
+        observation: running.observation(),
+        ..line
+    };
+    serde_json::to_writer(&mut *out, &line)?;
+    out.write_all(b"\n")
 }
 
 /// Actions drawn uniformly from the task's control range.

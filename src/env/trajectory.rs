@@ -1,8 +1,18 @@
-//! What a policy meets in a world: stretches of real steps, begun at regular intervals.
+//! What a policy meets in an environment: stretches of real steps, begun at regular intervals.
 
-use super::jacobian::Point;
-use super::{EnvironmentError, Task};
+use super::{EnvironmentError, Episode, Task};
 use crate::rng::Rng;
+
+/// A state that was met, and the action taken in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// [`super::Environment::state`] before the step.
+    pub state: Vec<f64>,
+    /// The observation of that state, `[observation_dim]`.
+    pub observation: Vec<f64>,
+    /// The action, `[action_dim]`.
+    pub action: Vec<f64>,
+}
 
 /// A real step, as it was taken.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,44 +34,44 @@ pub struct Trajectory {
     pub steps: Vec<RealStep>,
 }
 
-/// `count` trajectories of up to `length` steps along a policy's way through a world, one begun in every `every` steps, with
+/// `count` trajectories of up to `length` steps along a policy's way through an environment, one begun in every `every` steps, with
 /// resets where episodes end. What the policy does there does not depend on `length`.
 ///
 /// # Errors
-/// When the world fails.
+/// When the environment fails.
 pub fn trajectories(
     task: &dyn Task,
     (count, every, length): (usize, usize, usize),
     seed: u64,
     policy: &mut dyn FnMut(&[f64], &mut Rng) -> Vec<f64>,
 ) -> Result<Vec<Trajectory>, EnvironmentError> {
-    let mut world = task.make()?;
     let mut rng = Rng::new(seed, "jacobian points");
-    let mut observation = vec![0.0; task.observation_dim()];
+    let mut episode = Episode::begin(task, &mut rng)?;
     let mut all: Vec<Trajectory> = Vec::with_capacity(count);
     // All before this one are as long as they get.
     let mut open = 0;
-    let (mut step, mut taken) = (0, 0);
-    world.reset(&mut rng, &mut observation);
+    let mut taken = 0;
     while all.len() < count || open < count {
-        let action = policy(&observation, &mut rng);
+        let action = policy(episode.observation(), &mut rng);
         if taken % every.max(1) == 0 && all.len() < count {
-            let (state, action) = (world.state(), action.clone());
-            let start = Point { state, observation: observation.clone(), action };
+            let state = episode.environment().state();
+            let observation = episode.observation().to_vec();
+            let start = Point { state, observation, action: action.clone() };
             all.push(Trajectory { start, steps: Vec::new() });
         }
-        let outcome = world.step(&action, &mut observation)?;
-        (step, taken) = (step + 1, taken + 1);
-        let broke = world.take_warning().is_some();
-        if !broke {
+        let outcome = episode.step(&action)?;
+        taken += 1;
+        if !outcome.broke {
             for trajectory in &mut all[open..] {
-                let (action, observation) = (action.clone(), observation.clone());
-                trajectory.steps.push(RealStep { action, observation, reward: outcome.reward });
+                trajectory.steps.push(RealStep {
+                    action: action.clone(),
+                    observation: outcome.next_observation.to_vec(),
+                    reward: outcome.reward,
+                });
             }
         }
-        if outcome.terminated || broke || step >= task.time_limit() {
-            world.reset(&mut rng, &mut observation);
-            step = 0;
+        if outcome.is_over() {
+            episode.begin_next(&mut rng);
             open = all.len();
         }
         while all.get(open).is_some_and(|trajectory| trajectory.steps.len() >= length) {
@@ -69,4 +79,19 @@ pub fn trajectories(
         }
     }
     Ok(all)
+}
+
+/// Points met by a policy, one in every `every` steps, with resets where episodes end.
+///
+/// # Errors
+/// When the environment fails.
+pub fn sample_points(
+    task: &dyn Task,
+    count: usize,
+    every: usize,
+    seed: u64,
+    policy: &mut dyn FnMut(&[f64], &mut Rng) -> Vec<f64>,
+) -> Result<Vec<Point>, EnvironmentError> {
+    let trajectories = trajectories(task, (count, every, 1), seed, policy)?;
+    Ok(trajectories.into_iter().map(|trajectory| trajectory.start).collect())
 }

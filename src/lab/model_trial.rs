@@ -14,7 +14,7 @@ use super::precision;
 use crate::config::Config;
 use crate::data::Standardiser;
 use crate::data::{Replay, Transition};
-use crate::env::{EnvironmentError, Task, uniform_actions};
+use crate::env::{EnvironmentError, Episode, Task, uniform_actions};
 use crate::methods::ddppo::DdppoConfig;
 use crate::model::fit::{FitWorkspace, best_members, epoch, minibatch};
 use crate::model::{
@@ -304,26 +304,23 @@ fn random_transitions(
 ) -> Result<Replay, EnvironmentError> {
     let narrow = |values: &[f64]| -> Vec<f32> { values.iter().map(|&x| x as f32).collect() };
     let mut replay = Replay::new(task.observation_dim(), task.action_dim(), steps);
-    let (mut world, mut act) = (task.make()?, uniform_actions(task));
-    let mut observation = vec![0.0; task.observation_dim()];
-    let mut next = observation.clone();
-    let mut length = 0;
-    world.reset(rng, &mut observation);
+    let mut act = uniform_actions(task);
+    let mut episode = Episode::begin(task, rng)?;
     for _ in 0..steps {
-        let action = act(&observation, rng);
-        let step = world.step(&action, &mut next)?;
-        replay.push(Transition {
-            observation: &narrow(&observation),
-            action: &narrow(&action),
-            reward: step.reward as f32,
-            next_observation: &narrow(&next),
-            terminated: step.terminated,
-        });
-        std::mem::swap(&mut observation, &mut next);
-        length += 1;
-        if step.terminated || length >= task.time_limit() {
-            world.reset(rng, &mut observation);
-            length = 0;
+        let action = act(episode.observation(), rng);
+        let outcome = episode.step(&action)?;
+        // A step that broke the physics is no data.
+        if !outcome.broke {
+            replay.push(Transition {
+                observation: &narrow(outcome.observation),
+                action: &narrow(&action),
+                reward: outcome.reward as f32,
+                next_observation: &narrow(outcome.next_observation),
+                terminated: outcome.terminated,
+            });
+        }
+        if outcome.is_over() {
+            episode.begin_next(rng);
         }
     }
     Ok(replay)

@@ -2,19 +2,21 @@
 //! parts (`critic/`, `policy/`, `model/`, `path/`, `data/`), never each other. How to add one: `docs/adding-a-method.md`.
 
 pub mod ddppo;
+mod info;
 pub mod maac;
 pub mod mage;
 pub mod mbpo;
-mod presets;
+mod registry;
 pub mod sac;
 
-pub use presets::{
-    MethodInfo, all, build, config_of_run, find, parse_config, preset, read_config, variants_of,
+pub use info::MethodInfo;
+pub use registry::{
+    all, build, config_of_run, find, parse_config, preset, read_config, variants_of,
 };
 
 use std::any::Any;
 
-use crate::data::{Replay, Transition};
+use crate::data::Transition;
 use crate::model::Models;
 use crate::nn::LearnError;
 use crate::path::Objective;
@@ -40,9 +42,6 @@ pub trait Method: Any + Send {
 
     /// Environment steps between two `train` records.
     fn record_every(&self) -> u64;
-
-    /// Real transitions.
-    fn real(&self) -> &Replay;
 
     /// Takes in a real step.
     fn store(&mut self, step: RealStep<'_>);

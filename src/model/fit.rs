@@ -332,12 +332,12 @@ impl<T: Real> Piece<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Algorithm, Config};
     use crate::data::Transition;
+    use crate::methods::{mbpo::MbpoConfig, preset};
 
     #[test]
     fn mbpos_members_have_bootstraps_of_their_own_beside_a_small_holdout() {
-        let mut config = Config::preset(Algorithm::Mbpo, "PointMass").unwrap().model;
+        let mut config = preset("mbpo", "PointMass").unwrap().view::<MbpoConfig>().model;
         (config.hidden, config.patience_epochs, config.max_holdout) = (8, 1, 30);
         let mut rng = Rng::new(0, "fit");
         let mut replay = Replay::new(2, 1, 400);

@@ -101,12 +101,12 @@ pub fn best_members(errors: &[f64], count: usize) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Algorithm, Config};
+    use crate::methods::{mbpo::MbpoConfig, preset};
     use crate::rng::Rng;
 
     #[test]
     fn each_member_gets_the_weights_of_its_last_improvement() {
-        let mut config = Config::preset(Algorithm::Mbpo, "PointMass").unwrap().model;
+        let mut config = preset("mbpo", "PointMass").unwrap().view::<MbpoConfig>().model;
         (config.members, config.hidden) = (2, 8);
         let mut model = DynamicsModel::<f64>::new(4, 2, &config, &mut Rng::new(0, "holdout"));
         let mut holdout = Holdout::new(&model, 4);

@@ -84,14 +84,14 @@ pub(crate) fn load_label<T: Real>(replay: &Replay, row: u32, label: &mut [T]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Algorithm, Config};
     use crate::data::Transition;
+    use crate::methods::{mbpo::MbpoConfig, preset};
     use crate::model::likelihood::LogVarianceBounds;
     use crate::rng::Rng;
 
     #[test]
     fn gradient_by_the_bounds_equals_central_differences() {
-        let mut config = Config::preset(Algorithm::Mbpo, "PointMass").unwrap().model;
+        let mut config = preset("mbpo", "PointMass").unwrap().view::<MbpoConfig>().model;
         config.hidden = 8;
         // Bounds that the fresh networks' log-variances meet.
         (config.min_log_variance, config.max_log_variance) = (-0.5, 0.3);

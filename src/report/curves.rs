@@ -221,15 +221,14 @@ pub fn mean_curve(runs: &[Vec<(u64, f64)>]) -> Series {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Algorithm;
 
     fn run(settings: &[&str], scores: &[(u64, f64)]) -> Run {
         let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        run_of(Algorithm::Ddppo, &settings, scores)
+        run_of("ddppo", &settings, scores)
     }
 
-    fn run_of(algorithm: Algorithm, settings: &[String], scores: &[(u64, f64)]) -> Run {
-        let config = Config::preset(algorithm, "Hopper").unwrap().with_settings(settings).unwrap();
+    fn run_of(algorithm: &str, settings: &[String], scores: &[(u64, f64)]) -> Run {
+        let config = methods::preset(algorithm, "Hopper").unwrap().with_settings(settings).unwrap();
         Run { config, scores: scores.iter().map(|&(step, score)| (step, score, 1.0)).collect() }
     }
 
@@ -288,11 +287,8 @@ mod tests {
             let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
             vec![run_of(algorithm, &settings, &[(1000, 20.0), (12_000, 300.0)])]
         };
-        let groups = [
-            of(Algorithm::Ddppo, &[]),
-            of(Algorithm::Sac, &[]),
-            of(Algorithm::Sac, &["temperature.automatic=false"]),
-        ];
+        let groups =
+            [of("ddppo", &[]), of("sac", &[]), of("sac", &["temperature.automatic=false"])];
         let panel = panel("Hopper", &groups, &["MBPO".to_owned()]);
         let labels: Vec<&str> = panel.series.iter().map(|series| series.label.as_str()).collect();
         assert_eq!(

@@ -6,44 +6,47 @@ use std::process::{Command, Stdio};
 
 use color_quant::NeuQuant;
 
-use crate::env::Picture;
-use crate::env::{EnvironmentError, Task};
+use crate::env::{EnvironmentError, Episode, Picture, Task};
 use crate::rng::Rng;
 
 /// What to film.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Shot {
     /// Seed of the episode's start.
     pub seed: u64,
-    /// Seconds of the world after which the film ends, if the episode does not end before.
+    /// Seconds of simulated time after which the film ends, if the episode does not end before.
     pub seconds: f64,
     /// Pixels a row, an even number.
     pub width: usize,
     /// Rows, an even number.
     pub height: usize,
+    /// Name of the camera that films, of those that the model has; the task's choice if `None`.
+    pub camera: Option<String>,
 }
 
 impl Default for Shot {
     fn default() -> Self {
-        Self { seed: 0, seconds: 8.0, width: 400, height: 300 }
+        Self { seed: 0, seconds: 8.0, width: 400, height: 300, camera: None }
     }
 }
 
 /// What was filmed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Filmed {
-    /// Steps of the world.
+    /// Steps of the environment.
     pub steps: usize,
     /// Pictures.
     pub frames: usize,
     /// Sum of the rewards.
     pub total_reward: f64,
+    /// The physics broke in the last step, which ended the film: the sum of rewards is no score.
+    pub broke: bool,
 }
 
 /// Why there is no film.
 #[derive(Debug, thiserror::Error)]
 pub enum FilmError {
-    /// The world failed, or cannot be drawn.
+    /// The environment failed, or cannot be drawn.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     /// The name of the file says no known format.
@@ -62,15 +65,17 @@ pub enum FilmError {
 /// Seconds a picture stays, about.
 const FRAME: f64 = 0.04;
 
-/// Runs one episode with `policy` and writes it to `path`, in real time.
+/// Runs one episode with `policy` and writes it to `path`, in real time. `progress` hears of every picture: how many are
+/// drawn, and how many there will be at most.
 ///
 /// # Errors
-/// When the world fails or cannot be drawn, or when the file cannot be written; nothing is left then.
+/// When the environment fails or cannot be drawn, or when the file cannot be written; nothing is left then.
 pub fn record(
     task: &dyn Task,
-    shot: Shot,
+    shot: &Shot,
     policy: &mut dyn FnMut(&[f64], &mut Rng) -> Vec<f64>,
     path: &Path,
+    progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Filmed, FilmError> {
     let encode = match path.extension().and_then(|extension| extension.to_str()) {
         Some("gif") => write_gif,
@@ -79,34 +84,40 @@ pub fn record(
     };
     let step_seconds = task.step_seconds().unwrap_or(FRAME);
     let steps_a_frame = (FRAME / step_seconds).round().max(1.0) as usize;
-    let steps = (shot.seconds / step_seconds).ceil() as usize;
+    let steps = ((shot.seconds / step_seconds).ceil() as usize).min(task.time_limit());
+    let most_frames = steps.div_ceil(steps_a_frame) + 1;
 
-    let mut world = task.make()?;
     let mut resets = Rng::new(shot.seed, "film resets");
     let mut actions = Rng::new(shot.seed, "film actions");
-    let mut observation = vec![0.0; task.observation_dim()];
+    let mut episode = Episode::begin(task, &mut resets)?;
     let mut frames = Vec::new();
-    let mut filmed = Filmed { steps: 0, frames: 0, total_reward: 0.0 };
-    world.reset(&mut resets, &mut observation);
-    loop {
-        let over = filmed.steps >= steps.min(task.time_limit());
-        if filmed.steps.is_multiple_of(steps_a_frame) || over {
-            let mut picture = Picture::new(shot.width, shot.height);
-            world.draw(&mut picture)?;
-            frames.push(picture);
+    let mut draw = |episode: &Episode| {
+        let mut picture = Picture::new(shot.width, shot.height);
+        episode.environment().draw(shot.camera.as_deref(), &mut picture)?;
+        frames.push(picture);
+        progress(frames.len(), most_frames);
+        Ok::<_, EnvironmentError>(())
+    };
+    draw(&episode)?;
+    let mut broke = false;
+    while episode.length() < steps {
+        let action = policy(episode.observation(), &mut actions);
+        let outcome = episode.step(&action)?;
+        let (over, length) = (outcome.terminated || outcome.broke, episode.length());
+        broke = episode.take_warning().is_some();
+        if !over && (length.is_multiple_of(steps_a_frame) || length == steps) {
+            draw(&episode)?;
         }
         if over {
             break;
         }
-        let action = policy(&observation, &mut actions);
-        let step = world.step(&action, &mut observation)?;
-        filmed.steps += 1;
-        filmed.total_reward += step.reward;
-        if step.terminated {
-            break;
-        }
     }
-    filmed.frames = frames.len();
+    let filmed = Filmed {
+        steps: episode.length(),
+        frames: frames.len(),
+        total_reward: episode.total_reward(),
+        broke,
+    };
     encode(&frames, steps_a_frame as f64 * step_seconds, path)?;
     Ok(filmed)
 }

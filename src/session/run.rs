@@ -190,7 +190,10 @@ impl Session {
                 progress.warn(step, &warning);
             }
             for record in records.iter().filter(|record| record.kind == "evaluation") {
-                let return_mean = record.get("return_mean").filter(|value| value.is_finite());
+                // A policy that breaks the physics, if only at times, is never the best.
+                let stable = record.get("unstable").is_none_or(|unstable| unstable == 0.0);
+                let return_mean =
+                    record.get("return_mean").filter(|value| value.is_finite() && stable);
                 work.evaluation = return_mean.map(|return_mean| Evaluation { step, return_mean });
             }
             progress.update(step, &records);

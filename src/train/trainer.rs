@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::evaluation::{Episode, evaluate};
+use super::evaluation::{self, Played, evaluate};
 use crate::config::Config;
 use crate::data::Transition;
-use crate::env::{Environment, EnvironmentError, Task};
+use crate::env::{Environment, EnvironmentError, Episode, Task};
 use crate::methods::{self, Method, RealStep};
 use crate::policy::Actor;
 use crate::rng::Rng;
@@ -14,7 +14,7 @@ use crate::run::snapshot::SnapshotError;
 use crate::run::{Record, Tally};
 
 /// Steps in a row whose physics broke that end a run: nothing can be learned from them.
-const MOST_UNSTABLE: u64 = 1000;
+const MOST_UNSTABLE: u64 = Episode::HOPELESS;
 
 /// A run that cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -270,14 +270,7 @@ impl Trainer {
         let started = Instant::now();
         let episodes = self.config.run().evaluation.episodes;
         let results = evaluate(self.method.policy(), &*self.task, episodes, &mut self.evaluations)?;
-        let mut record = Record::new("evaluation", self.step);
-        let n = results.len() as f64;
-        let mean = results.iter().map(|e| e.score).sum::<f64>() / n;
-        let variance = results.iter().map(|e| (e.score - mean).powi(2)).sum::<f64>() / n;
-        record.put("return_mean", mean);
-        record.put("return_std", variance.sqrt());
-        record.put_list("returns", &results.iter().map(|e| e.score).collect::<Vec<_>>());
-        record.put("length_mean", results.iter().map(|e| e.length as f64).sum::<f64>() / n);
+        let mut record = evaluation::record(self.step, &results);
         record.put_seconds("evaluation", started.elapsed().as_secs_f64());
         Ok(record)
     }
@@ -286,7 +279,7 @@ impl Trainer {
     ///
     /// # Errors
     /// When an environment cannot be made or refuses a step.
-    pub fn evaluate(&self, episodes: usize, seed: u64) -> Result<Vec<Episode>, TrainError> {
+    pub fn evaluate(&self, episodes: usize, seed: u64) -> Result<Vec<Played>, TrainError> {
         let mut rng = Rng::new(seed, "evaluation on demand");
         Ok(evaluate(self.method.policy(), &*self.task, episodes, &mut rng)?)
     }

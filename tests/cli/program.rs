@@ -7,7 +7,6 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ddppo::config::Algorithm;
 use ddppo::run::storage::Disk;
 use ddppo::run::{CheckpointStore, Snapshot};
 
@@ -150,10 +149,11 @@ impl Drop for Place {
 }
 
 /// `train` by another method on the point mass, with those of the small settings that it has.
-pub fn small_run_by<'a>(algorithm: Algorithm, out: &'a str, steps: &'a str) -> Vec<&'a str> {
-    let mut arguments = vec!["train", "PointMass", "--algo", algorithm.name()];
+pub fn small_run_by<'a>(algorithm: &'a str, out: &'a str, steps: &'a str) -> Vec<&'a str> {
+    let preset = ddppo::methods::preset(algorithm, "PointMass").unwrap();
+    let mut arguments = vec!["train", "PointMass", "--algo", algorithm];
     arguments.extend(["--quiet", "--out", out, "--steps", steps]);
-    let has = |setting: &&str| algorithm.uses(setting.split('=').next().unwrap_or_default());
+    let has = |setting: &&str| preset.get(setting.split('=').next().unwrap()).is_some();
     for setting in SMALL.split_whitespace().filter(has) {
         arguments.extend(["--set", setting]);
     }

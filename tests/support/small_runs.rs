@@ -1,36 +1,46 @@
 //! Whole runs that are small: what tests of training share.
 //!
 //! Include it from a test with `#[path = "support/small_runs.rs"] mod small_runs;`.
+#![allow(dead_code)] // Not every test uses all of it.
 
-use ddppo::config::{Algorithm, Config};
+use ddppo::config::Config;
 use ddppo::run::metrics::Record;
 use ddppo::train::Trainer;
 
+/// The configuration with those of the settings that its method has.
+pub fn with(config: &Config, settings: &[&str]) -> Config {
+    let has = |setting: &&&str| config.get(setting.split('=').next().unwrap()).is_some();
+    let own: Vec<&str> = settings.iter().filter(has).copied().collect();
+    config.with_settings(&own).unwrap()
+}
+
 /// A small run with all of a method's parts at work.
-pub fn small(algorithm: Algorithm, task: &str) -> Config {
-    let mut config = Config::preset(algorithm, task).unwrap();
-    config.training.warmup_steps = 100;
-    config.training.batch_size = 150;
-    config.training.min_transitions = 150;
-    config.training.model_every_steps = 50;
-    config.training.policy_updates_per_step = 1;
-    config.training.critic_updates_per_step = 1;
-    config.model.hidden = 32;
-    config.model.patience_epochs = 2;
-    config.policy.hidden = 32;
-    config.critic.hidden = 32;
-    config.gradient_loss.window = 200;
-    config.rollout.starts = 500;
-    config.rollout.capacity_per_step = 1500;
-    config.evaluation.every_steps = 100;
-    config.evaluation.episodes = 2;
-    config.seed = 11;
-    config
+pub fn small(algorithm: &str, task: &str) -> Config {
+    let config = ddppo::methods::preset(algorithm, task).unwrap();
+    let settings = [
+        "training.warmup_steps=100",
+        "training.batch_size=150",
+        "training.min_transitions=150",
+        "training.model_every_steps=50",
+        "training.policy_updates_per_step=1",
+        "training.critic_updates_per_step=1",
+        "model.hidden=32",
+        "model.patience_epochs=2",
+        "policy.hidden=32",
+        "critic.hidden=32",
+        "gradient_loss.window=200",
+        "rollout.starts=500",
+        "rollout.capacity_per_step=1500",
+        "evaluation.every_steps=100",
+        "evaluation.episodes=2",
+        "seed=11",
+    ];
+    with(&config, &settings)
 }
 
 /// The run at step 0.
 pub fn trainer(config: &Config) -> Trainer {
-    Trainer::new(config.clone(), ddppo::env::task(&config.task).unwrap()).unwrap()
+    Trainer::new(config.clone(), ddppo::env::task(config.task()).unwrap()).unwrap()
 }
 
 /// Advances to `steps`; the records without their wall-clock times.

@@ -1,7 +1,36 @@
 //! When an episode ends: ranges of coordinates, the same for real states and for imagined observations.
 
-use super::description::{HealthyRange, Part, Source};
+use std::sync::Arc;
+
+use mujoco_rs::wrappers::{MjData, MjModel};
+
+use super::observation::{Shown, coordinates, observed};
+use super::task_file::{HealthyRange, Part, Source, TaskFile};
 use crate::env::EnvironmentError;
+
+/// The healthy ranges of a task file, checked against the model and what is shown of it.
+pub(super) fn healthy(
+    source: Source,
+    file: &TaskFile,
+    model: &MjModel,
+    observation: &[Shown],
+) -> Result<Vec<Healthy>, EnvironmentError> {
+    file
+        .healthy
+        .iter()
+        .map(|written| {
+            let (raw, place) = (written.get_ref(), written.span().start);
+            let coordinates = coordinates(source, place, (raw.part, raw.from, raw.to), model)?;
+            let observed = observed(observation, raw.part, &coordinates).ok_or_else(|| {
+                source.error(
+                    place,
+                    "a healthy range must lie within one [[observation]], so that a learned model can end an episode too",
+                )
+            })?;
+            Healthy::new(source, written, coordinates, observed)
+        })
+        .collect()
+}
 
 /// Bounds on a run of coordinates. A value that is not a number lies outside all bounds.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,5 +86,14 @@ impl Healthy {
             (x > self.low || (self.low_inclusive && x == self.low))
                 && (x < self.high || (self.high_inclusive && x == self.high))
         })
+    }
+
+    /// Whether the simulation's coordinates lie within the bounds.
+    pub fn holds_in(&self, data: &MjData<Arc<MjModel>>) -> bool {
+        let values = match self.part {
+            Part::Qpos => data.qpos(),
+            Part::Qvel => data.qvel(),
+        };
+        self.holds(&values[self.coordinates.clone()])
     }
 }

@@ -15,8 +15,9 @@
 
 use mujoco_rs::wrappers::{MjModel, MjtObjBase};
 
-use super::description::{RewardTerm, Source};
+use super::names::named;
 use super::simulation::Simulation;
+use super::task_file::{RewardTerm, Source};
 use crate::config::suggest::hint;
 use crate::env::EnvironmentError;
 
@@ -149,26 +150,18 @@ impl Weighted {
             }
             _ => {
                 let (site, site_name) = object(MjtObjBase::mjOBJ_SITE, &raw.site, "site")?;
-                let target = *raw.target.as_ref().expect("the keys were checked above").get_ref();
+                let target = raw.target.as_ref().expect("the keys were checked above");
+                if target.get_ref().iter().any(|x| !x.is_finite()) {
+                    return Err(
+                        source.error(target.span().start, "`target` must be three finite numbers")
+                    );
+                }
+                let target = *target.get_ref();
                 (Term::DistanceCost { site, target }, format!("{site_name} distance cost"))
             }
         };
         Ok(Self { term, weight: raw.weight, label })
     }
-}
-
-/// The id of a named object of the model, or a hint at the nearest name.
-fn named(model: &MjModel, kind: MjtObjBase, name: &str) -> Result<usize, String> {
-    let count = match kind {
-        MjtObjBase::mjOBJ_BODY => model.nbody(),
-        _ => model.nsite(),
-    };
-    let names =
-        || (0..count as usize).filter_map(|id| model.id_to_name(kind, id).map(|known| (id, known)));
-    names()
-        .find(|(_, known)| *known == name)
-        .map(|(id, _)| id)
-        .ok_or_else(|| hint(name, names().map(|(_, known)| known)))
 }
 
 impl Term {

@@ -1,15 +1,13 @@
-//! MuJoCo behind a safe face: loading, stepping, and what becomes of its warnings and errors.
+//! MuJoCo behind a safe face: stepping, and what becomes of its warnings and errors.
 //!
 //! MuJoCo reports an error by calling a handler that must not return, and by default prints and ends the process. Here the
 //! handler unwinds out of MuJoCo to the call that started it, which then returns an error; nothing is printed and no
-//! log file is left. All `unsafe` code of the environments is in this file.
+//! log file is left. While MuJoCo's compiler runs, in a process of its own, `compile.rs` has another handler.
 
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::Path;
 use std::sync::{Arc, Once};
 
-use mujoco_rs::error::MjModelError;
 use mujoco_rs::mujoco_c::{mjData, mjLogMessage, mjModel, mjtState, mjtWarning};
 use mujoco_rs::wrappers::{MjData, MjModel};
 
@@ -19,10 +17,8 @@ const STATE: u32 = mjtState::mjSTATE_INTEGRATION as u32;
 /// `mjtLogLevel` of an error; lower levels are warnings and information.
 const LOG_ERROR: i32 = 3;
 
-/// Length at which mujoco-rs cuts the messages of MuJoCo's compiler.
-const MESSAGE_LEN: usize = 99;
-
-type LogHandler = unsafe extern "C-unwind" fn(*const mjLogMessage);
+/// Receives a message; must not return from an error.
+pub(super) type LogHandler = unsafe extern "C-unwind" fn(*const mjLogMessage);
 
 // mujoco-rs declares these `extern "C"`, through which nothing may unwind.
 unsafe extern "C-unwind" {
@@ -51,7 +47,7 @@ struct Raised(String);
 unsafe extern "C-unwind" fn on_message(message: *const mjLogMessage) {
     // SAFETY: MuJoCo passes a message that lives through the call.
     let message = unsafe { &*message };
-    if message.level() as i32 == LOG_ERROR {
+    if is_error(message) {
         // Unwinding passes MuJoCo's C frames only: they hold no destructors, and x86-64 and aarch64 libraries carry
         // unwind tables. MuJoCo sets no recursion guard for errors, since its handlers are meant to jump away.
         resume_unwind(Box::new(Raised(message.subject().to_owned())));
@@ -59,64 +55,29 @@ unsafe extern "C-unwind" fn on_message(message: *const mjLogMessage) {
     // Warnings are counted by MuJoCo in `mjData.warning`, where `Simulation::step` reads them.
 }
 
+/// Whether a message is one that its handler must not return from.
+pub(super) fn is_error(message: &mjLogMessage) -> bool {
+    message.level() as i32 == LOG_ERROR
+}
+
 /// Diverts MuJoCo's messages, once a process, before its first use.
-fn divert_messages() {
+pub(super) fn divert_messages() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: `on_message` lives as long as the program, and every use of MuJoCo in this crate comes after `load`,
-        // which comes after this call.
-        unsafe { mju_setLogHandler(Some(on_message)) };
-    });
+    ONCE.call_once(|| set_message_handler(on_message));
+}
+
+/// Has this process's messages of MuJoCo received by a function that lives as long as the program.
+pub(super) fn set_message_handler(handler: LogHandler) {
+    // SAFETY: a function lives as long as the program; it is called with a message that lives through the call.
+    unsafe { mju_setLogHandler(Some(handler)) };
 }
 
 /// Runs `call`, and returns the text of a MuJoCo error raised in it.
-fn guarded<R>(call: impl FnOnce() -> R) -> Result<R, String> {
+pub(super) fn guarded<R>(call: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|payload| match payload.downcast::<Raised>() {
         Ok(raised) => raised.0,
         Err(other) => resume_unwind(other),
     })
-}
-
-/// Compiles an MJCF text. The error is MuJoCo's, as one line.
-pub(crate) fn load_text(mjcf: &str) -> Result<Arc<MjModel>, String> {
-    divert_messages();
-    compiled(MjModel::from_xml_string(mjcf))
-}
-
-/// Compiles an MJCF file, with the meshes and includes beside it. The error is MuJoCo's, as one line.
-pub(crate) fn load_file(path: &Path) -> Result<Arc<MjModel>, String> {
-    divert_messages();
-    if path.to_string_lossy().contains('\0') {
-        return Err("its name has a NUL character".to_owned());
-    }
-    compiled(MjModel::from_xml(path))
-}
-
-fn compiled(result: Result<MjModel, MjModelError>) -> Result<Arc<MjModel>, String> {
-    result.map(Arc::new).map_err(|error| {
-        let text = match error {
-            MjModelError::LoadFailed(text) => text,
-            other => other.to_string(),
-        };
-        one_line(&text)
-    })
-}
-
-/// MuJoCo's message on one line; that of its XML parser, cut off in the middle and full of codes, made readable.
-fn one_line(text: &str) -> String {
-    let after = |mark: &str| text.split_once(mark).map(|(_, rest)| rest);
-    let word = |rest: &str| {
-        rest.split([' ', ':']).next().unwrap_or_default().to_lowercase().replace('_', " ")
-    };
-    match (after("Error=XML_ERROR_"), after("Line number=")) {
-        (Some(kind), Some(line)) => {
-            format!("line {}: not well-formed XML ({})", word(line), word(kind))
-        }
-        _ => {
-            let cut = if text.len() >= MESSAGE_LEN { "…" } else { "" };
-            text.split_whitespace().collect::<Vec<_>>().join(" ") + cut
-        }
-    }
 }
 
 /// How a step of the physics ended.
@@ -127,6 +88,13 @@ pub(crate) enum Outcome {
     /// Positions, velocities or accelerations became huge or not finite. MuJoCo has put the model back to its initial
     /// state, which says nothing about the step.
     Unstable,
+}
+
+impl Outcome {
+    /// Whether the state reached says something.
+    pub fn is_regular(self) -> bool {
+        self == Self::Regular
+    }
 }
 
 /// Where a ray met the model.
@@ -175,10 +143,19 @@ impl Simulation {
         &self.data
     }
 
-    /// Puts the model into its initial state, lets `place` change positions and velocities, and computes what follows
-    /// from them.
-    pub fn reset(&mut self, place: impl FnOnce(&mut MjData<Arc<MjModel>>)) -> Result<(), String> {
-        self.data.reset();
+    /// Puts the model into its initial state, or that of a keyframe, lets `place` change positions and velocities, and
+    /// computes what follows from them.
+    pub fn reset(
+        &mut self,
+        keyframe: Option<usize>,
+        place: impl FnOnce(&mut MjData<Arc<MjModel>>),
+    ) -> Result<(), String> {
+        match keyframe {
+            Some(keyframe) => {
+                self.data.reset_keyframe(keyframe).map_err(|error| error.to_string())?;
+            }
+            None => self.data.reset(),
+        }
         self.broken = false;
         place(&mut self.data);
         self.call(mj_forward)
@@ -224,11 +201,12 @@ impl Simulation {
         result
     }
 
-    /// The first visible geom that a ray from a point meets, in the places of the last step or reset.
-    pub fn cast(&self, from: [f64; 3], direction: [f64; 3]) -> Option<Hit> {
+    /// The first geom of the `groups` that a ray from a point meets, in the places of the last step or reset. Geoms that
+    /// are wholly transparent are not met.
+    pub fn cast(&self, groups: &[u8; 6], from: [f64; 3], direction: [f64; 3]) -> Option<Hit> {
         let (mut geom, mut normal) = (-1, [0.0; 3]);
         // SAFETY: model and data belong together and are only read, so that many threads may cast at once; all pointers
-        // are to arrays of the sizes declared; no groups are chosen (null), no body is excluded (-1). The one error that
+        // are to arrays of the sizes declared (MuJoCo has six groups); no body is excluded (-1). The one error that
         // the function raises is for a direction of no length, which is caught like all others.
         let distance = guarded(|| unsafe {
             mj_ray(
@@ -236,7 +214,7 @@ impl Simulation {
                 self.data.ffi(),
                 &from,
                 &direction,
-                std::ptr::null(),
+                groups.as_ptr(),
                 true,
                 -1,
                 &mut geom,

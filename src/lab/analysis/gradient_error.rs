@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::mean_head::MeanHead;
-use crate::env::jacobian::{Jacobian, Point, jacobians, project, sample_points};
+use crate::env::jacobian::{Jacobian, jacobians, project};
+use crate::env::trajectory::{Point, sample_points};
 use crate::env::{EnvironmentError, Task};
 use crate::lab::precision;
 use crate::model::{DynamicsModel, Models};

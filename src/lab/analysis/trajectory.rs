@@ -1,6 +1,7 @@
 //! Real trajectories of a run's policy, with the noise it acted by and the true derivative of each step.
 
-use crate::env::jacobian::{Point, jacobians, sample_points};
+use crate::env::jacobian::jacobians;
+use crate::env::trajectory::{Point, sample_points};
 use crate::env::{EnvironmentError, Task};
 use crate::nn::Keep;
 use crate::policy::{Actor, Policy, PolicyTape};

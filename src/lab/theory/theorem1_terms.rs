@@ -87,7 +87,7 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::jacobian::Point;
+    use crate::env::trajectory::Point;
 
     /// Two state entries and one action entry; the errors are 3-4-5 triangles and a diagonal.
     #[test]

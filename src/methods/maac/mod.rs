@@ -179,10 +179,6 @@ impl Method for Maac {
         self.config.training.cadence.model_every_steps
     }
 
-    fn real(&self) -> &Replay {
-        &self.real
-    }
-
     fn store(&mut self, step: RealStep<'_>) {
         self.real.push(step.transition);
         if step.ended {

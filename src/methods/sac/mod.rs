@@ -122,10 +122,6 @@ impl Method for Sac {
         RECORD_EVERY
     }
 
-    fn real(&self) -> &Replay {
-        &self.real
-    }
-
     fn store(&mut self, step: RealStep<'_>) {
         self.real.push(step.transition);
         if step.ended {

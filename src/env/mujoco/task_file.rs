@@ -1,14 +1,24 @@
-//! The TOML description of a MuJoCo task: what the file may say, and where a mistake in it stands.
+//! The task file of a MuJoCo task: what its TOML may say, and where a mistake in it stands.
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::env::EnvironmentError;
+use crate::env::printable::is_harmless;
+
+/// Most characters in a name. It becomes part of names of folders, which most systems limit to 255 bytes.
+const LONGEST_NAME: usize = 60;
+/// Most physics steps for one step of the environment.
+const MOST_PHYSICS_STEPS: i64 = 100_000;
+/// Most steps of an episode.
+const LONGEST_EPISODE: i64 = 1_000_000_000;
+/// Largest noise: more places a robot where single precision has no metres left.
+const MOST_NOISE: f64 = 1e6;
 
 /// A task file as it is written. See `docs/own-robot.md` for the meaning of every key.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Description {
+pub(crate) struct TaskFile {
     /// Name of the task, which is part of the names of run folders.
     pub name: Spanned<String>,
     /// Physics steps for one step of the environment.
@@ -22,9 +32,9 @@ pub(crate) struct Description {
     /// Ranges outside which an episode ends. None: it never does.
     #[serde(default)]
     pub healthy: Vec<Spanned<HealthyRange>>,
-    /// Noise on the model's initial state.
+    /// Where an episode begins.
     #[serde(default)]
-    pub reset: ResetNoise,
+    pub reset: Reset,
 }
 
 /// Positions or velocities `from..to` of the model, each clipped to ±`clip` if that is given.
@@ -77,10 +87,13 @@ pub(crate) struct HealthyRange {
     pub at_most: Option<f64>,
 }
 
-/// Independent noise added to the model's initial positions and velocities.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+/// Where an episode begins: in the model's initial state or one of its keyframes, with independent noise on positions and
+/// velocities.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ResetNoise {
+pub(crate) struct Reset {
+    /// Name of a keyframe of the model.
+    pub keyframe: Option<Spanned<String>>,
     /// Half-width of the uniform noise on positions.
     #[serde(default)]
     pub qpos_uniform: f64,
@@ -103,43 +116,75 @@ impl Source<'_> {
     /// An error at the byte `offset` of the text: "file, line n: message".
     pub fn error(&self, offset: usize, message: &str) -> EnvironmentError {
         let line = 1 + self.text.bytes().take(offset).filter(|&byte| byte == b'\n').count();
-        EnvironmentError::Description(format!("{}, line {line}: {message}", self.file))
+        EnvironmentError::description(&format!("{}, line {line}: {message}", self.file))
     }
 
     /// Reads the description and checks what can be checked without the model.
-    pub fn parse(&self) -> Result<Description, EnvironmentError> {
-        let description: Description = toml::from_str(self.text).map_err(|error| {
+    pub fn parse(&self) -> Result<TaskFile, EnvironmentError> {
+        let file: TaskFile = toml::from_str(self.text).map_err(|error| {
             let message = error.message().replace('\n', " ");
             self.error(error.span().map_or(0, |span| span.start), message.trim())
         })?;
-        for (key, value) in
-            [("frame_skip", &description.frame_skip), ("time_limit", &description.time_limit)]
-        {
-            if *value.get_ref() < 1 {
-                let message = format!("`{key}` is {} and must be at least 1", value.get_ref());
-                return Err(self.error(value.span().start, &message));
+        self.check_characters(&file)?;
+        for (key, value, most) in [
+            ("frame_skip", &file.frame_skip, MOST_PHYSICS_STEPS),
+            ("time_limit", &file.time_limit, LONGEST_EPISODE),
+        ] {
+            let (place, value) = (value.span().start, *value.get_ref());
+            if value < 1 {
+                return Err(
+                    self.error(place, &format!("`{key}` is {value} and must be at least 1"))
+                );
+            }
+            if value > most {
+                return Err(
+                    self.error(place, &format!("`{key}` is {value} and must be at most {most}"))
+                );
             }
         }
-        let name = description.name.get_ref();
+        let name = file.name.get_ref();
         let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
-        if name.is_empty() || !name.chars().all(allowed) {
-            let message =
-                format!("`name` is \"{name}\" and must be made of letters, digits, `-` and `_`");
-            return Err(self.error(description.name.span().start, &message));
+        if name.is_empty() || name.chars().count() > LONGEST_NAME || !name.chars().all(allowed) {
+            let message = format!(
+                "`name` is \"{name}\" and must be made of letters, digits, `-` and `_`, at most {LONGEST_NAME} of them"
+            );
+            return Err(self.error(file.name.span().start, &message));
         }
-        let noise = description.reset;
         for (key, value) in [
-            ("qpos_uniform", noise.qpos_uniform),
-            ("qvel_uniform", noise.qvel_uniform),
-            ("qvel_normal", noise.qvel_normal),
+            ("qpos_uniform", file.reset.qpos_uniform),
+            ("qvel_uniform", file.reset.qvel_uniform),
+            ("qvel_normal", file.reset.qvel_normal),
         ] {
+            let offset = self.text.find(key).unwrap_or(0);
             if !(value.is_finite() && value >= 0.0) {
-                let offset = self.text.find(key).unwrap_or(0);
                 return Err(
                     self.error(offset, &format!("`{key}` is {value} and must be 0 or more"))
                 );
             }
+            if value > MOST_NOISE {
+                let message = format!("`{key}` is {value} and must be at most {MOST_NOISE}");
+                return Err(self.error(offset, &message));
+            }
         }
-        Ok(description)
+        Ok(file)
+    }
+
+    /// Names go into messages, tables and pictures: none may hold what a terminal obeys or a reader cannot see.
+    fn check_characters(&self, file: &TaskFile) -> Result<(), EnvironmentError> {
+        let terms = file.reward.iter().map(toml::Spanned::get_ref);
+        let of_terms = terms.flat_map(|term| {
+            [Some(&term.term), term.body.as_ref(), term.site.as_ref(), term.axis.as_ref()]
+        });
+        let others = [Some(&file.name), file.reset.keyframe.as_ref()];
+        for name in of_terms.chain(others).flatten() {
+            if let Some(bad) = name.get_ref().chars().find(|&c| !is_harmless(c)) {
+                let message = format!(
+                    "a name holds the character {}, which cannot be printed",
+                    bad.escape_unicode()
+                );
+                return Err(self.error(name.span().start, &message));
+            }
+        }
+        Ok(())
     }
 }

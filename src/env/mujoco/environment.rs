@@ -1,36 +1,38 @@
-//! A running MuJoCo world: what happens at a reset and at a step.
+//! A running MuJoCo environment: what happens at a reset and at a step.
 
 use std::sync::Arc;
 
-use super::Shared;
-use super::description::Part;
+use super::definition::Definition;
+use super::drawing;
 use super::reward::Weighted;
 use super::simulation::{Outcome, Simulation};
+use super::task_file::Part;
 use crate::env::{Environment, EnvironmentError, Picture, Step};
 use crate::rng::Rng;
 
 /// One simulation of a task's model, with what the reward remembers of the last step.
-pub(crate) struct MujocoWorld {
-    shared: Arc<Shared>,
+pub(crate) struct MujocoEnvironment {
+    definition: Arc<Definition>,
     simulation: Simulation,
     /// The positions from which the velocity terms of the reward measure the next step, in the order of the terms.
     anchors: Vec<f64>,
     warning: Option<String>,
 }
 
-impl MujocoWorld {
+impl MujocoEnvironment {
     /// Allocates the simulation.
-    pub fn new(shared: Arc<Shared>) -> Result<Self, EnvironmentError> {
-        let simulation = Simulation::new(&shared.model).map_err(|error| shared.failure(&error))?;
-        let mut world = Self { shared, simulation, anchors: Vec::new(), warning: None };
-        world.anchors = world.places().collect();
-        Ok(world)
+    pub fn new(definition: Arc<Definition>) -> Result<Self, EnvironmentError> {
+        let simulation =
+            Simulation::new(&definition.model).map_err(|error| definition.failure(&error))?;
+        let mut environment = Self { definition, simulation, anchors: Vec::new(), warning: None };
+        environment.anchors = environment.places().collect();
+        Ok(environment)
     }
 
     fn observe(&self, observation: &mut [f64]) {
         let data = self.simulation.data();
         let mut rest = observation;
-        for shown in &self.shared.observation {
+        for shown in &self.definition.observation {
             let values = match shown.part {
                 Part::Qpos => &data.qpos()[shown.coordinates.clone()],
                 Part::Qvel => &data.qvel()[shown.coordinates.clone()],
@@ -46,18 +48,18 @@ impl MujocoWorld {
 
     /// The positions that the velocity terms look at, now.
     fn places(&self) -> impl Iterator<Item = f64> {
-        self.shared.reward.iter().filter_map(|weighted| weighted.term.anchor(&self.simulation))
+        self.definition.reward.iter().filter_map(|weighted| weighted.term.anchor(&self.simulation))
     }
 
     /// Reward of the step just taken; moves the anchors.
     fn reward(&mut self, action: &[f64]) -> f64 {
         let mut anchors = self.anchors.iter_mut();
         let mut reward = 0.0;
-        for Weighted { term, weight, .. } in &self.shared.reward {
+        for Weighted { term, weight, .. } in &self.definition.reward {
             let value = match term.anchor(&self.simulation) {
                 Some(now) => {
                     let before = anchors.next().expect("one anchor for each velocity term");
-                    (now - std::mem::replace(before, now)) / self.shared.duration
+                    (now - std::mem::replace(before, now)) / self.definition.duration
                 }
                 None => term.value(&self.simulation, action),
             };
@@ -68,20 +70,14 @@ impl MujocoWorld {
 
     fn healthy(&self) -> bool {
         let data = self.simulation.data();
-        self.shared.healthy.iter().all(|range| {
-            let values = match range.part {
-                Part::Qpos => data.qpos(),
-                Part::Qvel => data.qvel(),
-            };
-            range.holds(&values[range.coordinates.clone()])
-        })
+        self.definition.healthy.iter().all(|range| range.holds_in(data))
     }
 }
 
-impl Environment for MujocoWorld {
+impl Environment for MujocoEnvironment {
     fn reset(&mut self, rng: &mut Rng, observation: &mut [f64]) {
-        let noise = self.shared.noise;
-        let placed = self.simulation.reset(|data| {
+        let noise = self.definition.start;
+        let placed = self.simulation.reset(noise.keyframe, |data| {
             for x in data.qpos_mut() {
                 *x += rng.uniform_in(-noise.qpos_uniform, noise.qpos_uniform);
             }
@@ -93,7 +89,7 @@ impl Environment for MujocoWorld {
         // An error here leaves the simulation marked as failed, and the first step returns it.
         if let Err(error) = placed {
             self.warning =
-                Some(format!("task {}: MuJoCo failed at the reset: {error}", self.shared.name));
+                Some(format!("task {}: MuJoCo failed at the reset: {error}", self.definition.name));
         }
         let mut anchors = std::mem::take(&mut self.anchors);
         anchors.clear();
@@ -105,16 +101,16 @@ impl Environment for MujocoWorld {
     fn step(&mut self, action: &[f64], observation: &mut [f64]) -> Result<Step, EnvironmentError> {
         // Stays in place if the step turns out unstable, when there is no meaningful state to show.
         self.observe(observation);
-        let time = self.simulation.data().time();
+        let time = self.simulation.data().time() - self.definition.start_time();
         let outcome = self
             .simulation
-            .step(action, self.shared.frame_skip)
-            .map_err(|error| self.shared.failure(&error))?;
+            .step(action, self.definition.frame_skip)
+            .map_err(|error| self.definition.failure(&error))?;
         if outcome == Outcome::Unstable {
             self.warning = Some(format!(
                 "task {}: the physics became unstable at step {:.0} of the episode, which was ended",
-                self.shared.name,
-                time / self.shared.duration + 1.0,
+                self.definition.name,
+                time / self.definition.duration + 1.0,
             ));
             return Ok(Step { reward: 0.0, terminated: true });
         }
@@ -135,14 +131,14 @@ impl Environment for MujocoWorld {
         let expected = physics + self.anchors.len();
         if state.len() != expected {
             return Err(EnvironmentError::State {
-                task: self.shared.name.clone(),
+                task: self.definition.name.clone(),
                 found: state.len(),
                 expected,
             });
         }
         self.simulation
             .set_state(&state[..physics])
-            .map_err(|error| self.shared.failure(&error))?;
+            .map_err(|error| self.definition.failure(&error))?;
         self.anchors.copy_from_slice(&state[physics..]);
         Ok(())
     }
@@ -150,14 +146,14 @@ impl Environment for MujocoWorld {
     fn displace(&mut self, displacement: &[f64]) -> Result<(), EnvironmentError> {
         self.simulation.place(|_| ());
         let before: Vec<f64> = self.places().collect();
-        let shared = &self.shared;
+        let definition = &self.definition;
         self.simulation.place(|data| {
             let quaternion = |start: usize| start..start + 4;
-            let starts = &shared.quaternion_positions;
+            let starts = &definition.quaternion_positions;
             let lengths: Vec<f64> =
                 starts.iter().map(|&start| norm(&data.qpos()[quaternion(start)])).collect();
             let mut rest = displacement;
-            for shown in &shared.observation {
+            for shown in &definition.observation {
                 let (here, after) = rest.split_at(shown.coordinates.len());
                 let values = match shown.part {
                     Part::Qpos => &mut data.qpos_mut()[shown.coordinates.clone()],
@@ -184,8 +180,9 @@ impl Environment for MujocoWorld {
         Some((data.qpos().to_vec(), data.qvel().to_vec()))
     }
 
-    fn draw(&self, picture: &mut Picture) -> Result<(), EnvironmentError> {
-        super::picture::draw(&self.simulation, picture);
+    fn draw(&self, camera: Option<&str>, picture: &mut Picture) -> Result<(), EnvironmentError> {
+        let camera = camera.map(|name| self.definition.camera(name)).transpose()?;
+        drawing::draw(&self.simulation, camera, picture);
         Ok(())
     }
 

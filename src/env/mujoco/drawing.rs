@@ -1,29 +1,12 @@
-//! Pictures of MuJoCo worlds, drawn by casting rays into them: MuJoCo finds what a ray meets, for every kind of geom, and
+//! Pictures of MuJoCo environments, drawn by casting rays into them: MuJoCo finds what a ray meets, for every kind of geom, and
 //! no OpenGL, display or system library is needed.
 
 use rayon::prelude::*;
 
-use mujoco_rs::wrappers::MjtGeomBase;
+use mujoco_rs::wrappers::{MjModel, MjtGeomBase, MjtTextureRole};
 
 use super::simulation::{Hit, Simulation};
-
-/// An RGB picture, row after row from the top left.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Picture {
-    /// Pixels a row.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
-    /// Red, green and blue of every pixel, `[height * width * 3]`.
-    pub rgb: Vec<u8>,
-}
-
-impl Picture {
-    /// A black picture.
-    pub fn new(width: usize, height: usize) -> Self {
-        Self { width, height, rgb: vec![0; width * height * 3] }
-    }
-}
+use crate::env::Picture;
 
 type Vector = [f64; 3];
 
@@ -50,7 +33,7 @@ fn blend(a: Vector, b: Vector, part: f64) -> Vector {
     std::array::from_fn(|k| a[k] + part * (b[k] - a[k]))
 }
 
-/// Where the picture is taken from: the model's first camera, or one that looks at the model's centre of mass along +y.
+/// Where the picture is taken from: a camera of the model's, the first if none is chosen, or one that looks at the model's centre of mass along +y.
 struct Camera {
     place: Vector,
     right: Vector,
@@ -61,12 +44,13 @@ struct Camera {
 }
 
 impl Camera {
-    fn new(simulation: &Simulation) -> Self {
+    fn new(simulation: &Simulation, chosen: Option<usize>) -> Self {
         let (model, data) = (simulation.model(), simulation.data());
         let half_height = |degrees: f64| (0.5 * degrees).to_radians().tan();
-        if let (Some(&place), Some(axes)) = (data.cam_xpos().first(), data.cam_xmat().first()) {
+        let id = chosen.unwrap_or(0);
+        if let (Some(&place), Some(axes)) = (data.cam_xpos().get(id), data.cam_xmat().get(id)) {
             let axis = |k: usize| [axes[k], axes[3 + k], axes[6 + k]];
-            let fovy = model.cam_fovy()[0];
+            let fovy = model.cam_fovy()[id];
             return Self {
                 place,
                 right: axis(0),
@@ -98,14 +82,27 @@ impl Camera {
     }
 }
 
-/// Draws the world as it was after its last reset or step.
-pub(crate) fn draw(simulation: &Simulation, picture: &mut Picture) {
-    let camera = Camera::new(simulation);
+/// The groups of geoms that are seen: 0 to 2, as in MuJoCo's own viewer, where models keep what is meant to be seen, and
+/// the shapes that collide, in the others. All, if nothing that moves is in these.
+fn visible_groups(model: &MjModel) -> [u8; 6] {
+    let seen = [1, 1, 1, 0, 0, 0];
+    let mut moving = model.geom_group().iter().zip(model.geom_bodyid()).filter(|(_, body)| {
+        // Weld body 0 is the ground and all that is fixed to it.
+        model.body_weldid()[**body as usize] != 0
+    });
+    let any = moving.any(|(&group, _)| seen.get(group as usize) == Some(&1));
+    if any { seen } else { [1; 6] }
+}
+
+/// Draws the environment as it was after its last reset or step, by the camera of this index.
+pub(crate) fn draw(simulation: &Simulation, camera: Option<usize>, picture: &mut Picture) {
+    let camera = Camera::new(simulation, camera);
+    let groups = visible_groups(simulation.model());
     let (width, height) = (picture.width, picture.height);
     let aspect = width as f64 / height as f64;
     let shade = |column: f64, row: f64| {
         let (x, y) = (2.0 * column / width as f64 - 1.0, 1.0 - 2.0 * row / height as f64);
-        colour(simulation, camera.place, camera.ray(x, y, aspect))
+        colour(simulation, &groups, camera.place, camera.ray(x, y, aspect))
     };
     // One ray a pixel; those that differ from a neighbour are edges, and get more.
     let coarse: Vec<Vector> = (0..width * height)
@@ -139,13 +136,14 @@ pub(crate) fn draw(simulation: &Simulation, picture: &mut Picture) {
 }
 
 /// What is seen along a ray, red, green and blue in 0..1.
-fn colour(simulation: &Simulation, from: Vector, direction: Vector) -> Vector {
+fn colour(simulation: &Simulation, groups: &[u8; 6], from: Vector, direction: Vector) -> Vector {
     let background = blend([0.97, 0.98, 1.0], [0.62, 0.75, 0.92], direction[2].max(0.0).sqrt());
-    let Some(hit) = simulation.cast(from, direction) else { return background };
+    let Some(hit) = simulation.cast(groups, from, direction) else { return background };
     let place = along(from, direction, hit.distance);
     let normal = if dot(hit.normal, direction) > 0.0 { hit.normal.map(|x| -x) } else { hit.normal };
     let facing = dot(normal, TO_LIGHT).max(0.0);
-    let lit = facing > 0.0 && simulation.cast(along(place, normal, 1e-3), TO_LIGHT).is_none();
+    let lit =
+        facing > 0.0 && simulation.cast(groups, along(place, normal, 1e-3), TO_LIGHT).is_none();
     let light = AMBIENT + if lit { (1.0 - AMBIENT) * facing } else { 0.0 };
     let seen = surface(simulation, &hit, place).map(|x| x * light);
     if is_plane(simulation, hit.geom) {
@@ -167,6 +165,44 @@ fn surface(simulation: &Simulation, hit: &Hit, place: Vector) -> Vector {
             [place[0], place[1]].iter().map(|x| (2.0 * x).floor() as i64).sum::<i64>() % 2 != 0;
         return if odd { [0.80, 0.83, 0.86] } else { [0.93, 0.94, 0.96] };
     }
-    let [red, green, blue, _] = model.geom_rgba()[hit.geom].map(f64::from);
-    [red, green, blue]
+    geom_colour(model, hit.geom)
+}
+
+/// The colour that MuJoCo gives a geom where nobody says one.
+const DEFAULT_COLOUR: [f32; 4] = [0.5, 0.5, 0.5, 1.0];
+
+/// As MuJoCo's own renderer has it: a geom's own colour, or else that of its material, tinted by the mean of its texture.
+fn geom_colour(model: &MjModel, geom: usize) -> Vector {
+    let own = model.geom_rgba()[geom];
+    let material = usize::try_from(model.geom_matid()[geom]).ok();
+    let [red, green, blue, _] = match material {
+        Some(material) if own == DEFAULT_COLOUR => model.mat_rgba()[material],
+        _ => own,
+    };
+    let colour = [red, green, blue].map(f64::from);
+    let texture = material.and_then(|material| {
+        usize::try_from(model.mat_texid()[material][MjtTextureRole::mjTEXROLE_RGB as usize]).ok()
+    });
+    match texture.and_then(|texture| mean_colour(model, texture)) {
+        Some(mean) => std::array::from_fn(|k| colour[k] * mean[k]),
+        None => colour,
+    }
+}
+
+/// Pixels of a texture that are looked at for its mean colour.
+const TEXTURE_SAMPLES: usize = 256;
+
+fn mean_colour(model: &MjModel, texture: usize) -> Option<Vector> {
+    let channels = usize::try_from(model.tex_nchannel()[texture]).ok().filter(|&n| n >= 3)?;
+    let size = |side: i32| usize::try_from(side).ok();
+    let pixels = size(model.tex_height()[texture])? * size(model.tex_width()[texture])?;
+    let start = usize::try_from(model.tex_adr()[texture]).ok()?;
+    let data = model.tex_data().get(start..start + pixels * channels)?;
+    let stride = (pixels / TEXTURE_SAMPLES).max(1) | 1;
+    let (mut sum, mut count) = ([0.0; 3], 0.0);
+    for pixel in data.chunks_exact(channels).step_by(stride) {
+        sum = std::array::from_fn(|k| sum[k] + f64::from(pixel[k]) / 255.0);
+        count += 1.0;
+    }
+    (count > 0.0).then(|| sum.map(|x| x / count))
 }
