@@ -4,10 +4,12 @@ mod action_gradient;
 mod least;
 mod minibatch;
 mod networks;
+mod slope_term;
 mod update;
 
 pub use action_gradient::{ActionGradient, huber};
 pub use least::{LeastTape, least};
 pub use minibatch::CriticWorkspace;
 pub use networks::{Critic, CriticConfig, QNetwork};
+pub use slope_term::{SlopeRows, SlopeTerm};
 pub use update::{CriticReport, CriticUpdate};

@@ -26,8 +26,6 @@ use crate::policy::Policy;
 use crate::rng::Rng;
 use crate::run::{Entries, Record, SnapshotError, Tally};
 
-/// Environment steps between two `train` records.
-const RECORD_EVERY: u64 = 250;
 /// Deviations under this count as 1.
 const SMALLEST_DEVIATION: f64 = 1e-6;
 
@@ -211,7 +209,7 @@ impl Mage {
     }
 
     /// A critic update, and every second time the policy's. An agent that is lost is drawn anew; model and transitions stay.
-    fn improve(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
+    fn improve(&mut self, tally: &mut Tally) -> Result<(), LearnError> {
         let mut verdict = self.improve_critic(tally)?;
         let updates = self.agent.critic.networks[0].adam.updates;
         if verdict == Verdict::Sound && updates.is_multiple_of(self.config.policy.delay) {
@@ -221,10 +219,8 @@ impl Mage {
             let Self { agent, weights, config, task, .. } = self;
             *agent = Agent::new(config, &**task, weights);
             self.standardise();
-            let mut record = Record::new("reset", step);
-            record.put_count("critic_updates", updates);
-            tally.record(record);
         }
+        tally.count("agent_resets", u64::from(verdict == Verdict::Lost));
         Ok(())
     }
 
@@ -244,11 +240,7 @@ impl Method for Mage {
     }
 
     fn record_every(&self) -> u64 {
-        RECORD_EVERY
-    }
-
-    fn real(&self) -> &Replay {
-        &self.real
+        self.config.training.model_every_steps
     }
 
     fn store(&mut self, step: RealStep<'_>) {
@@ -273,7 +265,7 @@ impl Method for Mage {
         }
         if step >= warmup && self.model.is_trained() {
             for _ in 0..updates {
-                self.improve(step, tally)?;
+                self.improve(tally)?;
             }
         }
         Ok(())
