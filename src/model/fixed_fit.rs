@@ -1,4 +1,4 @@
-//! Training an ensemble of standardised numbers by a fixed number of minibatches, without a holdout (specification baselines.md 3, "Order").
+//! Training an ensemble of standardised numbers by a fixed number of minibatches, without a holdout (docs/algorithm.md, "MAGE").
 
 use rayon::prelude::*;
 

@@ -1,5 +1,5 @@
 //! An ensemble of probabilistic networks that work in standardised numbers on both sides: (s, a) → mean and log-variance of (r, Δs),
-//! each network on rows of its own (specification baselines.md 3, "Networks").
+//! each network on rows of its own (docs/algorithm.md, "MAGE").
 
 use rayon::prelude::*;
 use schemars::JsonSchema;

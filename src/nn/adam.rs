@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn rectified_steps_are_momentum_at_first_and_adam_in_the_end() {
         assert!((1..6).all(|k| rectification(k).is_none()));
-        // The numbers of specification baselines.md 3.
+        // docs/algorithm.md, "MAGE".
         for (k, expected) in [(6, 0.026), (1000, 0.65)] {
             let found = rectification(k).unwrap();
             assert!((found - expected).abs() < 0.01 * expected.max(0.1), "update {k}: {found}");

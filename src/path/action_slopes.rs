@@ -41,6 +41,11 @@ impl<T: Real> ActionSlopes<T> {
         self.blocks.iter().map(|block| block.broken).sum()
     }
 
+    /// Draws and passes of each block.
+    pub fn parts(&self) -> &[Part<T>] {
+        &self.blocks
+    }
+
     /// Rows of each block.
     pub fn sizes(&self) -> impl Iterator<Item = usize> + Clone + '_ {
         self.blocks.iter().map(|block| block.rows)

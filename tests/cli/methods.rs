@@ -47,13 +47,11 @@ fn what_needs_a_model_says_so_where_there_is_none() {
                 place.succeed(&probe);
                 place.succeed(&analyze(name));
             }
-            "sac" => {
+            "sac" | "mage" => {
                 let message = place.fail(2, &analyze(name));
-                assert!(
-                    message.contains("sac, which learns no model of the environment"),
-                    "{message}"
-                );
-                let watched = ["train", "--algo", "sac", "--set", "analysis.every_steps=100"];
+                let expected = format!("{name}, which learns no model of the environment");
+                assert!(message.contains(&expected), "{message}");
+                let watched = ["train", "--algo", name, "--set", "analysis.every_steps=100"];
                 let message = place.fail(2, &watched);
                 assert!(
                     message.contains("there is no setting `analysis.every_steps`"),

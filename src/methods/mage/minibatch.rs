@@ -1,5 +1,5 @@
 //! The minibatch of MAGE's updates: real states, what is drawn there, the action of π, and the target that one imagined step gives it,
-//! with its slope by that action (specification baselines.md 3, passes 1 to 7).
+//! with its slope by that action (docs/algorithm.md, "MAGE", passes 1 to 7).
 
 use std::ops::Range;
 
@@ -43,7 +43,7 @@ pub struct Block<T> {
     wide: Vec<f64>,
     target_policy: Tape<T>,
     /// t', `[rows, action_dim]`.
-    next_actions: Vec<T>,
+    pub next_actions: Vec<T>,
     /// d t'/d z of π̄'s output z: 1 − tanh²z where the clamp passes it on, else 0.
     next_slopes: Vec<T>,
     next_values: LeastTape<T>,

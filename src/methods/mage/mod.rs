@@ -1,5 +1,5 @@
 //! MAGE: TD3 on one-step imagined transitions from real states, whose critic is fitted to the action gradient of its target (D'Oro &
-//! Jaśkowski, 2020; specification baselines.md 3).
+//! Jaśkowski, 2020; docs/algorithm.md, "MAGE").
 
 mod agent;
 mod config;

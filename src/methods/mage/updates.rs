@@ -1,4 +1,4 @@
-//! MAGE's two updates (specification baselines.md 3): the critic's, by explicit passes through critic, model and targets, and the
+//! MAGE's two updates (docs/algorithm.md, "MAGE"): the critic's, by explicit passes through critic, model and targets, and the
 //! policy's, as TD3.
 
 use rayon::prelude::*;
