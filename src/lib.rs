@@ -15,4 +15,5 @@ pub mod report;
 pub mod rng;
 pub mod run;
 pub mod session;
+pub mod sweep;
 pub mod train;

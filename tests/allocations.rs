@@ -200,14 +200,14 @@ fn model_minibatches_allocate_nothing() {
         neighbours.update(&learner.real);
         let rows: Vec<u32> = (0..600).collect();
         let mut rng = Rng::new(0, "fit");
-        let r = GradientLoss { neighbours: &neighbours, weight: 1.0, directions };
+        let r = GradientLoss::of_paper(&neighbours, 1.0, directions);
         for (loss, of, name) in [
             (None, &learner.prediction_model, "likelihood"),
             (None, &bounded.model, "likelihood with trained bounds"),
             (Some(r), &learner.prediction_model, "likelihood and R"),
         ] {
             let mut model = of.model.clone();
-            let mut workspace = FitWorkspace::new(&model, 256, loss.map(|_| (directions, n)));
+            let mut workspace = FitWorkspace::new(&model, 256, loss);
             workspace.start(&rows, loss);
             let mut first = 0;
             let count = allocations(6, || {

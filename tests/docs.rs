@@ -139,7 +139,8 @@ fn measured_metrics() -> BTreeMap<String, BTreeSet<String>> {
         "evaluation.every_steps=100 evaluation.episodes=1 model.members=2 model.elites=1 model.hidden=8",
         "model.layers=1 model.weight_decay=[0,0] model.patience_epochs=1 gradient_loss.neighbours=3",
         "gradient_loss.window=200 rollout.starts=50 rollout.capacity_per_step=400 policy.hidden=8 critic.hidden=8",
-        "analysis.every_steps=100 analysis.states=5",
+        "analysis.every_steps=100 analysis.states=5 model.termination=learned",
+        "training.pretraining_updates=5 model.head_hidden=8",
     ];
     let settings: Vec<&str> = settings.iter().flat_map(|line| line.split(' ')).collect();
     let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

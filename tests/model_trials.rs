@@ -1,6 +1,7 @@
 //! Model trials (Fig. 2): pairs share everything but R, repeat to the bit, and say what went wrong.
 
-use ddppo::lab::model_trial::{ModelTrial, Outcome, TrialError};
+use ddppo::lab::kept;
+use ddppo::lab::model_trial::{ModelTrial, TrialError, TrialOutcome};
 
 /// A trial of a small network with weight `w`.
 fn trial(w: f64) -> ModelTrial {
@@ -16,7 +17,7 @@ fn trial(w: f64) -> ModelTrial {
     ModelTrial::new(&config, 400, 30, 40)
 }
 
-fn run(trial: &ModelTrial) -> Outcome {
+fn run(trial: &ModelTrial) -> TrialOutcome {
     trial.run(&*ddppo::env::task("Pendulum").unwrap(), &mut |_| {}).unwrap()
 }
 
@@ -42,13 +43,13 @@ fn finished_trials_are_read_back_and_others_refused() {
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("trial.json");
     let _ = std::fs::remove_file(&path);
-    assert!(Outcome::read(&path).unwrap().is_none());
+    assert!(kept::read::<TrialOutcome>(&path).unwrap().is_none());
     let short = ModelTrial { epochs: 1, ..trial(1.0) };
     let outcome = run(&short);
-    outcome.write(&path).unwrap();
-    assert_eq!(Outcome::read(&path).unwrap(), Some(outcome));
+    kept::write(&path, &outcome).unwrap();
+    assert_eq!(kept::read::<TrialOutcome>(&path).unwrap(), Some(outcome));
     std::fs::write(&path, "{\"trial\": 3}").unwrap();
-    let message = Outcome::read(&path).unwrap_err().to_string();
+    let message = kept::read::<TrialOutcome>(&path).unwrap_err().to_string();
     assert!(message.contains("trial.json is no finished trial"), "{message}");
 }
 

@@ -1,10 +1,10 @@
 //! What each subcommand does.
 
 mod analyze;
-mod analyze_table;
 mod bench;
 mod evaluate;
 mod figure;
+mod output;
 mod plot;
 mod probe;
 mod record;
@@ -14,26 +14,28 @@ mod theory;
 mod trace;
 mod train;
 
-use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use ddppo::config::ConfigError;
 use ddppo::env::EnvironmentError;
 use ddppo::env::robot::RobotError;
-use ddppo::lab::analysis::Unsuitable;
+use ddppo::lab::analysis::{AnalysisError, Unsuitable};
 use ddppo::lab::bench::BenchError;
+use ddppo::lab::estimator_study::StudyError;
+use ddppo::lab::kept::KeptError;
 use ddppo::lab::model_trial::TrialError;
 use ddppo::report::PictureError;
 use ddppo::report::curves::CurveError;
 use ddppo::report::film::FilmError;
+use ddppo::report::scored_run::ScoreError;
 use ddppo::run::directory::DirectoryError;
+use ddppo::session::SessionError;
+use ddppo::train::TrainError;
 
+pub use self::output::{is_unread, say};
+
+use self::output::UsageError;
 use crate::cli::{Cli, Command};
-
-/// A mistake of the user that no other error type stands for.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(pub String);
 
 /// Runs the command.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -69,6 +71,13 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
     }
     if let Some(error) = error.downcast_ref() {
         return match error {
+            ScoreError::Run(error) => is_mistake(error),
+            ScoreError::Storage(_) => false,
+            ScoreError::Table { .. } => true,
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
             DirectoryError::Config(error) => is_mistake(error),
             DirectoryError::Storage(_) => false,
             _ => true,
@@ -85,6 +94,18 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
     }
     if let Some(error) = error.downcast_ref() {
         return match error {
+            SessionError::Directory(error) => is_mistake(error),
+            SessionError::Robot(error) => is_mistake(error),
+            SessionError::ConfigurationChanged { .. }
+            | SessionError::OtherRun { .. }
+            | SessionError::Behind { .. }
+            | SessionError::RobotNotWhole { .. }
+            | SessionError::Memory { .. } => true,
+            _ => false,
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
             FilmError::Environment(error) => is_mistake(error),
             FilmError::Format(_) | FilmError::Encoder(_) => true,
             FilmError::Write(..) => false,
@@ -92,12 +113,30 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
     }
     if let Some(error) = error.downcast_ref() {
         return match error {
-            TrialError::Environment(error) => is_mistake(error),
-            TrialError::Storage(_) => false,
-            TrialError::NoState { .. }
-            | TrialError::NonFinite { .. }
-            | TrialError::NoTrial { .. } => true,
+            AnalysisError::Environment(error) => is_mistake(error),
+            AnalysisError::Unsuitable(_) => true,
         };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
+            TrialError::Environment(error) => is_mistake(error),
+            TrialError::Kept(error) => is_mistake(error),
+            TrialError::NoState { .. } | TrialError::NonFinite { .. } => true,
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
+            StudyError::Environment(error) => is_mistake(error),
+            StudyError::Kept(error) => is_mistake(error),
+            StudyError::NonFinite { .. } => false,
+            StudyError::Unsuitable(_)
+            | StudyError::NoPath { .. }
+            | StudyError::Members { .. }
+            | StudyError::Transitions { .. } => true,
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return !matches!(error, KeptError::Storage(_));
     }
     if let Some(error) = error.downcast_ref() {
         return !matches!(
@@ -108,22 +147,9 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
         );
     }
     error.is::<UsageError>()
+        || matches!(error.downcast_ref(), Some(TrainError::Config(_)))
         || error.is::<Unsuitable>()
         || error.downcast_ref().is_some_and(BenchError::is_mistake)
         || matches!(error.downcast_ref(), Some(PictureError::Extension(_)))
         || error.downcast_ref().is_some_and(|error| !matches!(error, ConfigError::File { .. }))
-}
-
-/// Whether whoever read our output has closed it, as `head` does: no error.
-pub fn reader_went_away(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
-    })
-}
-
-/// Prints to standard output; an error when nobody reads it, where `println!` would panic.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
 }

@@ -8,7 +8,7 @@ use ddppo::lab::theory::theorem1::{BiasFactors, Growth, grow};
 use ddppo::lab::theory::theorem2::{Descent, REWARD_SCALE, descend, sizes};
 
 use super::figure::write;
-use super::{UsageError, print};
+use super::output::{UsageError, print};
 use crate::cli::TheoryArgs;
 
 /// Checks both theorems and draws what was measured beside what they allow.

@@ -98,6 +98,7 @@ impl<T: Real> ActionGradient<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::critic::TargetRule;
     use crate::nn::{Activation, Shape};
     use crate::rng::Rng;
 
@@ -111,7 +112,7 @@ mod tests {
             let bias = shape.layers[0].bias.start;
             rng.fill_normal(&mut p[bias..bias + 12]);
         });
-        Critic::from_networks(std::iter::once(network), 1e-4, 5.0, 0.005)
+        Critic::from_networks(std::iter::once(network), 1e-4, 5.0, TargetRule::Polyak(0.005))
     }
 
     /// Σ scale·h and its gradient at the network.
@@ -159,7 +160,8 @@ mod tests {
     fn of_a_critic_linear_in_the_action_only_its_slope_is_moved() {
         let mut rng = Rng::new(1, "action gradient");
         let network = Mlp::<f64>::xavier(Shape::new(&[5, 1], Activation::Silu), &mut rng);
-        let critic = Critic::from_networks(std::iter::once(network), 1e-4, 5.0, 0.005);
+        let critic =
+            Critic::from_networks(std::iter::once(network), 1e-4, 5.0, TargetRule::Polyak(0.005));
         let network = &critic.networks[0].network;
         let mut of = ActionGradient::new(&critic, ROWS);
         (0..ROWS).for_each(|i| rng.fill_normal(of.tape.input.row_mut(i)));

@@ -78,7 +78,7 @@ impl<T: Real> Critic<T> {
         workspace.set_one_step_targets(self, temperature.alpha(), discount);
         let CriticWorkspace { parts, values, gradients, batch, .. } = workspace;
         let (parts, batch) = (&*parts, *batch);
-        let (clip, rate) = (self.gradient_clip, T::from_f64(self.target_rate));
+        let (clip, rule) = (self.gradient_clip, self.target_rule);
         // At two threads each takes a network for good; more of them share its rows, then its weights.
         let networks = self.networks.par_iter_mut().zip(values.par_iter_mut().zip(gradients));
         let finite_gradient = networks.enumerate().map(|(n, (q, (tapes, gradient)))| {
@@ -90,8 +90,7 @@ impl<T: Real> Critic<T> {
                 vector::add_assign_shared(gradient, term.gradient(n));
             }
             q.network.update(|parameters, _| q.adam.update_clipped(parameters, gradient, clip));
-            q.target
-                .update_forward_only(|target| vector::blend(target, q.network.parameters(), rate));
+            rule.apply(&mut q.target, &q.network, q.adam.updates);
             vector::all_finite(gradient)
         });
         let finite_gradient = finite_gradient.reduce(|| true, |one, other| one && other);

@@ -160,6 +160,12 @@ impl Replay {
         (sequence % self.capacity as u64) as usize
     }
 
+    /// Number of the push that put a transition into a row.
+    pub fn sequence_of(&self, row: usize) -> u64 {
+        let newest = self.pushed - 1;
+        newest - (newest - row as u64) % self.capacity as u64
+    }
+
     /// Adds one transition.
     pub fn push(&mut self, t: Transition<'_>) {
         assert_eq!((t.observation.len(), t.action.len()), (self.observation_dim, self.action_dim));
@@ -364,6 +370,7 @@ mod tests {
                 (t.reward, t.observation, t.terminated),
                 (i as f32, &[i as f32, -(i as f32)][..], i % 3 == 0)
             );
+            assert_eq!(replay.sequence_of(replay.row_of(i as u64)), i as u64);
         }
     }
 

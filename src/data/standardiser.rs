@@ -1,11 +1,48 @@
 //! Inputs of networks at mean 0 and deviation 1.
 
-use super::Replay;
+use super::replay::{Replay, Transition};
 use crate::machine::Real;
 use crate::run::{Entries, SnapshotError};
 
 /// Deviations under this count as 1.
 const SMALLEST_DEVIATION: f64 = 1e-12;
+
+/// Mean and (population) variance of a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Moments {
+    /// The mean.
+    pub mean: f64,
+    /// The variance.
+    pub variance: f64,
+}
+
+impl Moments {
+    /// The deviation, to divide by: one that is as good as 0 counts as 1.
+    pub fn deviation(&self) -> f64 {
+        let deviation = self.variance.sqrt();
+        if deviation < SMALLEST_DEVIATION { 1.0 } else { deviation }
+    }
+}
+
+/// Moments over transitions of the numbers `of(transition, d)`, d < `dim`.
+pub fn moments<'a>(
+    rows: impl Iterator<Item = Transition<'a>> + Clone,
+    dim: usize,
+    of: impl Fn(&Transition<'a>, usize) -> f64,
+) -> Vec<Moments> {
+    let n = rows.clone().count() as f64;
+    let mut moments = vec![Moments::default(); dim];
+    for t in rows.clone() {
+        moments.iter_mut().enumerate().for_each(|(d, m)| m.mean += of(&t, d) / n);
+    }
+    for t in rows {
+        for (d, m) in moments.iter_mut().enumerate() {
+            let x = of(&t, d);
+            m.variance += (x - m.mean) * (x - m.mean) / n;
+        }
+    }
+    moments
+}
 
 /// x ↦ (x − mean)/deviation, of a training split.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,28 +61,11 @@ impl<T: Real> Standardiser<T> {
 
     /// Mean and (population) deviation of (s, a) over the given rows.
     pub fn fit(replay: &Replay, rows: &[u32], dim: usize) -> Self {
-        let n = rows.len() as f64;
-        let mut moments = vec![(0.0_f64, 0.0_f64); dim];
-        let each = |row: u32, f: &mut dyn FnMut(usize, f64)| {
-            let t = replay.get(row as usize);
-            for (d, &x) in t.observation.iter().chain(t.action).enumerate() {
-                f(d, f64::from(x));
-            }
-        };
-        for &row in rows {
-            each(row, &mut |d, x| moments[d].0 += x / n);
-        }
-        for &row in rows {
-            let m = &mut moments;
-            each(row, &mut |d, x| m[d].1 += (x - m[d].0) * (x - m[d].0) / n);
-        }
-        let deviation = |variance: f64| {
-            let deviation = variance.sqrt();
-            T::from_f64(if deviation < SMALLEST_DEVIATION { 1.0 } else { deviation })
-        };
+        let rows = rows.iter().map(|&row| replay.get(row as usize));
+        let moments = moments(rows, dim, Transition::input::<f64>);
         Self {
-            mean: moments.iter().map(|m| T::from_f64(m.0)).collect(),
-            deviation: moments.iter().map(|m| deviation(m.1)).collect(),
+            mean: moments.iter().map(|m| T::from_f64(m.mean)).collect(),
+            deviation: moments.iter().map(|m| T::from_f64(m.deviation())).collect(),
         }
     }
 

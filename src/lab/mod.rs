@@ -2,7 +2,10 @@
 
 pub mod analysis;
 pub mod bench;
+pub mod estimator_study;
+pub mod estimator_trial;
 pub mod figures;
+pub mod kept;
 pub mod model_trial;
 pub mod precision;
 pub mod probe;

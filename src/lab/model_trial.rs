@@ -4,12 +4,12 @@
 //! nothing but R differs between a model with it and one without. They run for a fixed number of epochs: early
 //! stopping would stop the two at different ones.
 
-use std::path::Path;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use super::analysis::gradient_error::{ModelError, RealStates};
+use super::kept::{KeptError, TrialResult};
 use super::precision;
 use crate::config::Config;
 use crate::data::Standardiser;
@@ -18,10 +18,9 @@ use crate::env::{EnvironmentError, Episode, Task, uniform_actions};
 use crate::methods::ddppo::DdppoConfig;
 use crate::model::fit::{FitWorkspace, best_members, epoch, minibatch};
 use crate::model::{
-    DynamicsModel, FitReport, GradientLoss, GradientLossConfig, ModelConfig, Neighbours,
+    DynamicsModel, FitReport, GradientData, GradientLoss, GradientLossConfig, ModelConfig,
 };
 use crate::rng::Rng;
-use crate::run::storage::{Disk, StorageError, replace};
 
 /// Epochs at which a trial is measured, about.
 const MEASUREMENTS: u64 = 25;
@@ -52,17 +51,9 @@ pub enum TrialError {
         /// Epoch, from 1.
         epoch: u64,
     },
-    /// A file operation failed.
+    /// A file of trials.
     #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// A file holds something else.
-    #[error("{path} is no finished trial ({problem}): remove it, or choose another folder with -o")]
-    NoTrial {
-        /// The file.
-        path: String,
-        /// What is wrong.
-        problem: String,
-    },
+    Kept(#[from] KeptError),
 }
 
 /// What a trial is, down to the bit.
@@ -88,7 +79,7 @@ pub struct ModelTrial {
 
 /// A model after some epochs, on held-out states.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Measurement {
+pub struct TrialMeasurement {
     /// Epochs done.
     pub epoch: u64,
     /// What was measured.
@@ -97,45 +88,30 @@ pub struct Measurement {
 
 /// A finished trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct TrialOutcome {
     /// What was done.
     pub trial: ModelTrial,
     /// In the order of epochs.
-    pub measurements: Vec<Measurement>,
+    pub measurements: Vec<TrialMeasurement>,
     /// Wall-clock seconds that it took.
     pub seconds: f64,
 }
 
-impl Outcome {
-    /// Reads a finished trial; `None` where there is no file.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or holds something else.
-    pub fn read(path: &Path) -> Result<Option<Self>, TrialError> {
-        let text = match std::fs::read_to_string(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            outcome => outcome.map_err(StorageError::of("read", path))?,
-        };
-        let no_trial =
-            |problem: String| TrialError::NoTrial { path: path.display().to_string(), problem };
-        let outcome: Self = serde_json::from_str(&text).map_err(|e| no_trial(e.to_string()))?;
-        if outcome.measurements.is_empty() {
-            return Err(no_trial("it has no measurement".to_owned()));
-        }
-        Ok(Some(outcome))
+impl TrialResult for TrialOutcome {
+    type Trial = ModelTrial;
+
+    fn trial(&self) -> &ModelTrial {
+        &self.trial
     }
 
-    /// Writes the trial in one step: a crash leaves no half of it.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), StorageError> {
-        let text = serde_json::to_string_pretty(self).expect("a finished trial has finite numbers");
-        replace(&Disk, path, (text + "\n").as_bytes())
+    fn is_whole(&self) -> bool {
+        !self.measurements.is_empty()
     }
+}
 
+impl TrialOutcome {
     /// The last measurement.
-    pub fn last(&self) -> &Measurement {
+    pub fn last(&self) -> &TrialMeasurement {
         self.measurements.last().expect("a trial measures its last epoch")
     }
 }
@@ -164,7 +140,7 @@ impl ModelTrial {
         &self,
         task: &dyn Task,
         progress: &mut dyn FnMut(u64),
-    ) -> Result<Outcome, TrialError> {
+    ) -> Result<TrialOutcome, TrialError> {
         let started = Instant::now();
         let mut learning = Learning::new(self, task)?;
         let measured_every = self.epochs.div_ceil(MEASUREMENTS).max(1);
@@ -183,7 +159,7 @@ impl ModelTrial {
             progress(epoch);
         }
         let seconds = started.elapsed().as_secs_f64();
-        Ok(Outcome { trial: self.clone(), measurements, seconds })
+        Ok(TrialOutcome { trial: self.clone(), measurements, seconds })
     }
 
     /// Seconds that [`ModelTrial::run`] will take here, from one minibatch and one measurement.
@@ -210,7 +186,7 @@ impl ModelTrial {
 struct Learning<'a> {
     trial: &'a ModelTrial,
     replay: Replay,
-    neighbours: Neighbours,
+    data: GradientData,
     model: DynamicsModel<f32>,
     workspace: FitWorkspace<f32>,
     training: Vec<u32>,
@@ -231,12 +207,12 @@ impl<'a> Learning<'a> {
         if smooth.is_empty() {
             return Err(TrialError::NoState { task: trial.task.clone(), states: trial.states });
         }
-        let loss = &trial.gradient_loss;
-        let mut neighbours = Neighbours::new(loss.neighbours, loss.window, s + a);
-        neighbours.update(&replay);
+        let mut data = GradientData::new(&trial.gradient_loss, (s, a));
+        // A random policy has no critic: all slopes alike.
+        data.update(&replay, || vec![1.0; s]);
         let mut model = DynamicsModel::new(s, a, &trial.model, &mut stream("initial weights"));
-        let directions = (loss.weight > 0.0).then_some((loss.directions_per_row, loss.neighbours));
-        let mut workspace = FitWorkspace::new(&model, trial.batch_size, directions);
+        let loss = gradient_loss(trial, &data);
+        let mut workspace = FitWorkspace::new(&model, trial.batch_size, loss);
 
         let mut rng = stream("model training");
         let mut order: Vec<u32> = (0..replay.len() as u32).collect();
@@ -246,15 +222,14 @@ impl<'a> Learning<'a> {
         model.standardiser = Standardiser::fit(&replay, &training, s + a);
         model.elites = (0..trial.model.elites as u32).collect();
         // With the window even where R is left out: its orders are drawn from the same stream as the minibatches.
-        let window = GradientLoss { neighbours: &neighbours, weight: 0.0, directions: 1 };
-        workspace.start(&training, Some(window));
+        workspace.start(&training, Some(data.loss()));
         let report =
             FitReport { epochs: 0, holdout_errors: Vec::new(), nll: 0.0, gradient_loss: None };
         let holdout = order;
         Ok(Self {
             trial,
             replay,
-            neighbours,
+            data,
             model,
             workspace,
             training,
@@ -269,8 +244,8 @@ impl<'a> Learning<'a> {
     /// One pass over the training split; then the elites are those of the holdout, as in a run.
     fn epoch(&mut self) {
         self.workspace.shuffle(&mut self.rng);
-        let Self { trial, replay, neighbours, model, workspace, rng, report, .. } = self;
-        let loss = gradient_loss(trial, neighbours);
+        let Self { trial, replay, data, model, workspace, rng, report, .. } = self;
+        let loss = gradient_loss(trial, data);
         epoch(model, workspace, replay, loss, &trial.model.weight_decay, rng, report);
         let errors = workspace.holdout_errors(model, replay, &self.holdout);
         model.elites = best_members(&errors, trial.model.elites);
@@ -278,22 +253,21 @@ impl<'a> Learning<'a> {
 
     /// One Adam step of every member.
     fn minibatch(&mut self) {
-        let Self { trial, replay, neighbours, model, workspace, rng, .. } = self;
-        let loss = gradient_loss(trial, neighbours);
+        let Self { trial, replay, data, model, workspace, rng, .. } = self;
+        let loss = gradient_loss(trial, data);
         minibatch(model, workspace, replay, loss, &trial.model.weight_decay, 0, rng);
     }
 
-    fn measure(&self, task: &dyn Task, epoch: u64) -> Measurement {
-        Measurement {
+    fn measure(&self, task: &dyn Task, epoch: u64) -> TrialMeasurement {
+        TrialMeasurement {
             epoch,
             error: self.states.error(&precision::model(&self.model), task, &self.smooth),
         }
     }
 }
 
-fn gradient_loss<'a>(trial: &ModelTrial, neighbours: &'a Neighbours) -> Option<GradientLoss<'a>> {
-    let GradientLossConfig { weight, directions_per_row: directions, .. } = trial.gradient_loss;
-    (weight > 0.0).then_some(GradientLoss { neighbours, weight, directions })
+fn gradient_loss<'a>(trial: &ModelTrial, data: &'a GradientData) -> Option<GradientLoss<'a>> {
+    (trial.gradient_loss.weight > 0.0).then(|| data.loss())
 }
 
 /// Transitions of uniformly random actions, with resets where episodes end.

@@ -1,10 +1,10 @@
 //! The learned networks in another float type, so that what runs in `f32` can be checked in `f64`.
 
-use crate::critic::{Critic, QNetwork};
+use crate::critic::{Critic, QNetwork, ValueNetwork};
 use crate::data::Standardiser;
 use crate::methods::mage::Agent;
 use crate::model::dynamics::Member;
-use crate::model::{DynamicsModel, StandardisedModel};
+use crate::model::{DynamicsModel, StandardisedModel, TerminationHead};
 use crate::nn::{Adam, Mlp, Real};
 use crate::policy::Policy;
 
@@ -12,7 +12,8 @@ fn numbers<T: Real, U: Real>(values: &[T]) -> Vec<U> {
     values.iter().map(|v| U::from_f64(v.to_f64())).collect()
 }
 
-fn network<T: Real, U: Real>(network: &Mlp<T>) -> Mlp<U> {
+/// The same network in another float type.
+pub fn network<T: Real, U: Real>(network: &Mlp<T>) -> Mlp<U> {
     let mut other = Mlp::new(network.shape().clone(), |_| 0.0);
     other.update(|parameters, _| parameters.copy_from_slice(&numbers(network.parameters())));
     other
@@ -72,6 +73,20 @@ pub fn critic<T: Real, U: Real>(critic: &Critic<T>) -> Critic<U> {
         adam: Adam::new(q.network.parameters().len(), 0.0),
     };
     critic.with_networks(critic.networks.iter().map(convert).collect())
+}
+
+/// The same critic of states in another float type, its optimiser fresh.
+pub fn value<T: Real, U: Real>(value: &ValueNetwork<T>) -> ValueNetwork<U> {
+    let adam = Adam::new(value.network.parameters().len(), 0.0);
+    value.with_networks((network(&value.network), network(&value.target)), adam)
+}
+
+/// The same termination head in another float type.
+pub fn termination<T: Real, U: Real>(head: &TerminationHead<T>) -> TerminationHead<U> {
+    TerminationHead {
+        network: network(&head.network),
+        standardiser: standardiser(&head.standardiser),
+    }
 }
 
 /// The same model in another float type, its optimisers fresh.

@@ -11,7 +11,9 @@ use crate::methods::Method;
 use crate::methods::ddppo::{Ddppo, DdppoConfig};
 use crate::model::gradient_loss::GradientPiece;
 use crate::model::likelihood_loss::LikelihoodPiece;
-use crate::model::{DynamicsModel, Neighbours};
+use crate::model::{
+    DynamicsModel, Ending, Estimator, GradientLoss, InputCoordinates, Neighbours, OutputWeights,
+};
 use crate::nn::{Real, Shape};
 use crate::path::{GradientSource, Imagination, Objective, Part, PolicyWorkspace};
 use crate::policy::Policy;
@@ -45,12 +47,22 @@ pub fn probe<T: Real + Element>(
     let critic: Critic<T> = super::precision::critic(of.critic);
     let prediction_model: DynamicsModel<T> = super::precision::model(imagined.prediction_model);
     let gradient_model: DynamicsModel<T> = super::precision::model(imagined.gradient_model);
+    let head = match imagined.ending {
+        Ending::Given(_) => None,
+        Ending::Learned(head) => Some(super::precision::termination(head)),
+    };
+    let ending = match (imagined.ending, &head) {
+        (Ending::Learned(_), Some(head)) => Ending::Learned(head),
+        (Ending::Given(task), _) => Ending::Given(task),
+        (Ending::Learned(_), None) => unreachable!("a learned end has a head"),
+    };
     let imagination = Imagination {
         horizon: imagined.horizon,
         prediction_model: &prediction_model,
         gradient_model: &gradient_model,
         gradient_source: imagined.gradient_source,
-        task: imagined.task,
+        derivative_members: imagined.derivative_members,
+        ending,
     };
     let objective = Objective {
         policy: &policy,
@@ -60,6 +72,7 @@ pub fn probe<T: Real + Element>(
         discount: of.discount,
     };
     let config = ddppo.config();
+    not_of_paper(config).map_or(Ok(()), |key| Err(Unsuitable::NotOfPaper(key)))?;
     let mut probe = Probe::default();
     probe.put_header(&objective, config);
     probe.put_networks(&objective, &imagination);
@@ -67,6 +80,19 @@ pub fn probe<T: Real + Element>(
     probe.put_policy_update(&objective, config, &ddppo.real, &mut rng);
     probe.put_gradient_step(&gradient_model, config, &ddppo.real, &mut rng);
     Ok(probe)
+}
+
+/// The first setting by which updates are others than those of `docs/probe.md`.
+fn not_of_paper(config: &DdppoConfig) -> Option<&'static str> {
+    let DdppoConfig { gradient_loss: loss, policy, .. } = config;
+    let settings = [
+        (loss.estimator != Estimator::Directional, "gradient_loss.estimator"),
+        (loss.coordinates != InputCoordinates::Raw, "gradient_loss.coordinates"),
+        (loss.output_weights != OutputWeights::Equal, "gradient_loss.output_weights"),
+        (loss.unit_directions, "gradient_loss.unit_directions"),
+        (policy.derivative_members != 1, "policy.derivative_members"),
+    ];
+    settings.into_iter().find(|(other, _)| *other).map(|(_, key)| key)
 }
 
 impl Probe {
@@ -243,7 +269,7 @@ impl Probe {
             gradient.fill(T::ZERO);
             for rows in sequences.chunks(piece.chunk()) {
                 let scale = 1.0 / numbers as f64;
-                let buffers = (real, &neighbours);
+                let buffers = (real, GradientLoss::of_paper(&neighbours, loss.weight, m));
                 squares +=
                     piece.add(model, &member.network, buffers, rows, scale, rng, &mut gradient);
                 for (&own, drawn) in rows.iter().zip(piece.drawn().chunks_exact(m)) {

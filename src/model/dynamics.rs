@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::grouping::Grouping;
 use super::likelihood::LogVarianceBounds;
+use super::termination::TerminationSource;
 use crate::config::{ConfigError, require};
 use crate::data::Standardiser;
 use crate::nn::{Activation, Adam, Keep, Matrix, Mlp, Real, Shape, Tape};
@@ -61,6 +62,9 @@ pub struct ModelConfig {
     /// Give each member back the weights of its last improvement when a training ends (MBPO).
     #[serde(default)]
     pub restore_best: bool,
+    /// What ends imagined episodes (given).
+    #[serde(default)]
+    pub termination: TerminationSource,
 }
 
 fn no_limit() -> usize {
@@ -231,6 +235,15 @@ impl<T: Real> DynamicsModel<T> {
     pub fn draw_elites(&self, rng: &mut Rng, members: &mut [u32]) {
         for m in members {
             *m = self.elites[rng.below(self.elites.len())];
+        }
+    }
+
+    /// The elite that stands `places` after each of `drawn` in the order of the elites, the first following the last: with places below the number
+    /// of elites each row's are different ones, and each equally likely where the drawn one is.
+    pub fn elites_after(&self, places: usize, drawn: &[u32], members: &mut [u32]) {
+        for (to, m) in members.iter_mut().zip(drawn) {
+            let at = self.elites.iter().position(|elite| elite == m).expect("an elite was drawn");
+            *to = self.elites[(at + places) % self.elites.len()];
         }
     }
 

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::dynamics::{DynamicsModel, Member, ModelConfig};
-use super::gradient_loss::{GradientLoss, GradientPiece};
+use super::gradient_loss::GradientLoss;
+use super::gradient_term::GradientTerm;
 use super::holdout::Holdout;
 pub use super::holdout::best_members;
 use super::likelihood_loss::LikelihoodPiece;
@@ -51,7 +52,7 @@ struct Piece<T> {
     part: usize,
     rng: Rng,
     likelihood: LikelihoodPiece<T>,
-    gradient_loss: Option<GradientPiece<T>>,
+    gradient_loss: Option<GradientTerm<T>>,
     gradient: Vec<T>,
     nll: f64,
     residuals: f64,
@@ -79,11 +80,11 @@ pub struct FitWorkspace<T> {
 }
 
 impl<T: Real> FitWorkspace<T> {
-    /// Buffers for minibatches of `batch` rows; `gradient_loss` is (m, n) where R is part of the loss.
+    /// Buffers for minibatches of `batch` rows, with R or another of the same estimator and sizes in the loss where it is given.
     pub fn new(
         model: &DynamicsModel<T>,
         batch: usize,
-        gradient_loss: Option<(usize, usize)>,
+        gradient_loss: Option<GradientLoss<'_>>,
     ) -> Self {
         let parts = batch.div_ceil(ROWS_PER_PIECE);
         let rows = batch.min(ROWS_PER_PIECE);
@@ -93,7 +94,7 @@ impl<T: Real> FitWorkspace<T> {
                 part: p % parts,
                 rng: Rng::from_word(0),
                 likelihood: LikelihoodPiece::new(model, rows),
-                gradient_loss: gradient_loss.map(|(m, n)| GradientPiece::new(model, rows, m, n)),
+                gradient_loss: gradient_loss.map(|loss| GradientTerm::new(model, rows, loss)),
                 gradient: vec![T::ZERO; model.shape().parameter_len()],
                 nll: 0.0,
                 residuals: 0.0,
@@ -317,7 +318,7 @@ impl<T: Real> Piece<T> {
                 residuals += piece.add(
                     model,
                     network,
-                    (replay, loss.neighbours),
+                    (replay, loss),
                     stretch,
                     scale,
                     &mut self.rng,

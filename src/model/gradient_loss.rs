@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dynamics::DynamicsModel;
-use super::neighbours::Neighbours;
+use super::neighbours::{InputCoordinates, Neighbours};
 use crate::config::{ConfigError, require};
 use crate::data::Replay;
 use crate::nn::{Keep, Mlp, Real, Tangent, Tape};
@@ -16,6 +16,30 @@ use crate::rng::Rng;
 
 /// Tangent rows processed at a time: keeps a piece's buffers in the cache whatever n is.
 const TANGENT_ROWS: usize = 128;
+
+/// How a model's derivative is compared with the differences between neighbours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Estimator {
+    /// The Jacobian at a row, times the direction to its neighbour (the paper's R).
+    #[default]
+    Directional,
+    /// The difference between the model's means at the neighbour and at the row.
+    Secant,
+}
+
+/// How much an output's residual counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputWeights {
+    /// All alike, in the task's units (the paper).
+    #[default]
+    Equal,
+    /// By 1/variance of the output over the window.
+    Deviation,
+    /// By the discounted mean square of the critic's slope along the output, and 1 for the reward; in all as much as by `deviation`.
+    Value,
+}
 
 /// R's place in a training: its data and weights.
 #[derive(Clone, Copy)]
@@ -26,6 +50,28 @@ pub struct GradientLoss<'a> {
     pub weight: f64,
     /// m: directions drawn from each row's n at each step.
     pub directions: usize,
+    /// What is compared.
+    pub estimator: Estimator,
+    /// ρ² of each output, `[label_dim]`; empty where all are 1.
+    pub output_weights: &'a [f64],
+    /// ε, where squared residuals are divided by the direction's squared length + ε²; `None` where they are taken as they are.
+    pub least_length: Option<f64>,
+}
+
+impl<'a> GradientLoss<'a> {
+    /// The paper's R.
+    pub fn of_paper(neighbours: &'a Neighbours, weight: f64, directions: usize) -> Self {
+        let estimator = Estimator::Directional;
+        Self { neighbours, weight, directions, estimator, output_weights: &[], least_length: None }
+    }
+
+    /// What the squared residual along a direction of this squared length is multiplied by.
+    pub fn direction_weight(&self, squared_length: f64) -> f64 {
+        let Some(least) = self.least_length else { return 1.0 };
+        let squares = squared_length + least * least;
+        // A row that is there twice, where many are: it says nothing of a derivative.
+        if squares > 0.0 { 1.0 / squares } else { 0.0 }
+    }
 }
 
 /// Buffers of one piece.
@@ -40,6 +86,10 @@ pub struct GradientPiece<T> {
     drawn: Vec<u64>,
     /// Label differences y_i − y, `[chunk·m, label_dim]`.
     differences: Vec<T>,
+    /// [`GradientLoss::direction_weight`] of the drawn neighbours, `[chunk·m]`.
+    direction_weights: Vec<T>,
+    /// ρ², `[label_dim]`.
+    output_weights: Vec<T>,
 }
 
 /// R of eq. 9, in the gradient model's loss with weight w (eq. 10).
@@ -57,6 +107,19 @@ pub struct GradientLossConfig {
     /// Newest real transitions among which neighbours are sought (10 000).
     #[schemars(range(min = 2, max = 100_000_000))]
     pub window: usize,
+    /// What the differences between neighbours are compared with.
+    #[serde(default)]
+    pub estimator: Estimator,
+    /// What neighbours are near in, and the length of directions is taken in.
+    #[serde(default)]
+    pub coordinates: InputCoordinates,
+    /// How much each output's residual counts.
+    #[serde(default)]
+    pub output_weights: OutputWeights,
+    /// Divide residuals by the length of their direction, or rather by √(length² + ε²) with the length ε that 5 % of the neighbours
+    /// stay below: each direction counts alike, however far the neighbour is.
+    #[serde(default)]
+    pub unit_directions: bool,
 }
 
 impl GradientLossConfig {
@@ -66,6 +129,14 @@ impl GradientLossConfig {
     /// On the first that is impossible.
     pub fn check(&self, min_transitions: usize, replay_capacity: usize) -> Result<(), ConfigError> {
         let &Self { neighbours, directions_per_row, window, .. } = self;
+        if self.estimator == Estimator::Secant {
+            let expected =
+                "`standardised`: the length of a secant is that of its standardised input";
+            let holds = self.coordinates == InputCoordinates::Standardised;
+            require(holds, "gradient_loss.coordinates", "raw", expected)?;
+            let expected = "`true`: residuals of secants are divided by their length";
+            require(self.unit_directions, "gradient_loss.unit_directions", "false", expected)?;
+        }
         // A row is no neighbour of its own.
         for (limit, name) in
             [(window, "gradient_loss.window"), (min_transitions, "training.min_transitions")]
@@ -83,6 +154,7 @@ impl GradientLossConfig {
 }
 
 impl<T: Real> GradientPiece<T> {
+    /// Buffers for up to `rows` rows with `directions` of `count` neighbours each.
     pub fn new(model: &DynamicsModel<T>, rows: usize, directions: usize, count: usize) -> Self {
         let chunk = (TANGENT_ROWS / directions).clamp(1, rows);
         Self {
@@ -92,26 +164,31 @@ impl<T: Real> GradientPiece<T> {
             choice: (0..count).collect(),
             drawn: vec![0; chunk * directions],
             differences: vec![T::ZERO; chunk * directions * model.label_dim()],
+            direction_weights: vec![T::ONE; chunk * directions],
+            output_weights: vec![T::ONE; model.label_dim()],
         }
     }
 
-    /// Adds `scale` times the gradient of Σ_{rows, directions, outputs} residual² by one member's parameters, over the
+    /// Adds `scale` times the gradient of Σ_{rows, directions, outputs} weight·residual² by one member's parameters, over the
     /// transitions whose push numbers are given; returns that sum.
     #[allow(clippy::too_many_arguments)]
     pub fn add(
         &mut self,
         model: &DynamicsModel<T>,
         network: &Mlp<T>,
-        (replay, neighbours): (&Replay, &Neighbours),
+        (replay, loss): (&Replay, GradientLoss<'_>),
         sequences: &[u64],
         scale: f64,
         rng: &mut Rng,
         gradient: &mut [T],
     ) -> f64 {
         let mut sum = 0.0;
+        for (own, &weight) in self.output_weights.iter_mut().zip(loss.output_weights) {
+            *own = T::from_f64(weight);
+        }
         for rows in sequences.chunks(self.chunk) {
             for (i, &sequence) in rows.iter().enumerate() {
-                self.draw_neighbours(i, replay, neighbours, sequence, rng);
+                self.draw_neighbours(i, replay, loss, sequence, rng);
             }
             for (i, &sequence) in rows.iter().enumerate() {
                 self.load_row(i, model, replay, sequence);
@@ -143,7 +220,7 @@ impl<T: Real> GradientPiece<T> {
         &mut self,
         i: usize,
         replay: &Replay,
-        neighbours: &Neighbours,
+        loss: GradientLoss<'_>,
         sequence: u64,
         rng: &mut Rng,
     ) {
@@ -156,7 +233,10 @@ impl<T: Real> GradientPiece<T> {
                 let other = k + rng.below(self.choice.len() - k);
                 self.choice.swap(k, other);
             }
-            self.drawn[i * m + k] = neighbours.nth(sequence, self.choice[k]);
+            self.drawn[i * m + k] = loss.neighbours.nth(sequence, self.choice[k]);
+            let squared = loss.neighbours.squared_distance(sequence, self.choice[k]);
+            self.direction_weights[i * m + k] =
+                T::from_f64(loss.direction_weight(f64::from(squared)));
             replay.prefetch(replay.row_of(self.drawn[i * m + k]));
         }
     }
@@ -196,10 +276,13 @@ impl<T: Real> GradientPiece<T> {
             let product = self.tangent.output.row(t);
             let adjoint = self.tangent.output_adjoint.row_mut(t);
             let differences = &self.differences[t * labels..(t + 1) * labels];
-            for ((a, &p), &y) in adjoint.iter_mut().zip(product).zip(differences) {
+            let weights = self.output_weights.iter().map(|&w| w * self.direction_weights[t]);
+            let terms = product.iter().zip(differences).zip(weights);
+            for (a, ((&p, &y), weight)) in adjoint.iter_mut().zip(terms) {
                 let residual = p - y;
-                row += residual * residual;
-                *a = scale * residual;
+                let weighted = residual * weight;
+                row += residual * weighted;
+                *a = scale * weighted;
             }
             sum += row.to_f64();
         }

@@ -1,19 +1,33 @@
-//! The exact nearest neighbours of each of the newest real transitions, by Euclidean distance on raw (s, a)
-//! (SPEC section 1). Between two trainings only the new transitions are compared with the old ones.
+//! The exact nearest neighbours of each of the newest real transitions, by Euclidean distance on (s, a), raw (SPEC section 1) or
+//! standardised. Between two trainings only the new transitions are compared with the old ones where coordinates are raw. The
+//! deviations that standardise them change with every transition, so those lists are made anew (docs/decisions/070).
 
 use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::data::Replay;
+use crate::data::{Replay, Transition, moments};
 use crate::machine::isa::dispatched;
 
 /// Candidates whose distances are computed at a time.
-const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
+
+/// What distances between transitions are measured in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InputCoordinates {
+    /// (s, a) in the task's units (the paper).
+    #[default]
+    Raw,
+    /// Each entry of (s, a) divided by its deviation over the window.
+    Standardised,
+}
 
 /// A neighbour: squared distance, then push number; ties in distance go to the older transition.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-struct Neighbour {
-    distance: f32,
-    sequence: u64,
+pub(super) struct Neighbour {
+    pub(super) distance: f32,
+    pub(super) sequence: u64,
 }
 
 /// Neighbour lists of a sliding window over a replay buffer.
@@ -22,9 +36,12 @@ pub struct Neighbours {
     count: usize,
     window: usize,
     dim: usize,
+    coordinates: InputCoordinates,
+    /// What entries of (s, a) are multiplied by, `[dim]`.
+    scales: Vec<f32>,
     /// Transitions seen, as the replay buffer counts them.
     seen: u64,
-    /// (s, a) of the window, `[dim, window]`, transition number k in column k mod window.
+    /// Scaled (s, a) of the window, `[dim, window]`, transition number k in column k mod window.
     columns: Vec<f32>,
     /// Up to `count` neighbours a row, nearest first.
     lists: Vec<Vec<Neighbour>>,
@@ -59,16 +76,23 @@ fn consider(list: &mut Vec<Neighbour>, count: usize, candidate: Neighbour) {
 }
 
 impl Neighbours {
-    /// Lists of `count` neighbours among the newest `window` transitions of (s, a) with `dim` numbers.
+    /// Lists of `count` neighbours among the newest `window` transitions of raw (s, a) with `dim` numbers.
     pub fn new(count: usize, window: usize, dim: usize) -> Self {
         Self {
             count,
             window,
             dim,
+            coordinates: InputCoordinates::Raw,
+            scales: vec![1.0; dim],
             seen: 0,
             columns: vec![0.0; dim * window],
             lists: vec![Vec::new(); window],
         }
+    }
+
+    /// The same lists in other coordinates. Nothing must have been taken in yet.
+    pub fn in_coordinates(self, coordinates: InputCoordinates) -> Self {
+        Self { coordinates, ..self }
     }
 
     /// Neighbours wanted of each row, n.
@@ -92,6 +116,23 @@ impl Neighbours {
         self.lists[self.slot(sequence)][k].sequence
     }
 
+    /// The squared distance of the `k`-th nearest neighbour of transition `sequence`, in these coordinates.
+    #[inline]
+    pub fn squared_distance(&self, sequence: u64, k: usize) -> f32 {
+        self.lists[self.slot(sequence)][k].distance
+    }
+
+    /// The distance that a share `q` of all neighbours stays below; 0 where there are none.
+    pub fn distance_quantile(&self, q: f64) -> f64 {
+        let mut all: Vec<f32> = self.lists.iter().flatten().map(|n| n.distance).collect();
+        if all.is_empty() {
+            return 0.0;
+        }
+        let at = ((all.len() - 1) as f64 * q).round() as usize;
+        let (_, squared, _) = all.select_nth_unstable_by(at, f32::total_cmp);
+        f64::from(*squared).sqrt()
+    }
+
     fn slot(&self, sequence: u64) -> usize {
         (sequence % self.window as u64) as usize
     }
@@ -102,12 +143,22 @@ impl Neighbours {
         let old = self.sequences();
         self.seen = replay.pushed();
         let present = self.sequences();
-        let fresh = old.end.max(present.start)..present.end;
+        let fresh = match self.coordinates {
+            InputCoordinates::Raw => old.end.max(present.start)..present.end,
+            InputCoordinates::Standardised => {
+                let rows = present.clone().map(|sequence| replay.get(replay.row_of(sequence)));
+                let moments = moments(rows, self.dim, Transition::input::<f64>);
+                let scales = moments.iter().map(|m| (1.0 / m.deviation()) as f32);
+                self.scales = scales.collect();
+                present.clone()
+            }
+        };
         for sequence in fresh.clone() {
             let t = replay.get(replay.row_of(sequence));
             let slot = self.slot(sequence);
-            for (d, &x) in t.observation.iter().chain(t.action).enumerate() {
-                self.columns[d * self.window + slot] = x;
+            let scaled = t.observation.iter().chain(t.action).zip(&self.scales);
+            for (d, (&x, &scale)) in scaled.enumerate() {
+                self.columns[d * self.window + slot] = x * scale;
             }
         }
         let (count, window, dim, columns) = (self.count, self.window, self.dim, &self.columns);
@@ -138,7 +189,7 @@ impl Neighbours {
 
 /// Considers the transitions of a range for one row's list.
 #[allow(clippy::too_many_arguments)]
-fn scan(
+pub(super) fn scan(
     list: &mut Vec<Neighbour>,
     count: usize,
     own: u64,

@@ -72,6 +72,13 @@ impl<T: Real> Adam<T> {
         Self { rectified: true, ..Self::new(len, learning_rate) }
     }
 
+    /// Forgets the moments, as if no update had been.
+    pub fn restart(&mut self) {
+        self.first.fill(T::ZERO);
+        self.second.fill(T::ZERO);
+        self.updates = 0;
+    }
+
     /// Opens an update: call [`AdamStep::apply`] on every part of the parameters once.
     pub fn begin(&mut self) -> AdamStep<'_, T> {
         self.updates += 1;
@@ -112,6 +119,20 @@ impl<T: Real> AdamStep<'_, T> {
             &mut self.adam.second[range],
             factors,
         );
+    }
+
+    /// [`AdamStep::apply`] with a penalty that does not go through the moments (AdamW; Loshchilov & Hutter, 2019): first,
+    /// parameter ← (1 − rate·`decay`)·parameter.
+    pub fn apply_decoupled(
+        &mut self,
+        parameters: &mut [T],
+        gradient: &[T],
+        range: std::ops::Range<usize>,
+        decay: f64,
+    ) {
+        let kept = T::from_f64(1.0 - self.adam.learning_rate * decay);
+        parameters[range.clone()].iter_mut().for_each(|p| *p *= kept);
+        self.apply(parameters, gradient, range, 0.0);
     }
 
     fn factors(&self, decay: f64) -> Factors<T> {
@@ -202,5 +223,22 @@ mod tests {
             adam.update_clipped(&mut parameters, &[gradient], 1.0);
             assert!((parameters[0] - p).abs() < 1e-12, "update {t}");
         }
+    }
+
+    #[test]
+    fn a_decoupled_penalty_does_not_reach_the_moments() {
+        let (mut plain, mut decayed) = (vec![0.5_f64], vec![0.5]);
+        let (mut one, mut other) = (Adam::new(1, 0.1), Adam::new(1, 0.1));
+        for _ in 0..3 {
+            let before = decayed[0];
+            let start = plain[0];
+            one.begin().apply(&mut plain, &[0.7], 0..1, 0.0);
+            other.begin().apply_decoupled(&mut decayed, &[0.7], 0..1, 0.2);
+            let step = plain[0] - start;
+            assert!((decayed[0] - (0.98 * before + step)).abs() < 1e-15);
+        }
+        assert_eq!((one.first, one.second), (other.first.clone(), other.second.clone()));
+        other.restart();
+        assert_eq!((other.first, other.second, other.updates), (vec![0.0], vec![0.0], 0));
     }
 }

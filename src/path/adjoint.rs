@@ -2,6 +2,9 @@
 //! (`imagine.rs`), then the adjoint of the state is carried backwards through the derivatives of the *gradient model's* mean head
 //! at the prediction model's states (SPEC section 2), or through those of the prediction model's own steps.
 //!
+//! The derivative of a step is that of one elite, or the mean of several members': each has a reverse pass of its own, and D_jᵀ·P is the
+//! mean of what they give.
+//!
 //! The adjoint kept here is P_j = γʲ·λ_j/B, so that every step back is a plain reverse pass:
 //! P_H = γᴴ·m_H/B·∇c_H and P_j = D_jᵀ·P_{j+1} + γʲ·m_j/B·∇c_j. (m_{j+1} ≤ m_j, so P_{j+1} carries its own mask.)
 //!
@@ -10,9 +13,10 @@
 use std::ops::Range;
 
 use super::objective::{GradientSource, Imagination, Objective};
+use super::step;
 use crate::critic::LeastTape;
 use crate::data::minibatch::RowStreams;
-use crate::model::StepTape;
+use crate::model::{EndingTape, StepTape};
 use crate::nn::cpu::vector;
 use crate::nn::{Keep, Real};
 use crate::policy::PolicyTape;
@@ -38,12 +42,15 @@ pub struct Part<T> {
     pub adjoints: Vec<Vec<T>>,
     /// M^p's pass over the present step, where M^g has one of its own.
     pub(super) prediction: Option<StepTape<T>>,
-    /// Passes of the model whose derivatives are used, by step.
-    pub(super) derivatives: Vec<StepTape<T>>,
+    /// Passes of the model whose derivatives are used, by step: one for each member of the mean, that of the drawn elite first.
+    pub(super) derivatives: Vec<Vec<StepTape<T>>>,
+    /// Members of the present pass beyond the drawn elite, `[rows]`.
+    pub(super) others: Vec<u32>,
     values: LeastTape<T>,
     action_adjoint: Vec<T>,
     log_prob_adjoint: Vec<T>,
-    pub(super) wide: Vec<f64>,
+    /// None where nothing is imagined.
+    pub(super) ending: Option<EndingTape<T>>,
     pub(super) streams: RowStreams,
     /// Each row's Σ_j γʲ·m_j·c_j.
     pub(super) losses: Vec<f64>,
@@ -62,9 +69,10 @@ impl<T: Real> Part<T> {
         let imagined = |i: &Imagination<'_, T>| {
             let apart = i.gradient_source == GradientSource::GradientModel;
             let of = if apart { StepTape::of_means } else { StepTape::new };
-            let steps = (0..horizon).map(|_| of(i.differentiated(), rows, Keep::Slopes));
+            let step = |_| of(i.differentiated(), rows, Keep::Slopes);
+            let steps = (0..horizon).map(|_| (0..i.derivative_members).map(step).collect());
             let prediction = apart.then(|| StepTape::new(i.prediction_model, rows, Keep::Nothing));
-            (prediction, steps.collect::<Vec<_>>())
+            (prediction, steps.collect::<Vec<Vec<_>>>())
         };
         let (prediction, derivatives) = imagination.as_ref().map(imagined).unzip();
         Self {
@@ -78,10 +86,11 @@ impl<T: Real> Part<T> {
             adjoints: vec![vec![T::ZERO; rows * observations]; horizon + 1],
             prediction: prediction.flatten(),
             derivatives: derivatives.unwrap_or_default(),
+            others: vec![0; rows],
             values: LeastTape::new(critic, rows),
             action_adjoint: vec![T::ZERO; rows * policy.action_dim()],
             log_prob_adjoint: vec![T::ZERO; rows],
-            wide: vec![0.0; observations],
+            ending: imagination.map(|i| EndingTape::new(i.ending, observations, rows)),
             streams: RowStreams::new(rows),
             losses: vec![0.0; rows],
             adjoint_sizes: vec![0.0; rows],
@@ -173,7 +182,7 @@ impl<T: Real> Part<T> {
         }
     }
 
-    /// P_j = D_jᵀ·P_{j+1} + γʲ·m_j/B·∇_s c_j with c_j = −r_j + α·log π(a_j|s_j).
+    /// P_j = D_jᵀ·P_{j+1} + γʲ·m_j/B·∇_s c_j with c_j = −r_j + α·log π(a_j|s_j). Each member of the mean has an equal share of the adjoint.
     fn carry_adjoint(
         &mut self,
         objective: &Objective<'_, T>,
@@ -183,45 +192,35 @@ impl<T: Real> Part<T> {
     ) {
         let model = imagination.differentiated();
         let sampled = imagination.gradient_source == GradientSource::SampledStep;
-        let (s, a) = (model.observation_dim(), model.action_dim());
+        let s = model.observation_dim();
         let weight = Self::weight(objective, j, batch);
         let alpha = T::from_f64(objective.alpha);
-        let step = &mut self.derivatives[j];
+        let members = &mut self.derivatives[j];
+        let share = T::ONE / T::from_f64(members.len() as f64);
         for i in 0..self.rows {
             let cost_weight = weight * self.alive[j][i];
             let noise = &self.model_noise[j][i * (1 + s)..(i + 1) * (1 + s)];
-            let output = step.output(i);
-            let mut reward = output[0];
-            if sampled {
-                reward += model.bounds.deviation(0, output[1 + s]) * noise[0];
+            let mut reward = T::ZERO;
+            for step in members.iter_mut() {
+                let output = step.output(i);
+                let mut own = output[0];
+                if sampled {
+                    own += model.bounds.deviation(0, output[1 + s]) * noise[0];
+                }
+                reward += share * own;
+                let by_next = &self.adjoints[j + 1][i * s..(i + 1) * s];
+                let by_next = by_next.iter().map(|&p| share * p);
+                let noise = sampled.then_some(noise);
+                step::seed_row(model, step, i, -(share * cost_weight), by_next, noise);
             }
             let cost = alpha * self.points[j].log_probs[i] - reward;
             self.losses[i] += (cost_weight * cost).to_f64() * batch as f64;
             self.log_prob_adjoint[i] = cost_weight * alpha;
-            // The mean head is (r, Δs). The log-variance's adjoint stays 0 but where the noise's size is differentiated too.
-            let (output, adjoint) = step.output_and_adjoint(i);
-            adjoint[0] = -cost_weight;
-            adjoint[1..=s].copy_from_slice(&self.adjoints[j + 1][i * s..(i + 1) * s]);
-            if sampled {
-                let (by_mean, by_raw) = adjoint.split_at_mut(1 + s);
-                for (d, by_raw) in by_raw.iter_mut().enumerate() {
-                    let slope = model.bounds.deviation_slope(d, output[1 + s + d]);
-                    *by_raw = by_mean[d] * noise[d] * slope;
-                }
-            }
         }
-        model.backward_to_input(step);
         let (low, high) = self.adjoints.split_at_mut(j + 1);
-        let (adjoints, after) = (&mut low[j], &high[0]);
-        for i in 0..self.rows {
-            let scaled = step.input_adjoint(i).iter().zip(&model.standardiser.deviation);
-            for (d, (&g, &deviation)) in scaled.enumerate() {
-                match d.checked_sub(s) {
-                    // s' = s + Δs: the identity passes P_{j+1} on.
-                    None => adjoints[i * s + d] = after[i * s + d] + g / deviation,
-                    Some(d) => self.action_adjoint[i * a + d] = g / deviation,
-                }
-            }
+        for (k, step) in members.iter_mut().enumerate() {
+            let by_next = (k == 0).then_some(&high[0][..]);
+            step::back(model, step, by_next, &mut low[j], &mut self.action_adjoint);
         }
     }
 

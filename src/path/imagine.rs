@@ -50,25 +50,35 @@ impl<T: Real> Part<T> {
         }
     }
 
-    /// Runs (s_j, a_j) through the elites of M^p and of M^g.
+    /// Runs (s_j, a_j) through the elites of M^p and of M^g, and through the other members whose derivatives are taken.
     fn step_models(&mut self, imagination: Imagination<'_, T>, j: usize) {
         let Imagination { prediction_model, gradient_model, .. } = imagination;
         let (states, actions) = (&self.points[j].network.input, &self.points[j].actions);
-        let derivatives = &mut self.derivatives[j];
-        match (imagination.gradient_source, &mut self.prediction) {
+        let (first, others) =
+            self.derivatives[j].split_first_mut().expect("a derivative is of a member");
+        let drawn = match (imagination.gradient_source, &mut self.prediction) {
             (GradientSource::GradientModel, Some(prediction)) => {
                 prediction_model.forward(prediction, &self.prediction_elites[j], states, actions);
-                gradient_model.forward(derivatives, &self.gradient_elites[j], states, actions);
+                gradient_model.forward(first, &self.gradient_elites[j], states, actions);
+                &self.gradient_elites[j]
             }
             // One pass serves both: the derivative is that of the very elite that made the step.
-            _ => prediction_model.forward(derivatives, &self.prediction_elites[j], states, actions),
+            _ => {
+                prediction_model.forward(first, &self.prediction_elites[j], states, actions);
+                &self.prediction_elites[j]
+            }
+        };
+        let model = imagination.differentiated();
+        for (beyond, step) in others.iter_mut().enumerate() {
+            model.elites_after(beyond + 1, drawn, &mut self.others);
+            model.forward(step, &self.others, states, actions);
         }
     }
 
     /// s_{j+1} = s_j + μ + σ·ε of M^p, and the masks m_{j+1} = m_j·(1 − d_j).
     fn sample_states(&mut self, imagination: Imagination<'_, T>, j: usize) {
         let model = imagination.prediction_model;
-        let step = self.prediction.as_ref().unwrap_or(&self.derivatives[j]);
+        let step = self.prediction.as_ref().unwrap_or(&self.derivatives[j][0]);
         let (before, after) = self.points.split_at_mut(j + 1);
         let (states, next_states) = (&before[j].network.input, &mut after[0].network.input);
         for (i, noise) in self.model_noise[j].chunks_exact(model.label_dim()).enumerate() {
@@ -81,9 +91,15 @@ impl<T: Real> Part<T> {
                 self.alive[j + 1][i] = T::ZERO;
                 continue;
             }
-            self.wide.iter_mut().zip(&*next).for_each(|(w, n)| *w = n.to_f64());
-            let ended = imagination.task.terminated(&self.wide);
-            self.alive[j + 1][i] = if ended { T::ZERO } else { self.alive[j][i] };
+            self.alive[j + 1][i] = self.alive[j][i];
+        }
+        let Some(tape) = &mut self.ending else { return };
+        let (actions, rows) = (&before[j].actions, self.rows);
+        let ended = imagination.ending.judge(tape, rows, states, actions, next_states);
+        for (alive, &ended) in self.alive[j + 1].iter_mut().zip(ended) {
+            if ended {
+                *alive = T::ZERO;
+            }
         }
     }
 }

@@ -110,6 +110,11 @@ impl<T: Real> PolicyWorkspace<T> {
         }
     }
 
+    /// Each row's Σ_j |λ_j| of the last [`PolicyWorkspace::differentiate`], over steps 1..=H and state dimensions.
+    pub fn adjoint_sizes(&self) -> impl Iterator<Item = f64> + '_ {
+        self.parts().flat_map(|part| part.adjoint_sizes.iter().copied())
+    }
+
     /// The gradient of the last [`PolicyWorkspace::differentiate`].
     pub fn gradient(&self) -> &[T] {
         &self.blocks[0].gradient

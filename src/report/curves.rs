@@ -1,6 +1,6 @@
 //! Learning curves: evaluation returns of runs over their steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::aggregate::{deviation, mean};
@@ -11,8 +11,10 @@ use super::published;
 use super::published::UnknownMethod;
 use crate::config::{Config, differences};
 use crate::methods;
-use crate::run::directory::{DirectoryError, metrics_path};
+use crate::run::directory::{DirectoryError, metrics_path, robot_path};
 use crate::run::metrics::{self, MetricsError};
+use crate::run::storage::read_regular;
+use crate::run::text::one_line;
 
 /// Why no curve can be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +37,15 @@ pub enum CurveError {
 type Score = (u64, f64, f64);
 
 struct Run {
+    root: PathBuf,
     config: Config,
+    /// What tells its robot from others of that name; `None` for a built-in task.
+    robot: Option<String>,
     scores: Vec<Score>,
 }
+
+/// Bytes of the longest file that says which robot a run has.
+const LONGEST_ORIGIN: u64 = 1 << 16;
 
 fn read(root: &Path) -> Result<Run, CurveError> {
     let config = methods::config_of_run(root)?;
@@ -51,7 +59,55 @@ fn read(root: &Path) -> Result<Run, CurveError> {
     if scores.is_empty() {
         return Err(CurveError::Empty(root.display().to_string()));
     }
-    Ok(Run { config, scores })
+    // It holds a checksum of all that the robot is made of.
+    let origin = read_regular(&robot_path(root).join("origin.toml"), LONGEST_ORIGIN).ok();
+    let robot = origin.map(|text| format!("{:08x}", crc32fast::hash(&text)));
+    Ok(Run { root: root.to_owned(), config, robot, scores })
+}
+
+impl Run {
+    /// The task, and which robot it is where several have its name.
+    fn robot_and_task(&self) -> (&str, Option<&str>) {
+        (self.config.task(), self.robot.as_deref())
+    }
+
+    /// Whether one of the two is a copy of the other, made when that was as far or at another time: equal seeds and
+    /// settings give equal runs, so that a second one says nothing new.
+    fn is_copy_of(&self, other: &Self) -> bool {
+        let shared = self.scores.len().min(other.scores.len());
+        let bits = |scores: &[Score]| -> Vec<(u64, u64, u64)> {
+            let bits = |&(step, mean, spread): &Score| (step, mean.to_bits(), spread.to_bits());
+            scores[..shared].iter().map(bits).collect()
+        };
+        self.robot_and_task() == other.robot_and_task()
+            && self.config.identity() == other.config.identity()
+            && bits(&self.scores) == bits(&other.scores)
+    }
+}
+
+/// Reads runs, each once: of copies the longest. What is left out is said in the notes.
+fn read_all(roots: &[PathBuf]) -> Result<(Vec<Run>, Vec<String>), CurveError> {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut notes = Vec::new();
+    for root in roots {
+        let run = read(root)?;
+        let Some(known) = runs.iter_mut().find(|known| run.is_copy_of(known)) else {
+            runs.push(run);
+            continue;
+        };
+        let same =
+            |a: &Path, b: &Path| std::fs::canonicalize(a).ok() == std::fs::canonicalize(b).ok();
+        let (first, second) = (known.root.display().to_string(), run.root.display().to_string());
+        notes.push(if same(&known.root, &run.root) {
+            format!("{second} is named twice and counted once")
+        } else {
+            format!("{second} is the same run as {first}, and the two are counted as one")
+        });
+        if run.scores.len() > known.scores.len() {
+            *known = run;
+        }
+    }
+    Ok((runs, notes))
 }
 
 /// What runs of one curve share: everything but the seed.
@@ -61,55 +117,90 @@ fn kind(config: &Config) -> toml::Table {
     table
 }
 
+/// Learning curves, drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curves {
+    /// The drawing.
+    pub picture: Picture,
+    /// What the user should know of the runs in it.
+    pub notes: Vec<String>,
+}
+
+/// The runs of one task, curve by curve.
+struct TaskCurves {
+    /// The task's name, with a number where other robots have it too.
+    title: String,
+    curves: Vec<Vec<Run>>,
+}
+
 /// Draws runs: a panel a task, a curve for each set of runs that differ in nothing but their seed. After them come the
 /// published curves of the methods named in `published`.
 ///
 /// # Errors
 /// When a folder holds no run, a run no evaluation, or nothing was published of a method.
-pub fn learning_curves(roots: &[PathBuf], published: &[String]) -> Result<Picture, CurveError> {
+pub fn learning_curves(roots: &[PathBuf], published: &[String]) -> Result<Curves, CurveError> {
     published::check(published)?;
-    let mut tasks: Vec<(String, Vec<Vec<Run>>)> = Vec::new();
-    for root in roots {
-        let run = read(root)?;
-        let at =
-            tasks.iter().position(|(task, _)| task == run.config.task()).unwrap_or_else(|| {
-                tasks.push((run.config.task().to_owned(), Vec::new()));
-                tasks.len() - 1
-            });
-        let groups = &mut tasks[at].1;
-        match groups.iter_mut().find(|group| kind(&group[0].config) == kind(&run.config)) {
-            Some(group) => group.push(run),
-            None => groups.push(vec![run]),
+    let (runs, notes) = read_all(roots)?;
+    let panels: Vec<Panel> =
+        tasks(runs).iter().map(|task| panel(&task.title, &task.curves, published)).collect();
+    Ok(Curves { picture: chart::draw(&panels), notes })
+}
+
+/// Sorts runs by task and by settings, in their order.
+fn tasks(runs: Vec<Run>) -> Vec<TaskCurves> {
+    let mut tasks: Vec<TaskCurves> = Vec::new();
+    for run in runs {
+        let of = |task: &TaskCurves| task.curves[0][0].robot_and_task() == run.robot_and_task();
+        let Some(task) = tasks.iter_mut().find(|task| of(task)) else {
+            let others = tasks.iter().filter(|w| w.curves[0][0].config.task() == run.config.task());
+            let more = match others.count() {
+                0 => String::new(),
+                n => format!(" (another robot, {})", n + 1),
+            };
+            let title = one_line(run.config.task()) + &more;
+            tasks.push(TaskCurves { title, curves: vec![vec![run]] });
+            continue;
+        };
+        match task.curves.iter_mut().find(|curve| kind(&curve[0].config) == kind(&run.config)) {
+            Some(curve) => curve.push(run),
+            None => task.curves.push(vec![run]),
         }
     }
-    let panels: Vec<Panel> =
-        tasks.iter().map(|(task, groups)| panel(task, groups, published)).collect();
-    Ok(chart::draw(&panels))
+    tasks
 }
 
 /// The numbers behind [`learning_curves`] as CSV: a line an evaluation. `settings` is what differs from the first of these
-/// runs of the same task and method, as `key=value` with spaces between; in lists `;` stands for the comma.
+/// runs of the same task and method, as `key=value` with spaces between; in lists `;` stands for the comma. `robot=` is what
+/// tells robots of one's own under one name apart. The second value is what the user should know of the runs.
 ///
 /// # Errors
 /// When a folder holds no run, or a run no evaluation.
-pub fn learning_table(roots: &[PathBuf]) -> Result<String, CurveError> {
-    let runs = roots.iter().map(|root| read(root)).collect::<Result<Vec<_>, _>>()?;
-    Ok(table(&runs))
+pub fn learning_table(roots: &[PathBuf]) -> Result<(String, Vec<String>), CurveError> {
+    let (runs, notes) = read_all(roots)?;
+    Ok((table(&runs), notes))
+}
+
+/// A field of a CSV line, in quotes where it needs them.
+fn field(text: &str) -> String {
+    let text = one_line(text);
+    if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
 fn table(runs: &[Run]) -> String {
     let mut table = "task,algorithm,settings,seed,step,return_mean,return_std\n".to_owned();
-    for Run { config, scores } in runs {
+    for Run { config, scores, robot, .. } in runs {
         let alike = |other: &&Config| {
             (other.task(), other.algorithm()) == (config.task(), config.algorithm())
         };
         let first = kind(runs.iter().map(|run| &run.config).find(alike).unwrap_or(config));
-        let settings: Vec<String> = differences(&first, &kind(config))
+        let mut settings: Vec<String> = differences(&first, &kind(config))
             .iter()
             .map(|(key, _, value)| format!("{key}={}", value.trim_matches('"').replace(", ", ";")))
             .collect();
+        settings.extend(robot.iter().map(|robot| format!("robot={robot}")));
         let method = config.algorithm();
-        let run = format!("{},{method},{},{}", config.task(), settings.join(" "), config.seed());
+        let (task, settings) = (field(config.task()), field(&settings.join(" ")));
+        let run = format!("{task},{method},{settings},{}", config.seed());
         for (step, mean, deviation) in scores {
             table += &format!("{run},{step},{mean:?},{deviation:?}\n");
         }
@@ -117,7 +208,7 @@ fn table(runs: &[Run]) -> String {
     table
 }
 
-fn panel(task: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
+fn panel(title: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
     let mut all: Vec<Series> = groups
         .iter()
         .map(|group| Series {
@@ -126,7 +217,10 @@ fn panel(task: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
         })
         .collect();
     let last = all.iter().flat_map(|series| &series.points).map(|p| p.x).fold(0.0, f64::max);
-    all.extend(published::curves(task, published, last));
+    // What was published of a task says nothing of a robot of one's own that has its name.
+    if groups[0][0].robot.is_none() {
+        all.extend(published::curves(groups[0][0].config.task(), published, last));
+    }
     let subtitle = if groups.iter().any(|group| group.len() > 1) {
         "mean and one standard deviation over seeds (of a single run: over its episodes); thin lines: single runs".to_owned()
     } else {
@@ -134,7 +228,7 @@ fn panel(task: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
         format!("mean and one standard deviation over the {episodes} episodes of each evaluation")
     };
     Panel {
-        title: task.to_owned(),
+        title: title.to_owned(),
         subtitle,
         x_label: "environment steps".to_owned(),
         y_label: "evaluation return".to_owned(),
@@ -170,10 +264,13 @@ fn label(group: &[Run], first: &Config) -> String {
             parts.push(part);
         }
     }
-    let label = parts.join(", ");
-    match group.len() {
-        1 => label + &format!(", seed {}", config.seed()),
-        n => label + &format!(", {n} seeds"),
+    let label = one_line(&parts.join(", "));
+    let seeds: BTreeSet<u64> = group.iter().map(|run| run.config.seed()).collect();
+    match (group.len(), seeds.len()) {
+        (1, _) => label + &format!(", seed {}", config.seed()),
+        (runs, 1) => label + &format!(", seed {}, {runs} runs", config.seed()),
+        (runs, seeds) if runs == seeds => label + &format!(", {seeds} seeds"),
+        (runs, seeds) => label + &format!(", {runs} runs of {seeds} seeds"),
     }
 }
 
@@ -229,7 +326,8 @@ mod tests {
 
     fn run_of(algorithm: &str, settings: &[String], scores: &[(u64, f64)]) -> Run {
         let config = methods::preset(algorithm, "Hopper").unwrap().with_settings(settings).unwrap();
-        Run { config, scores: scores.iter().map(|&(step, score)| (step, score, 1.0)).collect() }
+        let scores = scores.iter().map(|&(step, score)| (step, score, 1.0)).collect();
+        Run { root: PathBuf::from("run"), config, robot: None, scores }
     }
 
     #[test]

@@ -41,9 +41,19 @@ impl Place {
 
     /// Starts the program, without its final message.
     pub fn spawn(&self, arguments: &[&str]) -> Running {
-        Running(
-            self.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap(),
-        )
+        self.start(self.command(arguments))
+    }
+
+    /// Starts a command, without its final message.
+    pub fn start(&self, mut command: Command) -> Running {
+        Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Steps of a run's checkpoints, oldest first.
+    pub fn steps(&self, run: &str) -> Vec<u64> {
+        let store =
+            CheckpointStore::new(&self.path.join(run).join("checkpoints"), 1, Box::new(Disk));
+        store.steps().unwrap()
     }
 
     /// Runs the program to its end.
@@ -129,10 +139,14 @@ impl Running {
 
     /// Sends a signal, as Ctrl-C or `kill` would.
     pub fn signal(&self, name: &str) {
+        assert!(self.try_signal(name));
+    }
+
+    /// Sends a signal to a process that may be over; whether it was there.
+    pub fn try_signal(&self, name: &str) -> bool {
         let process = self.0.id().to_string();
-        assert!(
-            Command::new("kill").args([&format!("-{name}"), &process]).status().unwrap().success()
-        );
+        let mut kill = Command::new("kill");
+        kill.args([&format!("-{name}"), &process]).stderr(Stdio::null()).status().unwrap().success()
     }
 }
 

@@ -1,19 +1,17 @@
 //! `ddppo figure 2` and `ddppo figure directions`: models learned from a random policy's data.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use ddppo::config::{Config, ConfigError};
 use ddppo::lab::figures::model_trials;
-use ddppo::lab::model_trial::{ModelTrial, Outcome};
+use ddppo::lab::model_trial::{ModelTrial, TrialError, TrialOutcome};
 use ddppo::methods::ddppo::{DdppoConfig, INFO};
 use ddppo::model::GradientLossConfig;
-use ddppo::run::storage::StorageError;
+use ddppo::sweep::trials::{PlacedTrial, estimates, run_missing};
 
-use super::super::UsageError;
-use super::{duration, write};
+use super::super::output::{UsageError, print};
+use super::written::{duration, say_plan, worker_pool, write};
 use crate::cli::{DirectionsArgs, ModelsArgs, TrialArgs};
 
 /// Fig. 2: for each task and seed, the same model without and with R.
@@ -108,100 +106,45 @@ fn make(
     folder: &Path,
     name: &str,
 ) -> anyhow::Result<ExitCode> {
-    let threads = args.threads.map_or(0, usize::from);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .context("the worker threads cannot be started")?;
+    let pool = worker_pool(args.threads)?;
+    let placed: Vec<PlacedTrial<ModelTrial>> =
+        trials.iter().map(|trial| placed(folder, trial)).collect();
     if args.dry_run {
-        pool.install(|| plan(trials, folder))?;
+        let alike = |a: &ModelTrial, b: &ModelTrial| {
+            ModelTrial { seed: 0, ..a.clone() } == ModelTrial { seed: 0, ..b.clone() }
+        };
+        let estimate = |trial: &ModelTrial| trial.estimate(&*ddppo::env::task(&trial.task)?);
+        let seconds =
+            pool.install(|| estimates::<TrialOutcome, TrialError>(&placed, alike, estimate))?;
+        say_plan(&placed, &seconds)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let outcomes = pool.install(|| run_missing(trials, folder))?;
+    let run = |trial: &ModelTrial| trial.run(&*ddppo::env::task(&trial.task)?, &mut |_| {});
+    let done = |i: usize, place: &Path, outcome: &TrialOutcome| {
+        let last = outcome.last();
+        eprintln!(
+            "{}/{}  {}  gradient error {:.3e}  prediction error {:.3e}  {}",
+            i + 1,
+            trials.len(),
+            place.display(),
+            last.error.mean_gradient(),
+            last.error.mean_prediction(),
+            duration(outcome.seconds)
+        );
+    };
+    let outcomes = pool.install(|| run_missing::<_, TrialError>(&placed, run, done))?;
     write(folder, name, &model_trials::picture(&outcomes), &model_trials::csv(&outcomes))?;
-    super::super::print(&model_trials::summary(&outcomes))?;
+    print(&model_trials::summary(&outcomes))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn place(folder: &Path, trial: &ModelTrial) -> PathBuf {
+fn placed(folder: &Path, trial: &ModelTrial) -> PlacedTrial<ModelTrial> {
     let loss = &trial.gradient_loss;
     let arm = if loss.weight == 0.0 {
         "without".to_owned()
     } else {
         format!("m{}", loss.directions_per_row)
     };
-    folder.join("trials").join(format!("{}-{arm}-seed{}.json", trial.task, trial.seed))
-}
-
-/// The finished trial in the folder, if it is the one that is wanted.
-fn finished(folder: &Path, trial: &ModelTrial) -> anyhow::Result<Option<Outcome>> {
-    let path = place(folder, trial);
-    let found = Outcome::read(&path)?;
-    if found.as_ref().is_some_and(|outcome| outcome.trial != *trial) {
-        let message = format!(
-            "{} holds a trial with other settings: choose another folder with -o, or remove that one",
-            path.display()
-        );
-        return Err(UsageError(message).into());
-    }
-    Ok(found)
-}
-
-/// Says what would be run.
-fn plan(trials: &[ModelTrial], folder: &Path) -> anyhow::Result<()> {
-    let mut total = 0.0;
-    // Seeds of one arm take the same time.
-    let mut estimates: Vec<(ModelTrial, f64)> = Vec::new();
-    for trial in trials {
-        let place = place(folder, trial);
-        if finished(folder, trial)?.is_some() {
-            super::super::print(&format!("finished       {}\n", place.display()))?;
-            continue;
-        }
-        let arm = ModelTrial { seed: 0, ..trial.clone() };
-        let known = estimates.iter().find(|(other, _)| *other == arm).map(|(_, seconds)| *seconds);
-        let seconds = match known {
-            Some(seconds) => seconds,
-            None => {
-                let seconds = trial.estimate(&*ddppo::env::task(&trial.task)?)?;
-                estimates.push((arm, seconds));
-                seconds
-            }
-        };
-        total += seconds;
-        super::super::print(&format!("about {:<8} {}\n", duration(seconds), place.display()))?;
-    }
-    super::super::print(&format!(
-        "about {} in all, by one minibatch and one measurement timed here just now\n",
-        duration(total)
-    ))
-}
-
-fn run_missing(trials: &[ModelTrial], folder: &Path) -> anyhow::Result<Vec<Outcome>> {
-    let directory = folder.join("trials");
-    fs::create_dir_all(&directory).map_err(StorageError::of("create", &directory))?;
-    let mut outcomes = Vec::new();
-    for (i, trial) in trials.iter().enumerate() {
-        let path = place(folder, trial);
-        let outcome = match finished(folder, trial)? {
-            Some(outcome) => outcome,
-            None => {
-                let outcome = trial.run(&*ddppo::env::task(&trial.task)?, &mut |_| {})?;
-                outcome.write(&path)?;
-                let last = outcome.last();
-                eprintln!(
-                    "{}/{}  {}  gradient error {:.3e}  prediction error {:.3e}  {}",
-                    i + 1,
-                    trials.len(),
-                    path.display(),
-                    last.error.mean_gradient(),
-                    last.error.mean_prediction(),
-                    duration(outcome.seconds)
-                );
-                outcome
-            }
-        };
-        outcomes.push(outcome);
-    }
-    Ok(outcomes)
+    let file = format!("{}-{arm}-seed{}.json", trial.task, trial.seed);
+    PlacedTrial { place: folder.join("trials").join(file), trial: trial.clone() }
 }

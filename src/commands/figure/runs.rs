@@ -1,40 +1,25 @@
 //! Figures made of training runs: what is missing is trained or resumed, then all is drawn from the runs' metrics.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
-use ddppo::config::{Config, ConfigError, differences};
-use ddppo::lab::bench::{Bench, Effort, Piece};
+use ddppo::config::{Config, differences};
+use ddppo::lab::bench::cost::{Cost, EPOCHS};
+use ddppo::lab::figures::run_curves::{Seeds, csv, panel, summary};
+use ddppo::lab::figures::run_figures::{Curve, RunFigure};
 use ddppo::methods::config_of_run;
-use ddppo::methods::ddppo::DdppoConfig;
-use ddppo::report::aggregate::Aggregate;
 use ddppo::report::chart::{Panel, draw};
-use ddppo::report::curves::mean_curve;
-use ddppo::run::directory::{RunDirectory, metrics_path};
+use ddppo::run::directory::metrics_path;
 use ddppo::run::metrics;
+use ddppo::sweep::cells::{Cell, arms, cells, folder};
 
-use super::super::{UsageError, print, resume};
-use super::grid::{Curve, PanelPlan, RunFigure};
-use super::{duration, write};
+use super::super::output::{UsageError, print};
+use super::super::resume;
+use super::written::{duration, worker_pool, write};
 use crate::cli::{ResumeArgs, RunFigureArgs, SessionArgs};
 use ddppo::session::progress::thousands;
-use ddppo::session::run::{self as session, Session, Start};
-
-/// Epochs of a model training that the estimate supposes: nobody knows them before.
-const EPOCHS: f64 = 30.0;
-/// How the pieces are timed for it.
-const QUICK: Effort = Effort { runs: 5, limit: Duration::from_secs(1) };
-
-/// (step, value) of a metric, seed by seed.
-type Seeds = Vec<Vec<(u64, f64)>>;
-
-/// One training run of a figure.
-struct Planned {
-    folder: PathBuf,
-    config: Config,
-}
+use ddppo::session::start::{Place, begin, store};
 
 /// Trains what is missing and draws.
 pub fn run(figure: RunFigure, args: &RunFigureArgs) -> anyhow::Result<ExitCode> {
@@ -50,13 +35,7 @@ pub fn run(figure: RunFigure, args: &RunFigureArgs) -> anyhow::Result<ExitCode> 
     }
     let output = args.output.clone().unwrap_or_else(|| Path::new("figures").join(figure.name()));
     let arms = arms(&panels);
-    let runs: Vec<Planned> = (0..u64::from(args.seeds))
-        .flat_map(|seed| arms.iter().map(move |arm| (seed, arm)))
-        .map(|(seed, (name, config))| {
-            let config = config.with_settings(&[format!("seed={seed}")])?;
-            Ok(Planned { folder: folder(&output, name, seed), config })
-        })
-        .collect::<Result<_, ConfigError>>()?;
+    let runs = cells(&output, &arms, u64::from(args.seeds))?;
     if args.dry_run {
         plan(&runs, args.session)?;
         return Ok(ExitCode::SUCCESS);
@@ -81,32 +60,8 @@ pub fn run(figure: RunFigure, args: &RunFigureArgs) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// The different configurations, each with a name of its own: a run that stands in two panels is trained once.
-fn arms(panels: &[PanelPlan]) -> Vec<(String, Config)> {
-    let mut arms: Vec<(String, Config)> = Vec::new();
-    for curve in panels.iter().flat_map(|panel| &panel.curves) {
-        if arms.iter().any(|(_, config)| *config == curve.config) {
-            continue;
-        }
-        let word: String = curve
-            .label
-            .chars()
-            .map(|c| if c.is_alphanumeric() || c == '.' { c } else { '-' })
-            .collect();
-        arms.push((
-            format!("{}-{}", curve.config.task(), word.replace("--", "")),
-            curve.config.clone(),
-        ));
-    }
-    arms
-}
-
-fn folder(output: &Path, name: &str, seed: u64) -> PathBuf {
-    output.join("runs").join(format!("{name}-seed{seed}"))
-}
-
 /// Steps that the run in the folder has saved; `None` where there is none. A run with other settings is an error.
-fn done(run: &Planned) -> anyhow::Result<Option<u64>> {
+pub(super) fn done(run: &Cell) -> anyhow::Result<Option<u64>> {
     if !run.folder.join("config.toml").exists() {
         return Ok(None);
     }
@@ -119,10 +74,10 @@ fn done(run: &Planned) -> anyhow::Result<Option<u64>> {
         );
         return Err(UsageError(message).into());
     }
-    Ok(Some(session::store(&run.folder, &found).steps()?.last().copied().unwrap_or(0)))
+    Ok(Some(store(&run.folder, &found).steps()?.last().copied().unwrap_or(0)))
 }
 
-fn train(run: &Planned, session: SessionArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn train(run: &Cell, session: SessionArgs) -> anyhow::Result<ExitCode> {
     match done(run)? {
         Some(step) if step >= run.config.steps() => Ok(ExitCode::SUCCESS),
         Some(_) => resume::run(&ResumeArgs {
@@ -131,22 +86,16 @@ fn train(run: &Planned, session: SessionArgs) -> anyhow::Result<ExitCode> {
             session,
         }),
         None => {
-            let config = run.config.clone();
-            let directory = RunDirectory::create(&run.folder, &config)?;
-            let store = session::store(directory.root(), &config);
-            let task = ddppo::env::task(config.task())?;
-            let SessionArgs { threads, quiet } = session;
-            Session { directory, config, task, store, threads, quiet }.run(Start::New)
+            let task = ddppo::env::task(run.config.task())?;
+            let ready = begin(Place::Folder(&run.folder), run.config.clone(), task, None)?;
+            super::super::train::train(ready, session)
         }
     }
 }
 
 /// Says what would be trained and for about how long.
-fn plan(runs: &[Planned], session: SessionArgs) -> anyhow::Result<()> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(session.threads.map_or(0, usize::from))
-        .build()
-        .context("the worker threads cannot be started")?;
+fn plan(runs: &[Cell], session: SessionArgs) -> anyhow::Result<()> {
+    let pool = worker_pool(session.threads)?;
     let mut costs: Vec<(String, Cost)> = Vec::new();
     let mut total = 0.0;
     for run in runs {
@@ -176,53 +125,6 @@ fn plan(runs: &[Planned], session: SessionArgs) -> anyhow::Result<()> {
     ))
 }
 
-/// Seconds of a run's pieces.
-struct Cost {
-    environment_step: f64,
-    updates: f64,
-    model_step: f64,
-    rollout: f64,
-    evaluation: f64,
-}
-
-impl Cost {
-    /// R is timed even where a run has none: an estimate from above.
-    fn measure(config: &Config) -> anyhow::Result<Self> {
-        let DdppoConfig { training, gradient_loss, .. } = config.view();
-        let weight = gradient_loss.weight.max(1.0);
-        let with_loss = config.with_settings(&[format!("gradient_loss.weight={weight:?}")])?;
-        let directions = gradient_loss.directions_per_row;
-        let task = ddppo::env::task(config.task())?;
-        let mut bench = Bench::new(&with_loss, task, Some(directions))?;
-        let mut seconds = |piece| anyhow::Ok(bench.measure(piece, QUICK)?.ms_median / 1e3);
-        Ok(Self {
-            environment_step: seconds(Piece::EnvironmentStep)?,
-            updates: training.policy_updates_per_step as f64 * seconds(Piece::PolicyUpdate)?
-                + training.critic_updates_per_step as f64 * seconds(Piece::CriticUpdate)?,
-            model_step: seconds(Piece::GradientModelStep)?,
-            rollout: seconds(Piece::Rollout100k)?,
-            evaluation: seconds(Piece::Evaluation)?,
-        })
-    }
-
-    /// Of the steps from `finished` on.
-    fn seconds(&self, config: &Config, finished: u64) -> f64 {
-        let DdppoConfig { run, training, model, .. } = config.view();
-        let experience = training.experience;
-        let steps = run.steps.saturating_sub(finished) as f64;
-        let learning = run.steps.saturating_sub(finished.max(experience.warmup_steps)) as f64;
-        let trainings = learning / training.cadence.model_every_steps as f64;
-        // The mean over the remaining steps of the transitions that an epoch walks through.
-        let transitions =
-            0.5 * (run.steps + finished) as f64 * (1.0 - model.ensemble.holdout_fraction);
-        let minibatches = EPOCHS * transitions / experience.batch_size as f64;
-        steps * self.environment_step
-            + learning * self.updates
-            + trainings * (minibatches * self.model_step + self.rollout)
-            + steps / run.evaluation.every_steps as f64 * self.evaluation
-    }
-}
-
 /// A curve's metric over steps, seed by seed.
 fn read(
     output: &Path,
@@ -241,71 +143,4 @@ fn read(
             Ok(of_kind.filter_map(|line| Some((line.step, line.get(curve.metric)?))).collect())
         })
         .collect()
-}
-
-fn panel(plan: &PanelPlan, curves: &[Seeds]) -> Panel {
-    let series = plan.curves.iter().zip(curves).map(|(curve, seeds)| {
-        let mut series = mean_curve(seeds);
-        series.label.clone_from(&curve.label);
-        // With many curves, single runs would hide the means.
-        series.members.clear();
-        series
-    });
-    Panel {
-        title: plan.title.clone(),
-        subtitle: "mean and one standard deviation over seeds".to_owned(),
-        x_label: "environment steps".to_owned(),
-        y_label: plan.y_label.to_owned(),
-        series: series.collect(),
-    }
-}
-
-fn csv(panels: &[PanelPlan], curves: &[Vec<Seeds>]) -> String {
-    let mut out = "panel,curve,metric,seed,step,value\n".to_owned();
-    for (panel, curves) in panels.iter().zip(curves) {
-        for (curve, seeds) in panel.curves.iter().zip(curves) {
-            for (seed, points) in seeds.iter().enumerate() {
-                for (step, value) in points {
-                    out += &format!(
-                        "{},{},{},{seed},{step},{value:?}\n",
-                        panel.title,
-                        curve.label.replace(',', ""),
-                        curve.metric
-                    );
-                }
-            }
-        }
-    }
-    out
-}
-
-/// The last values over seeds, as Markdown.
-fn summary(panels: &[PanelPlan], curves: &[Vec<Seeds>]) -> String {
-    let mut out = String::new();
-    for (panel, curves) in panels.iter().zip(curves) {
-        out += &format!(
-            "\n{}, at the last step\n\n| curve | seeds | mean ± deviation | IQM [95 %] |\n|---|---|---|---|\n",
-            panel.title
-        );
-        for (curve, seeds) in panel.curves.iter().zip(curves) {
-            let last: Vec<f64> =
-                seeds.iter().filter_map(|points| points.last().map(|&(_, value)| value)).collect();
-            if last.is_empty() {
-                out += &format!("| {} | 0 | – | – |\n", curve.label);
-                continue;
-            }
-            let a = Aggregate::of(&last);
-            out += &format!(
-                "| {} | {} | {:.4} ± {:.4} | {:.4} [{:.4}, {:.4}] |\n",
-                curve.label,
-                a.count,
-                a.mean,
-                a.deviation,
-                a.interquartile_mean,
-                a.interval.0,
-                a.interval.1
-            );
-        }
-    }
-    out
 }

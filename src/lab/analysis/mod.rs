@@ -1,44 +1,19 @@
 //! What is measured on a finished or saved run.
 
+pub mod calibration;
 pub mod gradient_error;
+pub mod gradient_noise;
+pub mod horizons;
+mod learned_steps;
 pub mod mean_head;
 pub mod multi_step;
 pub mod observer;
 pub mod policy_gradient;
-pub mod trajectory;
+mod real_objective;
+mod real_path;
+mod suitable;
+pub mod theorem1_terms;
+mod whole;
 
-use crate::methods::Method;
-use crate::model::Models;
-
-/// A run that cannot be looked into.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unsuitable {
-    /// It will have models.
-    #[error(
-        "this run has not trained its models yet: a checkpoint from after the first model training is needed"
-    )]
-    NotTrained,
-    /// It never has.
-    #[error(
-        "this is a run of {0}, which learns no model of the environment that could be looked into"
-    )]
-    NoModel(String),
-    /// It trains none with R.
-    #[error("this is a run of {0}, which has no gradient loss; a probe shows the updates of ddppo")]
-    NoGradientLoss(String),
-}
-
-/// A method's models; `algorithm` is the method's name.
-///
-/// # Errors
-/// When it has none, or has not trained them yet.
-pub fn trained_models<'a>(
-    method: &'a dyn Method,
-    algorithm: &str,
-) -> Result<Models<'a>, Unsuitable> {
-    match method.models() {
-        Some(models) if models.are_trained() => Ok(models),
-        Some(_) => Err(Unsuitable::NotTrained),
-        None => Err(Unsuitable::NoModel(algorithm.to_owned())),
-    }
-}
+pub use suitable::{Unsuitable, trained_models};
+pub use whole::{Analysis, AnalysisError, PairedBias, analyse};

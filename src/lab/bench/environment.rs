@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::BenchError;
+use super::error::BenchError;
 
 /// A framework to install.
 #[derive(Debug)]
-pub(crate) struct Environment {
+pub(crate) struct PythonEnvironment {
     /// Name for people.
     title: &'static str,
     /// Folder in `.python`.
@@ -20,7 +20,7 @@ pub(crate) struct Environment {
 }
 
 /// PyTorch, with CUDA libraries that it links.
-pub(crate) const TORCH: Environment = Environment {
+pub(crate) const TORCH: PythonEnvironment = PythonEnvironment {
     title: "PyTorch",
     folder: "torch",
     requirements: "requirements.txt",
@@ -28,14 +28,14 @@ pub(crate) const TORCH: Environment = Environment {
 };
 
 /// JAX for the CPU alone.
-pub(crate) const JAX: Environment = Environment {
+pub(crate) const JAX: PythonEnvironment = PythonEnvironment {
     title: "JAX",
     folder: "jax-bench",
     requirements: "requirements-jax.txt",
     size: "0.6 GB",
 };
 
-impl Environment {
+impl PythonEnvironment {
     /// The interpreter, whose environment is made if it is not there; `tell` is given what is being waited for. A lock
     /// keeps two from making it at the same time, and a mark written last tells a finished environment from an
     /// interrupted one. `--no-deps`: the requirements files name whatever is needed, and for PyTorch no more than that.
@@ -102,7 +102,7 @@ mod tests {
     fn an_environment_is_made_once_and_anew_when_the_requirements_change() {
         let root = std::env::temp_dir().join(format!("ddppo-twin-test-{}", std::process::id()));
         fs::create_dir_all(root.join("benches/reference")).unwrap();
-        let requirements = |environment: &Environment, text| {
+        let requirements = |environment: &PythonEnvironment, text| {
             fs::write(root.join("benches/reference").join(environment.requirements), text).unwrap();
         };
         let made = Cell::new(0);
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn the_requirements_files_exist() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        for Environment { requirements, .. } in [TORCH, JAX] {
+        for PythonEnvironment { requirements, .. } in [TORCH, JAX] {
             assert!(root.join("benches/reference").join(requirements).is_file(), "{requirements}");
         }
     }

@@ -3,7 +3,7 @@
 //! count as in `benches/reference/sizes.py`, so that rates can be compared. Terms that a ReLU made zero count, although the program leaves
 //! them out: a rate can be above the peak.
 
-use super::Piece;
+use super::piece::Piece;
 use crate::env::Task;
 use crate::methods::ddppo::DdppoConfig;
 
@@ -65,9 +65,16 @@ pub(crate) fn of(piece: Piece, config: &DdppoConfig, task: &dyn Task) -> Option<
         }
         Piece::ModelForward10k => Some(whole.pass(10_000)),
         Piece::Rollout100k => Some(whole.pass(100_000) + policy.pass(100_000)),
-        Piece::NeighbourUpdate | Piece::EnvironmentStep | Piece::Evaluation | Piece::Checkpoint => {
-            None
+        Piece::SecantStep => {
+            // The variant takes one secant a row, of two ends.
+            let rows = config.model.ensemble.members * batch;
+            Some(whole.training(rows) + mean.training(2 * rows))
         }
+        Piece::NeighbourUpdate
+        | Piece::StandardisedNeighbours
+        | Piece::EnvironmentStep
+        | Piece::Evaluation
+        | Piece::Checkpoint => None,
     }
 }
 

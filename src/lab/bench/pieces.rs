@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use super::{BenchError, Piece};
+use super::error::BenchError;
+use super::piece::Piece;
 use crate::config::Config;
 use crate::data::{Replay, Transition};
 use crate::env::Task;
+use crate::methods;
 use crate::methods::Method;
 use crate::methods::ddppo::{Ddppo, DdppoConfig};
 use crate::model::fit::{self, FitWorkspace};
 use crate::model::rollout::{RolloutWorkspace, rollout};
-use crate::model::{GradientLoss, Neighbours, StepTape};
+use crate::model::{GradientData, StepTape};
 use crate::nn::{Keep, Matrix};
 use crate::rng::Rng;
 use crate::run::checkpoint::{CheckpointStore, Info};
@@ -33,7 +35,6 @@ const ROLLOUT_STARTS: usize = 100_000;
 /// Rows of [`Piece::ModelForward10k`], and how many of them one piece of work takes, as in a rollout.
 const FORWARD_ROWS: usize = 10_000;
 const FORWARD_CHUNK: usize = 256;
-/// Why an expectation holds.
 
 /// Runs a piece once; what has to be put back in place first is not in the time returned.
 pub(crate) type Timed = Box<dyn FnMut() -> Result<Duration, BenchError> + Send>;
@@ -50,12 +51,21 @@ pub(crate) fn build(
         Piece::PolicyUpdate => Ok(policy_update(learner())),
         Piece::GradientModelStep => Ok(gradient_model_step(learner())),
         Piece::ModelForward10k => Ok(model_forward(learner())),
+        Piece::SecantStep => Ok(gradient_model_step(self::learner(&secants(config)?, task))),
         Piece::NeighbourUpdate => Ok(neighbour_update(&**task, learner())),
+        Piece::StandardisedNeighbours => {
+            Ok(neighbour_update(&**task, self::learner(&secants(config)?, task)))
+        }
         Piece::Rollout100k => Ok(rollout_100k(Arc::clone(task), learner())),
         Piece::EnvironmentStep => environment_step(config, task),
         Piece::Evaluation => Ok(evaluation(config, Arc::clone(task), learner())),
         Piece::Checkpoint => checkpoint(config, Arc::clone(task), learner()),
     }
+}
+
+/// The configuration with secants instead of R.
+fn secants(config: &Config) -> Result<Config, BenchError> {
+    Ok(methods::ddppo::INFO.with_variant(config, "secant")?)
 }
 
 fn timed(run: impl FnOnce() -> Result<(), BenchError>) -> Result<Duration, BenchError> {
@@ -110,32 +120,28 @@ fn policy_update(mut learner: Ddppo) -> Timed {
     Box::new(move || timed(|| Ok(learner.improve_policy(&mut tally)?)))
 }
 
-/// The window's neighbour lists.
-fn neighbours(learner: &Ddppo) -> Neighbours {
-    let loss = &learner.config().gradient_loss;
-    let dim = learner.policy.observation_dim() + learner.policy.action_dim();
-    let mut neighbours = Neighbours::new(loss.neighbours, loss.window, dim);
-    neighbours.update(&learner.real);
-    neighbours
+/// The window's neighbour lists, and what else R is told by the data.
+fn gradient_data(learner: &Ddppo) -> GradientData {
+    let sizes = (learner.policy.observation_dim(), learner.policy.action_dim());
+    let mut data = GradientData::new(&learner.config().gradient_loss, sizes);
+    data.update(&learner.real, || vec![1.0; sizes.0]);
+    data
 }
 
 fn gradient_model_step(learner: Ddppo) -> Timed {
-    let neighbours = neighbours(&learner);
-    let DdppoConfig { training, model, gradient_loss, .. } = learner.config().clone();
+    let data = gradient_data(&learner);
+    let DdppoConfig { training, model, .. } = learner.config().clone();
     let batch = training.experience.batch_size;
     let Ddppo { gradient_model, prediction_model, real, .. } = learner;
     let mut learned = gradient_model.unwrap_or(prediction_model).model;
-    let directions = gradient_loss.directions_per_row;
-    let mut workspace =
-        FitWorkspace::new(&learned, batch, Some((directions, gradient_loss.neighbours)));
+    let mut workspace = FitWorkspace::new(&learned, batch, Some(data.loss()));
     let mut rng = Rng::new(0, "bench fit");
     let mut rows: Vec<u32> = (0..real.len() as u32).collect();
     rng.shuffle(&mut rows);
     let mut first = 0;
     let mut started = false;
     Box::new(move || {
-        let weight = gradient_loss.weight;
-        let loss = Some(GradientLoss { neighbours: &neighbours, weight, directions });
+        let loss = Some(data.loss());
         if !started {
             workspace.start(&rows, loss);
             started = true;
@@ -199,7 +205,7 @@ fn model_forward(learner: Ddppo) -> Timed {
 }
 
 fn neighbour_update(task: &dyn Task, mut learner: Ddppo) -> Timed {
-    let before = neighbours(&learner);
+    let before = gradient_data(&learner).neighbours;
     push_random(&mut learner.real, task, NEW_ROWS, &mut Rng::new(1, "bench"));
     Box::new(move || {
         let mut lists = before.clone();
@@ -212,13 +218,14 @@ fn neighbour_update(task: &dyn Task, mut learner: Ddppo) -> Timed {
 
 fn rollout_100k(task: Arc<dyn Task>, learner: Ddppo) -> Timed {
     let Ddppo { policy, prediction_model, real, mut imagined, .. } = learner;
-    let model = prediction_model.model;
-    let mut workspace = RolloutWorkspace::new(&policy, &model, 1);
+    let model = &prediction_model.model;
+    let mut workspace = RolloutWorkspace::new(&policy, model, prediction_model.ending(&*task), 1);
     let mut rng = Rng::new(0, "bench rollout");
     Box::new(move || {
         let (into, size) = (&mut imagined.transitions, (ROLLOUT_STARTS, 1));
+        let (model, ending) = (&prediction_model.model, prediction_model.ending(&*task));
         timed(|| {
-            rollout(&mut workspace, &policy, &model, &*task, &real, into, size, &mut rng);
+            rollout(&mut workspace, &policy, model, ending, &real, into, size, &mut rng);
             Ok(())
         })
     })

@@ -9,8 +9,9 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::environment;
-use super::environment::Environment;
-use super::{BenchError, Piece};
+use super::environment::PythonEnvironment;
+use super::error::BenchError;
+use super::piece::Piece;
 
 /// PyTorch's worker threads spin for some milliseconds after a piece; ours must not be timed beside them.
 const AFTER_SPIN: Duration = Duration::from_millis(20);
@@ -27,7 +28,7 @@ const TASKS: [&str; 6] = [
 
 /// A framework, and how it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TwinKind {
     /// PyTorch, one operation after the other.
     PyTorch,
     /// PyTorch through its compiler.
@@ -36,7 +37,7 @@ pub enum Kind {
     Jax,
 }
 
-impl Kind {
+impl TwinKind {
     /// Name in the JSON output and on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -55,7 +56,7 @@ impl Kind {
         }
     }
 
-    fn environment(self) -> &'static Environment {
+    fn environment(self) -> &'static PythonEnvironment {
         match self {
             Self::PyTorch | Self::TorchCompile => &environment::TORCH,
             Self::Jax => &environment::JAX,
@@ -85,9 +86,9 @@ pub struct Answer {
 
 /// How a twin is to run.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings<'a> {
+pub struct TwinSettings<'a> {
     /// Which twin.
-    pub kind: Kind,
+    pub kind: TwinKind,
     /// Task name, for its sizes.
     pub task: &'a str,
     /// CPU threads.
@@ -105,7 +106,7 @@ fn find_compiler() -> Result<(), BenchError> {
 
 /// A twin's process; it ends with this value.
 pub struct Twin {
-    kind: Kind,
+    kind: TwinKind,
     child: Child,
     requests: ChildStdin,
     answers: BufReader<ChildStdout>,
@@ -116,13 +117,13 @@ impl Twin {
     ///
     /// # Errors
     /// When the source tree is gone, or installing or starting fails.
-    pub fn start(settings: Settings<'_>, tell: impl Fn(&str)) -> Result<Self, BenchError> {
-        let Settings { kind, task, .. } = settings;
+    pub fn start(settings: TwinSettings<'_>, tell: impl Fn(&str)) -> Result<Self, BenchError> {
+        let TwinSettings { kind, task, .. } = settings;
         if !TASKS.contains(&task) {
             let (task, known) = (task.to_owned(), TASKS.join(", "));
             return Err(BenchError::NoTwin { kind: kind.name(), task, known });
         }
-        if kind == Kind::TorchCompile {
+        if kind == TwinKind::TorchCompile {
             find_compiler()?;
         }
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -136,7 +137,7 @@ impl Twin {
             )));
         }
         let interpreter = kind.environment().install(root, &tell)?;
-        if kind != Kind::PyTorch {
+        if kind != TwinKind::PyTorch {
             tell("a piece is compiled when it is first run, which can take a minute");
         }
         let mut child = Command::new(&interpreter)
@@ -198,8 +199,8 @@ mod tests {
 
     #[test]
     fn a_task_without_a_twin_is_refused() {
-        for kind in [Kind::PyTorch, Kind::TorchCompile, Kind::Jax] {
-            let settings = Settings { kind, task: "PointMass", threads: 1, directions: 1 };
+        for kind in [TwinKind::PyTorch, TwinKind::TorchCompile, TwinKind::Jax] {
+            let settings = TwinSettings { kind, task: "PointMass", threads: 1, directions: 1 };
             let error = Twin::start(settings, |_| ()).err().unwrap();
             let start = format!("--against {} knows InvertedPendulum, ", kind.name());
             assert!(error.is_mistake() && error.to_string().starts_with(&start), "{error}");

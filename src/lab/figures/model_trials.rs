@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::lab::analysis::gradient_error::ModelError;
-use crate::lab::model_trial::{ModelTrial, Outcome};
+use crate::lab::model_trial::{ModelTrial, TrialOutcome};
 use crate::report::aggregate::{Aggregate, deviation, mean, paired_ratio};
 use crate::report::chart::{Panel, Point, Series, draw};
 use crate::report::picture::Picture;
@@ -12,7 +12,7 @@ use crate::report::picture::Picture;
 struct Arm<'a> {
     task: &'a str,
     label: String,
-    outcomes: Vec<&'a Outcome>,
+    outcomes: Vec<&'a TrialOutcome>,
 }
 
 /// "without gradient loss", or which one.
@@ -25,7 +25,7 @@ fn label(trial: &ModelTrial) -> String {
 }
 
 /// In the order in which they first occur.
-fn arms(outcomes: &[Outcome]) -> Vec<Arm<'_>> {
+fn arms(outcomes: &[TrialOutcome]) -> Vec<Arm<'_>> {
     let mut arms: Vec<Arm<'_>> = Vec::new();
     for outcome in outcomes {
         let (task, label) = (outcome.trial.task.as_str(), label(&outcome.trial));
@@ -44,7 +44,7 @@ fn tasks<'a>(arms: &[Arm<'a>]) -> Vec<&'a str> {
 }
 
 /// Draws gradient and prediction error over epochs, for each task, on a logarithmic scale.
-pub fn picture(outcomes: &[Outcome]) -> Picture {
+pub fn picture(outcomes: &[TrialOutcome]) -> Picture {
     let arms = arms(outcomes);
     let of_task = |task: &str, what: &str, of: fn(&ModelError) -> f64| {
         let series = arms.iter().filter(|arm| arm.task == task).map(|arm| Series {
@@ -76,7 +76,7 @@ pub fn picture(outcomes: &[Outcome]) -> Picture {
     draw(&panels)
 }
 
-fn curve(outcomes: &[&Outcome], of: fn(&ModelError) -> f64) -> Vec<Point> {
+fn curve(outcomes: &[&TrialOutcome], of: fn(&ModelError) -> f64) -> Vec<Point> {
     (0..outcomes[0].measurements.len())
         .map(|i| {
             let logs: Vec<f64> =
@@ -88,17 +88,17 @@ fn curve(outcomes: &[&Outcome], of: fn(&ModelError) -> f64) -> Vec<Point> {
 }
 
 /// The geometric mean of the gradient error over all measured epochs: how well the derivative was known on the way.
-fn over_epochs(outcome: &Outcome) -> f64 {
+fn over_epochs(outcome: &TrialOutcome) -> f64 {
     let logs = outcome.measurements.iter().map(|m| m.error.mean_gradient().ln());
     mean(&logs.collect::<Vec<_>>()).exp()
 }
 
 /// All measurements as CSV.
-pub fn csv(outcomes: &[Outcome]) -> String {
+pub fn csv(outcomes: &[TrialOutcome]) -> String {
     let mut out = "task,seed,steps,weight,neighbours,directions_per_row,epoch,prediction_error,gradient_error,\
                    state_gradient_error,relative_gradient_error,cosine\n"
         .to_owned();
-    for Outcome { trial, measurements, .. } in outcomes {
+    for TrialOutcome { trial, measurements, .. } in outcomes {
         let loss = &trial.gradient_loss;
         for m in measurements {
             let _ = writeln!(
@@ -124,7 +124,7 @@ pub fn csv(outcomes: &[Outcome]) -> String {
 
 /// The errors after the last epoch over seeds, as Markdown: mean ± deviation, interquartile mean and interval, and the ratio
 /// to each task's first arm, seed by seed (geometric mean and bootstrap interval).
-pub fn summary(outcomes: &[Outcome]) -> String {
+pub fn summary(outcomes: &[TrialOutcome]) -> String {
     let arms = arms(outcomes);
     let mut out = String::new();
     for task in tasks(&arms) {
@@ -145,7 +145,7 @@ pub fn summary(outcomes: &[Outcome]) -> String {
                 arm.outcomes.iter().map(|outcome| of(&outcome.last().error)).collect()
             };
             // Seeds stand in the same order in all arms.
-            let ratio = |of: fn(&Outcome) -> f64| {
+            let ratio = |of: fn(&TrialOutcome) -> f64| {
                 let values = |arm: &Arm<'_>| -> Vec<f64> {
                     arm.outcomes.iter().map(|outcome| of(outcome)).collect()
                 };

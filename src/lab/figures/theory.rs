@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::lab::theory::ErrorSizes;
 use crate::lab::theory::theorem1::Growth;
-use crate::lab::theory::theorem2::{Descent, Progress};
+use crate::lab::theory::theorem2::{Descent, DescentPoint};
 use crate::report::chart::{Panel, Point, Series, draw};
 use crate::report::picture::Picture;
 
@@ -72,7 +72,7 @@ pub fn theorem2_picture(descents: &[Descent]) -> Picture {
         .iter()
         .map(|descent| {
             let sizes = &descent.sizes;
-            let of = |label: &str, value: fn(&Progress) -> f64| {
+            let of = |label: &str, value: fn(&DescentPoint) -> f64| {
                 line(label, descent.progress.iter().map(|p| (p.updates as f64, value(p))))
             };
             let floor = descent.largest_bias.powi(2);

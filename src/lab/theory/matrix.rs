@@ -1,27 +1,30 @@
 //! Matrices of a few numbers, their sizes known to the compiler: what the theorems' checks are computed with.
 
 /// A matrix, row by row.
-pub type Matrix<const R: usize, const C: usize> = [[f64; C]; R];
+pub type SmallMatrix<const R: usize, const C: usize> = [[f64; C]; R];
 /// a·b.
 pub fn product<const R: usize, const M: usize, const C: usize>(
-    a: &Matrix<R, M>,
-    b: &Matrix<M, C>,
-) -> Matrix<R, C> {
+    a: &SmallMatrix<R, M>,
+    b: &SmallMatrix<M, C>,
+) -> SmallMatrix<R, C> {
     std::array::from_fn(|i| std::array::from_fn(|j| (0..M).map(|k| a[i][k] * b[k][j]).sum()))
 }
 
 /// aᵀ.
-pub fn transposed<const R: usize, const C: usize>(a: &Matrix<R, C>) -> Matrix<C, R> {
+pub fn transposed<const R: usize, const C: usize>(a: &SmallMatrix<R, C>) -> SmallMatrix<C, R> {
     std::array::from_fn(|i| std::array::from_fn(|j| a[j][i]))
 }
 
 /// a + b.
-pub fn sum<const R: usize, const C: usize>(a: &Matrix<R, C>, b: &Matrix<R, C>) -> Matrix<R, C> {
+pub fn sum<const R: usize, const C: usize>(
+    a: &SmallMatrix<R, C>,
+    b: &SmallMatrix<R, C>,
+) -> SmallMatrix<R, C> {
     std::array::from_fn(|i| std::array::from_fn(|j| a[i][j] + b[i][j]))
 }
 
 /// a·x.
-pub fn apply<const R: usize, const C: usize>(a: &Matrix<R, C>, x: &[f64; C]) -> [f64; R] {
+pub fn apply<const R: usize, const C: usize>(a: &SmallMatrix<R, C>, x: &[f64; C]) -> [f64; R] {
     std::array::from_fn(|i| a[i].iter().zip(x).map(|(a, x)| a * x).sum())
 }
 
@@ -36,7 +39,7 @@ pub fn norm<const N: usize>(x: &[f64; N]) -> f64 {
 }
 
 /// The spectral norm.
-pub fn spectral_norm<const R: usize, const C: usize>(a: &Matrix<R, C>) -> f64 {
+pub fn spectral_norm<const R: usize, const C: usize>(a: &SmallMatrix<R, C>) -> f64 {
     largest_singular_value(a.as_flattened(), C)
 }
 

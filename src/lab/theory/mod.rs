@@ -7,12 +7,11 @@
 
 pub mod matrix;
 pub mod theorem1;
-pub mod theorem1_terms;
 pub mod theorem2;
 
 use serde::Serialize;
 
-use self::matrix::{Matrix, apply, norm, plus, product, spectral_norm, sum, transposed};
+use self::matrix::{SmallMatrix, apply, norm, plus, product, spectral_norm, sum, transposed};
 use crate::rng::Rng;
 
 /// |S|: px, py, and what stands for vx, vy in the coordinates z.
@@ -40,13 +39,13 @@ fn direction<const N: usize>(rng: &mut Rng) -> [f64; N] {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearTask {
     /// ∂z'/∂z at fixed action.
-    a: Matrix<STATES, STATES>,
+    a: SmallMatrix<STATES, STATES>,
     /// ∂z'/∂a.
-    b: Matrix<STATES, ACTIONS>,
+    b: SmallMatrix<STATES, ACTIONS>,
     /// ∂a/∂z.
-    k: Matrix<ACTIONS, STATES>,
-    q: Matrix<STATES, STATES>,
-    p: Matrix<ACTIONS, ACTIONS>,
+    k: SmallMatrix<ACTIONS, STATES>,
+    q: SmallMatrix<STATES, STATES>,
+    p: SmallMatrix<ACTIONS, ACTIONS>,
     starts: Vec<State>,
     /// γ.
     pub discount: f64,
@@ -55,11 +54,11 @@ pub struct LinearTask {
 /// How far a learned model is from the truth, along fixed directions: a constant offset of its predictions and constant
 /// errors of its derivatives.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ModelError {
+pub struct KnownError {
     /// f̂ − f, whose norm is ε_f.
     offset: State,
-    by_state: Matrix<STATES, STATES>,
-    by_action: Matrix<STATES, ACTIONS>,
+    by_state: SmallMatrix<STATES, STATES>,
+    by_action: SmallMatrix<STATES, ACTIONS>,
     reward_by_state: State,
     reward_by_action: Action,
 }
@@ -75,7 +74,7 @@ pub struct ErrorSizes {
     pub reward_gradient: f64,
 }
 
-impl ModelError {
+impl KnownError {
     /// No error.
     pub const NONE: Self = Self {
         offset: [0.0; STATES],
@@ -139,9 +138,9 @@ impl LinearTask {
             task.closed_form_jacobian(s, a).expect("it has a closed form")
         };
         let at_rest = jacobian(&[0.0; STATES + ACTIONS]);
-        let a0: Matrix<STATES, STATES> =
+        let a0: SmallMatrix<STATES, STATES> =
             std::array::from_fn(|i| std::array::from_fn(|j| at_rest[i * columns + j]));
-        let b0: Matrix<STATES, ACTIONS> =
+        let b0: SmallMatrix<STATES, ACTIONS> =
             std::array::from_fn(|i| std::array::from_fn(|j| at_rest[i * columns + STATES + j]));
         // The reward is a sum of squares: its slope at a unit vector is minus that coordinate's curvature.
         let curvature = |i: usize| {
@@ -149,16 +148,16 @@ impl LinearTask {
             x[i] = 1.0;
             -jacobian(&x)[STATES * columns + i]
         };
-        let k0: Matrix<ACTIONS, STATES> = std::array::from_fn(|i| {
+        let k0: SmallMatrix<ACTIONS, STATES> = std::array::from_fn(|i| {
             std::array::from_fn(|j| if j % ACTIONS == i { -GAINS[j / ACTIONS] } else { 0.0 })
         });
         let closed = sum(&a0, &product(&b0, &k0));
         let (_, to_old) = coordinates(&closed);
         let to_new = coordinates(&closed).0;
-        let q0: Matrix<STATES, STATES> = std::array::from_fn(|i| {
+        let q0: SmallMatrix<STATES, STATES> = std::array::from_fn(|i| {
             std::array::from_fn(|j| if i == j { curvature(i) } else { 0.0 })
         });
-        let p: Matrix<ACTIONS, ACTIONS> = std::array::from_fn(|i| {
+        let p: SmallMatrix<ACTIONS, ACTIONS> = std::array::from_fn(|i| {
             std::array::from_fn(|j| if i == j { curvature(STATES + i) } else { 0.0 })
         });
         let mut rng = Rng::new(seed, "theory starts");
@@ -177,7 +176,7 @@ impl LinearTask {
             starts,
             discount,
         };
-        let curvature = spectral_norm(&task.affine_gradient(&ModelError::NONE).1);
+        let curvature = spectral_norm(&task.affine_gradient(&KnownError::NONE).1);
         task.scaled(1.0 / curvature)
     }
 
@@ -221,7 +220,7 @@ impl LinearTask {
     }
 
     /// dJ/dφ as eq. 3 computes it with a learned model: along the model's own path, with the model's derivatives.
-    pub fn gradient(&self, setpoint: &Action, error: &ModelError) -> Action {
+    pub fn gradient(&self, setpoint: &Action, error: &KnownError) -> Action {
         let a = sum(&self.a, &error.by_state);
         let b = sum(&self.b, &error.by_action);
         let closed_t = transposed(&sum(&a, &product(&b, &self.k)));
@@ -247,9 +246,9 @@ impl LinearTask {
     }
 
     /// (g₀, G) with [`LinearTask::gradient`] = g₀ + G·φ: J is quadratic.
-    pub fn affine_gradient(&self, error: &ModelError) -> (Action, Matrix<ACTIONS, ACTIONS>) {
+    pub fn affine_gradient(&self, error: &KnownError) -> (Action, SmallMatrix<ACTIONS, ACTIONS>) {
         let origin = self.gradient(&[0.0; ACTIONS], error);
-        let columns: Matrix<ACTIONS, ACTIONS> = std::array::from_fn(|i| {
+        let columns: SmallMatrix<ACTIONS, ACTIONS> = std::array::from_fn(|i| {
             let unit = std::array::from_fn(|j| if i == j { 1.0 } else { 0.0 });
             plus(self.gradient(&unit, error), origin.map(|x| -x))
         });
@@ -285,12 +284,12 @@ impl LinearTask {
 /// (T, T⁻¹) for a closed loop of two equal axes with complex eigenvalues μ ± iν: with z₁ = p and
 /// z₂ = ((a − μ)·p + b·v)/ν, one axis becomes [[μ, ν], [−ν, μ]].
 fn coordinates(
-    closed: &Matrix<STATES, STATES>,
-) -> (Matrix<STATES, STATES>, Matrix<STATES, STATES>) {
+    closed: &SmallMatrix<STATES, STATES>,
+) -> (SmallMatrix<STATES, STATES>, SmallMatrix<STATES, STATES>) {
     let [[a, b], [c, d]] = [0, 2].map(|i| [closed[i][0], closed[i][2]]);
     let mu = 0.5 * (a + d);
     let nu = (a * d - b * c - mu * mu).sqrt();
-    let of_axes = |m: [[f64; 2]; 2]| -> Matrix<STATES, STATES> {
+    let of_axes = |m: [[f64; 2]; 2]| -> SmallMatrix<STATES, STATES> {
         std::array::from_fn(|i| {
             std::array::from_fn(|j| if i % 2 == j % 2 { m[i / 2][j / 2] } else { 0.0 })
         })
@@ -309,7 +308,7 @@ mod tests {
         // The spectral radius of the closed loop: √det, the eigenvalues being complex.
         let determinant: f64 = 0.997 * 0.91 + 0.06 * 0.096;
         assert!((constants.transition - determinant.sqrt()).abs() < 1e-12, "{constants:?}");
-        let hessian = task.affine_gradient(&ModelError::NONE).1;
+        let hessian = task.affine_gradient(&KnownError::NONE).1;
         assert!((spectral_norm(&hessian) - 1.0).abs() < 1e-9, "{hessian:?}");
     }
 
@@ -317,7 +316,7 @@ mod tests {
     fn the_gradient_is_the_objectives_derivative() {
         let task = LinearTask::new(0.9, 1);
         let setpoint = [0.4, -0.7];
-        let gradient = task.gradient(&setpoint, &ModelError::NONE);
+        let gradient = task.gradient(&setpoint, &KnownError::NONE);
         for (i, &slope) in gradient.iter().enumerate() {
             let at = |h: f64| {
                 let mut moved = setpoint;
@@ -332,7 +331,7 @@ mod tests {
     #[test]
     fn errors_have_their_sizes() {
         let sizes = ErrorSizes { prediction: 0.3, transition_gradient: 0.02, reward_gradient: 0.5 };
-        let error = ModelError::draw(sizes, &mut Rng::new(0, "theory test"));
+        let error = KnownError::draw(sizes, &mut Rng::new(0, "theory test"));
         let of_transition = spectral_norm(&error.by_state) + spectral_norm(&error.by_action);
         let of_reward = norm(&error.reward_by_state) + norm(&error.reward_by_action);
         assert!((norm(&error.offset) - 0.3).abs() < 1e-12);

@@ -1,7 +1,7 @@
 //! Theorem 1: the bias of the policy gradient is at most C6·ε_r^g + C7·ε_f^g + C8·ε_f.
 
 use super::matrix::{norm, plus};
-use super::{Constants, ErrorSizes, LinearTask, ModelError};
+use super::{Constants, ErrorSizes, KnownError, LinearTask};
 use crate::rng::Rng;
 
 /// Error directions tried at each size; the worst bias counts.
@@ -51,7 +51,7 @@ impl BiasFactors {
 
 /// A measured bias beside its bound.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bias {
+pub struct MeasuredBias {
     /// Sizes of the model's errors.
     pub sizes: ErrorSizes,
     /// ‖dR^M̂/dφ − dR/dφ‖, the largest over error directions and set points.
@@ -66,7 +66,7 @@ pub struct Growth {
     /// Such as "ε_f".
     pub name: &'static str,
     /// From small errors to large ones.
-    pub biases: Vec<Bias>,
+    pub biases: Vec<MeasuredBias>,
 }
 
 /// Lets each error grow on its own, then all three, up to the size where the theorem's assumptions end.
@@ -98,21 +98,21 @@ pub fn grow(task: &LinearTask, seed: u64) -> Vec<Growth> {
         .collect()
 }
 
-fn measure(task: &LinearTask, sizes: ErrorSizes, rng: &mut Rng) -> Bias {
+fn measure(task: &LinearTask, sizes: ErrorSizes, rng: &mut Rng) -> MeasuredBias {
     let constants = task.constants(LARGEST_SETPOINT, sizes.prediction);
     let mut measured = 0.0_f64;
     for _ in 0..DRAWS {
-        let error = ModelError::draw(sizes, rng);
+        let error = KnownError::draw(sizes, rng);
         for setpoint in &SETPOINTS {
             measured = measured.max(bias(task, setpoint, &error));
         }
     }
-    Bias { sizes, measured, bound: BiasFactors::new(&constants).bound(&sizes) }
+    MeasuredBias { sizes, measured, bound: BiasFactors::new(&constants).bound(&sizes) }
 }
 
 /// ‖dR^M̂/dφ − dR/dφ‖.
-fn bias(task: &LinearTask, setpoint: &[f64; 2], error: &ModelError) -> f64 {
-    let truth = task.gradient(setpoint, &ModelError::NONE);
+fn bias(task: &LinearTask, setpoint: &[f64; 2], error: &KnownError) -> f64 {
+    let truth = task.gradient(setpoint, &KnownError::NONE);
     norm(&plus(task.gradient(setpoint, error), truth.map(|x| -x)))
 }
 

@@ -2,7 +2,7 @@
 
 use super::matrix::{apply, norm, plus, spectral_norm};
 use super::theorem1::BiasFactors;
-use super::{ErrorSizes, LinearTask, ModelError};
+use super::{ErrorSizes, KnownError, LinearTask};
 use crate::rng::Rng;
 
 /// Where the set point starts.
@@ -10,7 +10,7 @@ const START: [f64; 2] = [0.9, -0.4];
 
 /// One more point of a descent.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Progress {
+pub struct DescentPoint {
     /// T: updates done.
     pub updates: u64,
     /// min over t ≤ T of ‖dJ/dφ_t‖².
@@ -29,7 +29,7 @@ pub struct Descent {
     /// Largest ‖dR^M̂/dφ − dR/dφ‖ on the way.
     pub largest_bias: f64,
     /// At powers of 2 and at the end.
-    pub progress: Vec<Progress>,
+    pub progress: Vec<DescentPoint>,
 }
 
 /// What the reward of [`LinearTask::new`] is multiplied with: α_1 = 1 would reach the maximum of a J with second derivative
@@ -47,8 +47,8 @@ pub fn sizes(share: f64) -> ErrorSizes {
 
 /// Improves the policy by `updates` steps with a model whose errors have these sizes.
 pub fn descend(task: &LinearTask, sizes: ErrorSizes, updates: u64, seed: u64) -> Descent {
-    let error = ModelError::draw(sizes, &mut Rng::new(seed, "theory descent"));
-    let (truth, model) = (task.affine_gradient(&ModelError::NONE), task.affine_gradient(&error));
+    let error = KnownError::draw(sizes, &mut Rng::new(seed, "theory descent"));
+    let (truth, model) = (task.affine_gradient(&KnownError::NONE), task.affine_gradient(&error));
     let at = |(origin, slope): &([f64; 2], _), x: &[f64; 2]| plus(*origin, apply(slope, x));
 
     let mut setpoint = START;
@@ -90,7 +90,7 @@ pub fn descend(task: &LinearTask, sizes: ErrorSizes, updates: u64, seed: u64) ->
             (4.0 * largest_return + 2.0 * second) / steps + bias * bias
         };
         let (bound, bound_by_measured_bias) = (bound(by_theorem), bound(largest_bias));
-        Progress { updates, smallest, bound, bound_by_measured_bias }
+        DescentPoint { updates, smallest, bound, bound_by_measured_bias }
     });
     Descent { sizes, largest_bias, progress: progress.collect() }
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{AnalysisConfig, ConfigError, RunConfig, Settings};
+use crate::config::{AnalysisConfig, ConfigError, RunConfig, Settings, require};
 use crate::critic::CriticConfig;
 use crate::data::ExperienceConfig;
 use crate::model::{CadenceConfig, GradientLossConfig, ModelConfig, RolloutConfig};
@@ -69,6 +69,14 @@ pub struct DdppoPolicy {
     pub network: PolicyConfig,
     #[serde(flatten)]
     pub path: PathConfig,
+    /// Elites whose mean is the derivative of an imagined step, k; each costs a reverse pass (1).
+    #[serde(default = "one_member")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub derivative_members: usize,
+}
+
+fn one_member() -> usize {
+    1
 }
 
 /// The critic.
@@ -90,6 +98,9 @@ impl Settings for DdppoConfig {
         cadence.check(experience.replay_capacity)?;
         self.model.ensemble.check()?;
         self.gradient_loss.check(cadence.min_transitions, experience.replay_capacity)?;
+        let (k, elites) = (self.policy.derivative_members, self.model.ensemble.elites);
+        let expected = format!("at most `model.elites` ({elites})");
+        require(k <= elites, "policy.derivative_members", k, expected)?;
         self.rollout.check()
     }
 }

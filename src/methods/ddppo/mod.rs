@@ -13,11 +13,11 @@ use std::time::Instant;
 use super::{Method, MethodInfo, RealStep};
 use crate::config::{Config, Description};
 use crate::critic::{Critic, CriticUpdate};
-use crate::data::{Replay, Storage, mixture};
+use crate::data::{ExperienceConfig, Replay, Storage, mixture};
 use crate::env::Task;
-use crate::model::{GradientLoss, Imagined, LearnedModel, Models, Neighbours};
+use crate::model::{GradientData, Imagined, LearnedModel, Models};
 use crate::nn::LearnError;
-use crate::path::{GradientSource, Imagination, Objective, PolicyUpdate};
+use crate::path::{GradientSource, Imagination, Objective, PolicyUpdate, value_slopes};
 use crate::policy::{Policy, Temperature};
 use crate::rng::Rng;
 use crate::run::{Entries, Record, SnapshotError, Tally};
@@ -45,6 +45,7 @@ pub const INFO: MethodInfo = MethodInfo {
         ("prediction-gradients", include_str!("variants/prediction_gradients.toml")),
         ("mage-critic", include_str!("variants/mage_critic.toml")),
         ("doubled", include_str!("variants/doubled.toml")),
+        ("secant", include_str!("variants/secant.toml")),
     ],
     build: |config, task| Box::new(Ddppo::new(config, task)),
 };
@@ -66,7 +67,7 @@ pub struct Ddppo {
     /// Transitions imagined in M^p.
     pub imagined: Imagined,
     /// For R, where it is part of a loss.
-    neighbours: Option<Neighbours>,
+    gradient_data: Option<GradientData>,
     policy_update: PolicyUpdate,
     critic_update: CriticUpdate,
     /// Where the critic's loss has it.
@@ -99,7 +100,6 @@ impl Ddppo {
         let two = source == GradientSource::GradientModel && !model.single_model;
         let gradient_model = two.then(|| learned("gradient"));
         let with_loss = (two || model.single_model) && gradient_loss.weight > 0.0;
-        let (n, window) = (gradient_loss.neighbours, gradient_loss.window);
         Self {
             action_gradient: (weight > 0.0).then(term),
             policy: policy_network,
@@ -109,7 +109,7 @@ impl Ddppo {
             gradient_model,
             real: Replay::new(sizes.0, sizes.1, experience.replay_capacity),
             imagined: Imagined::new(sizes, rollout, run.seed),
-            neighbours: with_loss.then(|| Neighbours::new(n, window, sizes.0 + sizes.1)),
+            gradient_data: with_loss.then(|| GradientData::new(gradient_loss, sizes)),
             policy_update: PolicyUpdate::new(batch, max_loss, stream("policy")),
             critic_update: CriticUpdate::new(
                 batch,
@@ -129,20 +129,17 @@ impl Ddppo {
 
     /// Trains M^p by likelihood (eq. 2) and M^g by likelihood plus w·R (eq. 9, 10), on all real transitions.
     fn train_models(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
-        let Self { prediction_model, gradient_model, real, neighbours, config, .. } = self;
-        let (model, loss) = (&config.model.ensemble, &config.gradient_loss);
-        let batch = config.training.experience.batch_size;
+        let Self { policy, critic, prediction_model, gradient_model, real, .. } = self;
+        let Self { gradient_data, config, .. } = self;
+        let model = &config.model.ensemble;
+        let ExperienceConfig { batch_size: batch, discount, .. } = config.training.experience;
         let mut record = Record::new("model", step);
         record.put_count("transitions", real.len() as u64);
         tally.timed("models", || {
-            if let Some(neighbours) = neighbours {
-                neighbours.update(real);
+            if let Some(data) = gradient_data {
+                data.update(real, || value_slopes(policy, critic, discount, real));
             }
-            let r = neighbours.as_ref().map(|neighbours| GradientLoss {
-                neighbours,
-                weight: loss.weight,
-                directions: loss.directions_per_row,
-            });
+            let r = gradient_data.as_ref().map(GradientData::loss);
             let alone = r.filter(|_| gradient_model.is_none());
             prediction_model.fit(real, alone, model, batch, &mut record)?;
             match gradient_model {
@@ -157,9 +154,9 @@ impl Ddppo {
     /// Refills the model buffer with rollouts of the present policy through M^p.
     fn imagine(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { policy, prediction_model, real, imagined, task, .. } = self;
-        let model = &prediction_model.model;
+        let (model, ending) = (&prediction_model.model, prediction_model.ending(&**task));
         let record =
-            tally.timed("rollout", || imagined.refill(policy, model, &**task, real, step))?;
+            tally.timed("rollout", || imagined.refill(policy, model, ending, real, step))?;
         tally.record(record);
         Ok(())
     }
@@ -221,7 +218,8 @@ fn objective<'a>(
         prediction_model: &prediction_model.model,
         gradient_model: &gradient_model.unwrap_or(prediction_model).model,
         gradient_source: path.gradient_source,
-        task,
+        derivative_members: config.policy.derivative_members,
+        ending: prediction_model.ending(task),
     };
     let discount = config.training.experience.discount;
     Objective { policy, imagination: Some(imagination), critic, alpha, discount }
@@ -278,11 +276,19 @@ impl Method for Ddppo {
         Some(Models { prediction: &self.prediction_model.model, gradient })
     }
 
+    fn given_termination(&self) -> Option<&'static str> {
+        self.prediction_model.given_termination()
+    }
+
     fn objective(&self) -> Option<Objective<'_, f32>> {
         let models = (&self.prediction_model, self.gradient_model.as_ref());
         let learned = (&self.policy, &self.critic, self.temperature.alpha());
         let trained = self.prediction_model.is_trained();
         trained.then(|| objective(learned, models, &self.config, &*self.task))
+    }
+
+    fn starts(&self) -> Option<&Replay> {
+        Some(&self.real)
     }
 
     fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
@@ -294,7 +300,7 @@ impl Method for Ddppo {
             gradient_model,
             real,
             imagined,
-            neighbours: _,
+            gradient_data: _,
             policy_update,
             critic_update,
             action_gradient,

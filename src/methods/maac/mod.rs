@@ -116,9 +116,9 @@ impl Maac {
     /// Refills the model buffer with rollouts of the present policy through the model.
     fn imagine(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { policy, model, real, imagined, task, .. } = self;
-        let model = &model.model;
+        let (model, ending) = (&model.model, model.ending(&**task));
         let record =
-            tally.timed("rollout", || imagined.refill(policy, model, &**task, real, step))?;
+            tally.timed("rollout", || imagined.refill(policy, model, ending, real, step))?;
         tally.record(record);
         Ok(())
     }
@@ -160,7 +160,8 @@ fn objective<'a>(
         prediction_model: &model.model,
         gradient_model: &model.model,
         gradient_source: path.gradient_source,
-        task,
+        derivative_members: 1,
+        ending: model.ending(task),
     };
     let discount = config.training.experience.discount;
     Objective { policy, imagination: Some(imagination), critic, alpha, discount }
@@ -216,10 +217,18 @@ impl Method for Maac {
         Some(Models { prediction: &self.model.model, gradient: None })
     }
 
+    fn given_termination(&self) -> Option<&'static str> {
+        self.model.given_termination()
+    }
+
     fn objective(&self) -> Option<Objective<'_, f32>> {
         let learned = (&self.policy, &self.critic, self.temperature.alpha());
         let trained = self.model.is_trained();
         trained.then(|| objective(learned, &self.model, &self.config, &*self.task))
+    }
+
+    fn starts(&self) -> Option<&Replay> {
+        Some(&self.real)
     }
 
     fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {

@@ -1,7 +1,7 @@
 //! What MAGE learns to act and to value with: a deterministic policy, a twin critic, and the slow copies of both.
 
 use super::config::{MageConfig, MageCritic, MagePolicy};
-use crate::critic::Critic;
+use crate::critic::{Critic, TargetRule};
 use crate::data::Standardiser;
 use crate::env::Task;
 use crate::nn::cpu::vector;
@@ -41,7 +41,8 @@ impl<T: Real> Agent<T> {
         let shape = Shape::new(&[s + a, settings.hidden, settings.hidden, 1], Activation::Silu);
         let networks = (0..2).map(|_| Mlp::xavier(shape.clone(), weights));
         let (rate, clip) = (settings.learning_rate, settings.gradient_clip);
-        let critic = Critic::from_networks(networks, rate, clip, settings.target_rate);
+        let rule = TargetRule::Polyak(settings.target_rate);
+        let critic = Critic::from_networks(networks, rate, clip, rule);
         let mut agent = Self { policy, target_policy, critic, target_rate: settings.target_rate };
         agent.rectify(learning_rate, rate);
         agent

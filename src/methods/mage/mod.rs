@@ -174,7 +174,8 @@ impl Mage {
         if !updates.critic_gradients().all(all_finite) {
             return Err(LearnError::NonFinite("the critic's gradient"));
         }
-        agent.critic.step(updates.critic_gradients());
+        agent.critic.descend(updates.critic_gradients_shared());
+        agent.critic.renew_target_slopes();
         tally.mean("critic_loss", loss);
         tally.mean("critic_error_loss", losses.error);
         if slopes {

@@ -144,6 +144,11 @@ impl<T: Real> Updates<T> {
         self.critic.iter().map(|passes| &passes[0].gradient[..])
     }
 
+    /// [`Updates::critic_gradients`], for threads to share.
+    pub fn critic_gradients_shared(&self) -> impl IndexedParallelIterator<Item = &[T]> {
+        self.critic.par_iter().map(|passes| &passes[0].gradient[..])
+    }
+
     /// The gradient of L_A = −mean min_i Q_i(s, π(s)) by the policy's parameters; returns L_A. The minibatch's actions must be those of
     /// the present policy.
     pub fn differentiate_policy(&mut self, agent: &Agent<T>, minibatch: &mut Minibatch<T>) -> f64 {
