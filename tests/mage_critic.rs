@@ -7,7 +7,7 @@ use ddppo::critic::LeastTape;
 use ddppo::data::Replay;
 use ddppo::lab::precision;
 use ddppo::methods::ddppo::Ddppo;
-use ddppo::model::StepTape;
+use ddppo::model::{Ending, StepTape};
 use ddppo::nn::{Keep, Matrix};
 use ddppo::path::{ActionSlopes, GradientSource, Imagination, Objective};
 use ddppo::policy::PolicyTape;
@@ -68,7 +68,8 @@ fn the_slope_of_ddppos_target_equals_central_differences() {
         prediction_model: &model,
         gradient_model: &model,
         gradient_source: GradientSource::SampledStep,
-        task: trainer.task(),
+        derivative_members: 1,
+        ending: Ending::Given(trainer.task()),
     };
     let (alpha, discount) = (0.3, DISCOUNT);
     let objective = Objective {
