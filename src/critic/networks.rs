@@ -98,6 +98,11 @@ impl<T: Real> Critic<T> {
         self.networks.iter_mut().for_each(|q| q.adam.restart());
     }
 
+    /// Renews the targets' way back, for slopes of their values: following their networks they keep the forward pass up to date alone.
+    pub fn renew_target_slopes(&mut self) {
+        self.networks.iter_mut().for_each(|q| q.target.update(|_, _| {}));
+    }
+
     /// Shape of all networks.
     pub fn shape(&self) -> &Shape {
         self.networks[0].network.shape()

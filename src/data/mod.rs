@@ -3,10 +3,12 @@
 mod draws;
 pub mod minibatch;
 pub mod replay;
+mod running;
 mod standardiser;
 mod states;
 
 pub use draws::Draws;
 pub use replay::{ExperienceConfig, Replay, Storage, Transition, mixture};
+pub use running::RunningMoments;
 pub use standardiser::{Moments, Standardiser, moments};
 pub use states::StateRing;

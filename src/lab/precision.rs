@@ -2,8 +2,9 @@
 
 use crate::critic::{Critic, QNetwork, ValueNetwork};
 use crate::data::Standardiser;
+use crate::methods::mage::Agent;
 use crate::model::dynamics::Member;
-use crate::model::{DynamicsModel, TerminationHead};
+use crate::model::{DynamicsModel, StandardisedModel, TerminationHead};
 use crate::nn::{Adam, Mlp, Real};
 use crate::policy::Policy;
 
@@ -20,6 +21,33 @@ pub fn network<T: Real, U: Real>(network: &Mlp<T>) -> Mlp<U> {
 
 fn standardiser<T: Real, U: Real>(standardiser: &Standardiser<T>) -> Standardiser<U> {
     Standardiser { mean: numbers(&standardiser.mean), deviation: numbers(&standardiser.deviation) }
+}
+
+/// The same agent in another float type, its optimisers fresh.
+pub fn agent<T: Real, U: Real>(agent: &Agent<T>) -> Agent<U> {
+    Agent {
+        policy: policy(&agent.policy),
+        target_policy: network(&agent.target_policy),
+        critic: critic(&agent.critic),
+        target_rate: agent.target_rate,
+    }
+}
+
+/// The same ensemble in another float type, its optimisers fresh.
+pub fn standardised_model<T: Real, U: Real>(model: &StandardisedModel<T>) -> StandardisedModel<U> {
+    StandardisedModel {
+        members: model.members.iter().map(member).collect(),
+        input: standardiser(&model.input),
+        label: standardiser(&model.label),
+        head: model.head.to(),
+    }
+}
+
+fn member<T: Real, U: Real>(member: &Member<T>) -> Member<U> {
+    Member {
+        network: network(&member.network),
+        adam: Adam::new(member.network.parameters().len(), 0.0),
+    }
 }
 
 /// The same policy in another float type, its optimiser fresh.
@@ -63,10 +91,6 @@ pub fn termination<T: Real, U: Real>(head: &TerminationHead<T>) -> TerminationHe
 
 /// The same model in another float type, its optimisers fresh.
 pub fn model<T: Real, U: Real>(model: &DynamicsModel<T>) -> DynamicsModel<U> {
-    let member = |member: &Member<T>| Member {
-        network: network(&member.network),
-        adam: Adam::new(member.network.parameters().len(), 0.0),
-    };
     let standardiser = standardiser(&model.standardiser);
     model.with_members(model.members.iter().map(member).collect(), standardiser)
 }

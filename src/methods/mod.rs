@@ -5,6 +5,7 @@ pub mod ddppo;
 pub mod ddppo_plus;
 mod info;
 pub mod maac;
+pub mod mage;
 pub mod mbpo;
 mod registry;
 pub mod sac;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use toml::Table;
 
 use super::info::MethodInfo;
-use super::{Method, ddppo, ddppo_plus, maac, mbpo, sac, steve, svg};
+use super::{Method, ddppo, ddppo_plus, maac, mage, mbpo, sac, steve, svg};
 use crate::config::{Config, ConfigError, parse_table, read_table, suggest};
 use crate::env::Task;
 use crate::run::directory::{DirectoryError, config_text};
@@ -20,6 +20,7 @@ pub fn all() -> &'static [&'static MethodInfo] {
         &maac::INFO,
         &steve::INFO,
         &svg::INFO,
+        &mage::INFO,
         &ddppo_plus::INFO,
     ]
 }

@@ -129,6 +129,29 @@ impl<T: Real> Part<T> {
         }
     }
 
+    /// The derivative of each row's own Σ_j γʲ·m_j·c_j by t at step 0, its sign turned, but for c_0's log π: left in
+    /// [`Part::action_adjoint`]. a = scale·t + bias.
+    pub(super) fn action_slopes(&mut self, objective: &Objective<'_, T>) {
+        self.losses.fill(0.0);
+        let horizon = self.model_noise.len();
+        self.start_adjoint(objective, horizon, 1);
+        if let Some(imagination) = objective.imagination {
+            for j in (0..horizon).rev() {
+                self.through_policy(objective, j + 1, None);
+                self.carry_adjoint(objective, imagination, j, 1);
+            }
+        }
+        let scale = &objective.policy.scale;
+        for row in self.action_adjoint.chunks_exact_mut(scale.len()) {
+            row.iter_mut().zip(scale).for_each(|(k, &scale)| *k = -*k * scale);
+        }
+    }
+
+    /// What the last way back left for the actions of step 0, `[rows, action_dim]`.
+    pub(super) fn action_adjoint(&self) -> &[T] {
+        &self.action_adjoint
+    }
+
     /// γʲ/B.
     fn weight(objective: &Objective<'_, T>, j: usize, batch: usize) -> T {
         T::from_f64(objective.discount.powi(j as i32) / batch as f64)

@@ -1,6 +1,7 @@
 //! A trajectory, imagined in a model or recorded in the environment, and the adjoint along it: the gradient of what the policy is improved
 //! on.
 
+mod action_slopes;
 mod adjoint;
 mod imagine;
 mod long;
@@ -15,6 +16,7 @@ mod update;
 mod value_slopes;
 mod workspace;
 
+pub use action_slopes::ActionSlopes;
 pub use adjoint::Part;
 pub use long::{LongReport, LongWorkspace, roll_out_states};
 pub use objective::{GradientSource, Imagination, Objective, PathConfig, PolicyReport};

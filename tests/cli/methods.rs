@@ -47,7 +47,7 @@ fn what_needs_a_model_says_so_where_there_is_none() {
                 place.succeed(&probe);
                 place.succeed(&analyze(name));
             }
-            "sac" | "steve" => {
+            "sac" | "steve" | "mage" => {
                 let message = place.fail(2, &analyze(name));
                 assert!(
                     message.contains(&format!("{name}, which learns no model of the environment")),
