@@ -140,6 +140,8 @@ fn measured_metrics() -> BTreeMap<String, BTreeSet<String>> {
         "model.layers=1 model.weight_decay=[0,0] model.patience_epochs=1 gradient_loss.neighbours=3",
         "gradient_loss.window=200 rollout.starts=50 rollout.capacity_per_step=400 policy.hidden=8 critic.hidden=8",
         "analysis.every_steps=100 analysis.states=5",
+        "training.block_steps=100 training.first_updates=20 training.critic_updates=5 model.first_steps=20",
+        "model.steps=10 model.look_every=5 policy.layers=1 critic.layers=1 rollout.capacity=2000",
     ];
     let settings: Vec<&str> = settings.iter().flat_map(|line| line.split(' ')).collect();
     let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

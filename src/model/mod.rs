@@ -11,6 +11,7 @@ pub mod likelihood;
 pub(crate) mod likelihood_loss;
 pub mod neighbours;
 mod normalised;
+mod raw;
 pub mod rollout;
 pub mod secant;
 
