@@ -367,7 +367,7 @@ fn updates_and_rollouts_allocate_nothing_after_the_first() {
                 if number % 15 == 0 {
                     learner.roll_out(&mut tally).unwrap();
                 }
-                learner.update(number, number % 3 > 0, &mut tally).unwrap();
+                learner.update((number % 3 > 0).then_some(number), &mut tally).unwrap();
             }
         };
         run(0..260);

@@ -27,6 +27,7 @@ use ddppo::lab::model_trial::TrialError;
 use ddppo::report::PictureError;
 use ddppo::report::curves::CurveError;
 use ddppo::report::film::FilmError;
+use ddppo::report::published::UnknownMethod;
 use ddppo::report::scored_run::ScoreError;
 use ddppo::run::directory::DirectoryError;
 use ddppo::session::SessionError;
@@ -150,6 +151,7 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
         || matches!(error.downcast_ref(), Some(TrainError::Config(_)))
         || error.is::<Unsuitable>()
         || error.downcast_ref().is_some_and(BenchError::is_mistake)
+        || error.is::<UnknownMethod>()
         || matches!(error.downcast_ref(), Some(PictureError::Extension(_)))
         || error.downcast_ref().is_some_and(|error| !matches!(error, ConfigError::File { .. }))
 }

@@ -17,6 +17,7 @@ pub(crate) mod likelihood_loss;
 pub mod neighbours;
 mod noise;
 mod normalised;
+mod raw;
 pub mod rollout;
 pub mod secant;
 mod sigmoid_head;

@@ -179,9 +179,10 @@ impl<T: Real> ShortPart<T> {
                 rng.fill_normal(&mut noise[rows.start * s..rows.end * s]);
                 for i in rows.clone() {
                     self.members[j][i] = rng.below(model.members.len()) as u32;
+                    // Drawn for either source, so that both have the same paths.
+                    let other = rng.below(count);
                     // Members are alike, so that any k of them that differ are a fair draw if the first is.
-                    let first =
-                        if own_members { self.members[j][i] as usize } else { rng.below(count) };
+                    let first = if own_members { self.members[j][i] as usize } else { other };
                     for (k, members) in self.derivative_members[j].iter_mut().enumerate() {
                         members[i] = ((first + k) % count) as u32;
                     }

@@ -42,7 +42,7 @@ pub struct ShortPathWorkspace<T> {
 }
 
 /// Rows of a part at most: what a part keeps should stay in the second cache.
-const MOST_ROWS: usize = 64;
+const MOST_ROWS: usize = 128;
 
 impl<T: Real> ShortPathWorkspace<T> {
     /// Buffers for minibatches of `batch` start states, shared out for the present number of threads.

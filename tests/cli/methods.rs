@@ -43,6 +43,10 @@ fn what_needs_a_model_says_so_where_there_is_none() {
         place.succeed(&small_run_by(name, name, "200"));
         let probe = ["probe", name, "-o", "probe.safetensors"];
         match name {
+            "ddppo-plus" => {
+                let text = place.succeed(&analyze(name));
+                assert!(text.contains("M^g") && !text.contains("policy gradient"), "{text}");
+            }
             "ddppo" => {
                 place.succeed(&probe);
                 place.succeed(&analyze(name));

@@ -18,6 +18,10 @@ const SMALL: &str = "training.warmup_steps=50 training.batch_size=16 training.mo
     rollout.starts=50 rollout.capacity_per_step=400 policy.hidden=8 policy.horizon=2 critic.hidden=8 \
     checkpoint.every_steps=100";
 
+/// The same for methods that learn in blocks of steps.
+const SMALL_BLOCKS: &str = "training.block_steps=100 training.first_updates=20 training.critic_updates=5 model.first_steps=20 \
+    model.steps=10 model.look_every=5 policy.layers=1 critic.layers=1 rollout.capacity=2000";
+
 /// A working folder, removed when the test is over.
 pub struct Place {
     pub path: PathBuf,
@@ -168,7 +172,7 @@ pub fn small_run_by<'a>(algorithm: &'a str, out: &'a str, steps: &'a str) -> Vec
     let mut arguments = vec!["train", "PointMass", "--algo", algorithm];
     arguments.extend(["--quiet", "--out", out, "--steps", steps]);
     let has = |setting: &&str| preset.get(setting.split('=').next().unwrap()).is_some();
-    for setting in SMALL.split_whitespace().filter(has) {
+    for setting in SMALL.split_whitespace().chain(SMALL_BLOCKS.split_whitespace()).filter(has) {
         arguments.extend(["--set", setting]);
     }
     arguments

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ConfigError, RunConfig, Settings, require};
+use crate::config::{AnalysisConfig, ConfigError, RunConfig, Settings, require};
 use crate::data::ExperienceConfig;
 use crate::model::BudgetConfig;
 use crate::path::ShortPathConfig;
@@ -16,6 +16,9 @@ pub struct DdppoPlusConfig {
     pub run: RunConfig,
     /// The loop around the updates.
     pub training: PlusTraining,
+    /// How true the models are, measured while they learn.
+    #[serde(default)]
+    pub analysis: AnalysisConfig,
     /// Both models: same shape, same training.
     pub model: BudgetConfig,
     /// The gradient model's secant loss.

@@ -157,16 +157,12 @@ impl DdppoPlus {
         }
     }
 
-    /// An update of the critic and, `with_policy`, of policy and temperature, on the same short paths from states of the ring.
+    /// An update of the critic on short paths from states of the ring and, where it is a block's n-th update of the policy, of policy and
+    /// temperature on the same paths.
     ///
     /// # Errors
     /// When a number is not finite, or a loss beyond the guard.
-    pub fn update(
-        &mut self,
-        number: u64,
-        with_policy: bool,
-        tally: &mut Tally,
-    ) -> Result<(), LearnError> {
+    pub fn update(&mut self, of_policy: Option<u64>, tally: &mut Tally) -> Result<(), LearnError> {
         let started = Instant::now();
         let Self {
             policy,
@@ -199,6 +195,7 @@ impl DdppoPlus {
             discount: experience.discount,
             task: &**task,
         };
+        let with_policy = of_policy.is_some();
         let short =
             short.get_or_insert_with(|| ShortPathWorkspace::new(&path, experience.batch_size));
         short.imagine(&path, |_, rng| states.get(rng.below(states.len())), stream);
@@ -226,7 +223,7 @@ impl DdppoPlus {
             tally.mean("mean_abs_adjoint", report.mean_abs_adjoint);
             tally.mean("policy_gradient_norm", square.sqrt());
             tally.mean("entropy", -report.log_prob);
-            if number.is_multiple_of(LOOK_EVERY) {
+            if of_policy.is_some_and(|number| number.is_multiple_of(LOOK_EVERY)) {
                 half_gradient.resize(policy_gradient.len(), 0.0);
                 short.half_policy_gradient(&policy.network, half_gradient);
                 let (own, cross) =

@@ -15,7 +15,7 @@ use crate::config::{Config, Description};
 use crate::critic::{Critic, TargetRule, ValueRange};
 use crate::data::{Replay, Standardiser, StateRing, Storage};
 use crate::env::Task;
-use crate::model::NormalisedModel;
+use crate::model::{DynamicsModel, Models, NormalisedModel};
 use crate::nn::{Activation, LearnError, Mlp, Shape};
 use crate::path::{DerivativeSource, Objective};
 use crate::policy::{Head, Policy, Temperature};
@@ -58,6 +58,8 @@ pub struct DdppoPlus {
     pub prediction_model: NormalisedModel<f32>,
     /// M^g, trained by likelihood and secants; `None` where M^p gives the derivatives, too.
     pub gradient_model: Option<NormalisedModel<f32>>,
+    /// The models in raw units, as analyses know them: made again with every training.
+    raw_models: Option<(DynamicsModel<f32>, Option<DynamicsModel<f32>>)>,
     /// Real transitions.
     pub real: Replay,
     /// States of long rollouts.
@@ -116,6 +118,7 @@ impl DdppoPlus {
             temperature: Temperature::new(&settings.temperature, a),
             prediction_model,
             gradient_model: two.then(learned),
+            raw_models: None,
             real: Replay::new(s, a, training.experience.replay_capacity),
             states: StateRing::new(s, rollout.capacity),
             streams: ["prediction_model", "gradient_model", "paths", "rollout"]
@@ -124,6 +127,13 @@ impl DdppoPlus {
             config: settings,
             task,
         }
+    }
+
+    /// Makes the models in raw units anew.
+    fn renew_raw_models(&mut self) {
+        let gradient = self.gradient_model.as_ref().map(NormalisedModel::in_raw_units);
+        let prediction = &self.prediction_model;
+        self.raw_models = prediction.trained.then(|| (prediction.in_raw_units(), gradient));
     }
 
     /// Its settings.
@@ -167,6 +177,7 @@ impl Method for DdppoPlus {
         }
         let first = !self.prediction_model.trained;
         self.train_models(step, first, tally)?;
+        self.renew_raw_models();
         self.policy.adam.restart();
         self.critic.restart_moments();
         self.temperature.adam.restart();
@@ -181,7 +192,7 @@ impl Method for DdppoPlus {
                 states += self.roll_out(tally)?;
                 rollouts += 1;
             }
-            self.update(update, update >= alone, tally)?;
+            self.update(update.checked_sub(alone), tally)?;
         }
         let mut record = Record::new("rollout", step);
         record.put_count("imagined_states", states);
@@ -196,7 +207,12 @@ impl Method for DdppoPlus {
         vec![("alpha", self.temperature.alpha()), ("q_low", low), ("q_high", high)]
     }
 
-    /// None in the form that analyses know: states are standardised, and the models are of another kind.
+    fn models(&self) -> Option<Models<'_>> {
+        let (prediction, gradient) = self.raw_models.as_ref()?;
+        Some(Models { prediction, gradient: gradient.as_ref() })
+    }
+
+    /// None in the form that analyses know: states are standardised, and the policy is improved on the mean of the critics.
     fn objective(&self) -> Option<Objective<'_, f32>> {
         None
     }
@@ -209,6 +225,7 @@ impl Method for DdppoPlus {
             temperature,
             prediction_model,
             gradient_model,
+            raw_models: _,
             real,
             states,
             streams,
@@ -228,6 +245,9 @@ impl Method for DdppoPlus {
         states.visit("states", entries)?;
         for (name, stream) in streams {
             entries.rng(&format!("streams/{name}"), stream)?;
+        }
+        if entries.restores() {
+            self.renew_raw_models();
         }
         Ok(())
     }

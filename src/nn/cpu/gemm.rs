@@ -133,6 +133,9 @@ pub(crate) fn product_from<T: Real, E: Epilogue<T>>(
     let (columns, depth) = (c.columns, a.columns);
     let (count, size) = (columns.div_ceil(LANES), panel_depth * LANES);
     assert!(depth <= panel_depth && panels.len() >= count * size, "B is smaller than the product");
+    if a.len() == 0 {
+        return;
+    }
     let mut j = first;
     while j < count {
         let taken = if wide::is_used::<T>() { (count - j).min(2) } else { 1 };
