@@ -7,5 +7,6 @@ pub mod curves;
 pub mod film;
 pub mod picture;
 pub mod published;
+mod runs;
 
 pub use picture::{Picture, PictureError};

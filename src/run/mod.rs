@@ -6,6 +6,7 @@ pub mod encoding;
 mod lock;
 pub mod manifest;
 pub mod metrics;
+mod names;
 pub mod snapshot;
 pub mod storage;
 pub mod text;
