@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use super::encoding;
 pub use super::encoding::{Evaluation, FORMAT, Info};
 use super::encoding::{Header, Segment};
+use super::names::{is_begun_segment, is_leftover, is_segment, step_of};
 use super::snapshot::Snapshot;
 use super::storage::{Kind, Storage, StorageError, folder_of, is_folder, kind, replace};
 use super::verify;
@@ -152,7 +153,7 @@ impl CheckpointStore {
             return Ok(Vec::new());
         }
         let mut steps: Vec<u64> =
-            entries(&self.directory)?.filter_map(|path| step_of(&path, "")).collect();
+            entries(&self.directory)?.filter_map(|path| step_of(&path)).collect();
         steps.sort_unstable();
         Ok(steps)
     }
@@ -308,10 +309,8 @@ impl CheckpointStore {
             remove(&leftover);
         }
         let headers: Vec<Option<Header>> = kept.iter().map(|&step| self.header(step)).collect();
-        if headers.contains(&None) {
-            // What a header that cannot be read lists is not known.
-            return Ok(());
-        }
+        // What a header that cannot be read lists is not known.
+        let all_known = !headers.contains(&None);
         let used: BTreeSet<String> = headers
             .into_iter()
             .flatten()
@@ -320,7 +319,9 @@ impl CheckpointStore {
             .collect();
         let unused = |path: &PathBuf| {
             let name = path.file_name().and_then(|name| name.to_str());
-            name.is_some_and(|name| is_segment(name) && !used.contains(name))
+            name.is_some_and(|name| {
+                is_begun_segment(name) || all_known && is_segment(name) && !used.contains(name)
+            })
         };
         entries(&self.directory.join(ROWS))?.filter(unused).for_each(|file| remove(&file));
         Ok(())
@@ -344,30 +345,4 @@ const NAMES: u32 = 10;
 fn entries(folder: &Path) -> Result<impl Iterator<Item = PathBuf>, StorageError> {
     let listing = std::fs::read_dir(folder).map_err(StorageError::of("read", folder))?;
     Ok(listing.filter_map(Result::ok).map(|entry| entry.path()))
-}
-
-/// The step in a name of the form `<prefix><step>`, as we write it: `+5` and `005` are none.
-fn step_of(path: &Path, prefix: &str) -> Option<u64> {
-    let name = path.file_name()?.to_str()?.strip_prefix(prefix)?;
-    let step: u64 = name.parse().ok()?;
-    (step.to_string() == name).then_some(step)
-}
-
-/// Whether it is left behind by a save that did not end: `.tmp-<step>`, `.old-<step>`, or such with a number behind it.
-fn is_leftover(path: &Path) -> bool {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
-    let step = name.strip_prefix(".tmp-").or_else(|| name.strip_prefix(".old-"));
-    step.is_some_and(|step| step.split('-').all(|part| part.parse::<u64>().is_ok()))
-}
-
-/// Whether a name is one that rows are saved under, or were about to be.
-fn is_segment(name: &str) -> bool {
-    let name = name.strip_prefix(".tmp-").unwrap_or(name);
-    let Some(stem) = name.strip_suffix(".safetensors") else { return false };
-    let mut parts = stem.rsplit('-');
-    let crc =
-        parts.next().is_some_and(|crc| u32::from_str_radix(crc, 16).is_ok() && crc.len() == 8);
-    let numbers = [parts.next(), parts.next()];
-    let numbers = numbers.iter().all(|part| part.is_some_and(|part| part.parse::<u64>().is_ok()));
-    crc && numbers && parts.next().is_some()
 }

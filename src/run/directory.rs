@@ -15,6 +15,8 @@ const CONFIG: &str = "config.toml";
 const CONFIG_BEGUN: &str = ".tmp-config.toml";
 /// Where a robot of the user's own is kept, before the configuration that names it.
 const ROBOT: &str = "robot";
+/// Where that is put together; left behind when the start is killed.
+const ROBOT_BEGUN: &str = ".tmp-robot";
 /// Bytes of the longest configuration that is read.
 const LONGEST_CONFIG: u64 = 1 << 20;
 
@@ -235,7 +237,7 @@ fn require_free(root: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
         let entry = entry.map_err(StorageError::of("read", root))?;
         match entry.file_name().to_str() {
             Some(LOCK) => locked = true,
-            Some(CONFIG_BEGUN | ROBOT) => leftovers.push(entry.path()),
+            Some(CONFIG_BEGUN | ROBOT | ROBOT_BEGUN) => leftovers.push(entry.path()),
             _ => return Err(DirectoryError::NotEmpty(shown())),
         }
     }

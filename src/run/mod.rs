@@ -7,6 +7,7 @@ pub mod entries;
 mod lock;
 pub mod manifest;
 pub mod metrics;
+mod names;
 pub mod snapshot;
 pub mod storage;
 pub mod tally;

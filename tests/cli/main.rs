@@ -12,4 +12,5 @@ mod reports;
 mod robots;
 mod runs;
 mod signals;
+mod trust;
 mod typed;
