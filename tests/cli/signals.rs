@@ -63,7 +63,7 @@ fn a_run_under_nohup_outlives_its_terminal() {
     place.wait_for(&mut child, "run/checkpoints/100");
     child.signal("HUP");
     let before = *place.steps("run").last().unwrap();
-    for _ in 0..500 {
+    for _ in 0..6000 {
         assert!(child.0.try_wait().unwrap().is_none(), "{}", child.end().1);
         if place.steps("run").last().is_some_and(|&step| step > before + 100) {
             return;
