@@ -3,6 +3,7 @@
 mod comparison;
 mod figure;
 mod inspect;
+mod session_args;
 mod words;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub use figure::{
     TrialArgs,
 };
 pub use inspect::{AnalyzeArgs, Precision, ProbeArgs, RecordArgs, TraceArgs};
+pub use session_args::SessionArgs;
 
 /// "Method: a, b or c".
 fn methods() -> String {
@@ -121,17 +123,6 @@ pub struct TrainArgs {
     pub resume: bool,
     #[command(flatten)]
     pub session: SessionArgs,
-}
-
-/// How a process works on a run, whatever the run is.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct SessionArgs {
-    /// Worker threads, at most one a core; their number does not change the result [default: all cores]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1024>)]
-    pub threads: Option<u16>,
-    /// Show nothing while training
-    #[arg(short, long)]
-    pub quiet: bool,
 }
 
 #[derive(Debug, Args)]
