@@ -14,9 +14,9 @@ const SECANT_ROWS: usize = 256;
 #[derive(Debug)]
 pub(crate) enum GradientTerm<T> {
     /// R by tangents.
-    Directional(GradientPiece<T>),
+    Directional(Box<GradientPiece<T>>),
     /// R̃ by two rows.
-    Secant(SecantTerm<T>),
+    Secant(Box<SecantTerm<T>>),
 }
 
 /// Buffers of one piece of R̃.
@@ -34,15 +34,17 @@ impl<T: Real> GradientTerm<T> {
     pub(crate) fn new(model: &DynamicsModel<T>, rows: usize, loss: GradientLoss<'_>) -> Self {
         let (m, n, labels) = (loss.directions, loss.neighbours.count(), model.label_dim());
         match loss.estimator {
-            Estimator::Directional => Self::Directional(GradientPiece::new(model, rows, m, n)),
+            Estimator::Directional => {
+                Self::Directional(Box::new(GradientPiece::new(model, rows, m, n)))
+            }
             Estimator::Secant => {
                 let rows = (SECANT_ROWS / (1 + m)).clamp(1, rows);
-                Self::Secant(SecantTerm {
+                Self::Secant(Box::new(SecantTerm {
                     piece: SecantPiece::new(model.shape(), labels, rows, (m, n)),
                     rows: vec![0; rows],
                     label_scale: vec![T::ONE; labels],
                     weights: vec![T::ONE; labels],
-                })
+                }))
             }
         }
     }
