@@ -3,7 +3,6 @@
 #[path = "support/counting.rs"]
 mod counting;
 #[path = "support/pole.rs"]
-#[allow(dead_code)] // No fault here.
 mod pole;
 #[path = "support/small_runs.rs"]
 mod small_runs;

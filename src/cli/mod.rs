@@ -40,7 +40,7 @@ const STYLES: Styles = Styles::styled()
 Examples:
   ddppo train --steps 3000                 train on InvertedPendulum, a matter of minutes
   ddppo train Hopper --seed 1              another task and seed
-  ddppo train Hopper --algo sac            another method: sac, mbpo or maac
+  ddppo train Hopper --algo sac            another method
   ddppo train Hopper --set policy.horizon=3 --set gradient_loss.weight=10
   ddppo resume runs/Hopper-seed1-1         go on after Ctrl-C or a crash, to the bit
   ddppo evaluate runs/Hopper-seed1-1       play ten episodes with the trained policy
@@ -84,7 +84,7 @@ Examples:
   ddppo train
   ddppo train Hopper --seed 1 --steps 15000 --out runs/hopper-1
   ddppo train Hopper --set gradient_loss.directions_per_row=25
-  ddppo train Hopper --algo sac                       another method: sac, mbpo or maac
+  ddppo train Hopper --algo sac                       another method
   ddppo train Hopper --variant no-gradient-loss
   ddppo train --mjcf arm.xml --task arm.toml          a robot of your own
   ddppo train Hopper --out runs/h --resume            start, or go on: the same line for schedulers and scripts
@@ -103,7 +103,7 @@ pub struct TrainArgs {
     /// What it is to do
     #[arg(long = "task", value_name = "FILE.toml", requires = "mjcf")]
     pub task_file: Option<PathBuf>,
-    /// Variant of the paper's comparisons: no-gradient-loss, single-model, prediction-gradients, doubled; or secant
+    /// Variant of the method, such as no-gradient-loss or secant: those of each method are in docs/configuration.md
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
     /// Seed of all random streams: equal seeds give equal runs [default: 0]

@@ -313,6 +313,10 @@ impl Method for Ddppo {
         prediction_model.visit(entries)?;
         if let Some(model) = gradient_model {
             model.visit(entries)?;
+            if model.is_trained() != prediction_model.is_trained() {
+                let expected = "elites of both models, or of none";
+                return Err(SnapshotError::invalid("gradient_model/elites", expected));
+            }
         }
         real.visit("real", entries, RowStorage::Growing)?;
         imagined.visit(entries)?;
