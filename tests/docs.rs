@@ -9,19 +9,19 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use ddppo::config::{Config, Kind, Setting};
+use ddppo::config::{Config, Setting, SettingKind};
 use ddppo::lab::analysis::observer;
 use ddppo::methods::{self, MethodInfo};
 use small_runs::{trainer, with};
 
-fn kind_in_words(kind: &Kind) -> String {
+fn kind_in_words(kind: &SettingKind) -> String {
     match kind {
-        Kind::Whole(low, high) => format!("whole number, {low} to {high}"),
-        Kind::Number(range) => format!("number, {range}"),
-        Kind::Flag => "`true` or `false`".to_owned(),
-        Kind::Text(_) => "text".to_owned(),
-        Kind::Numbers(range) => format!("list of numbers, {range}"),
-        Kind::Choice(choices) => {
+        SettingKind::Whole(low, high) => format!("whole number, {low} to {high}"),
+        SettingKind::Number(range) => format!("number, {range}"),
+        SettingKind::Flag => "`true` or `false`".to_owned(),
+        SettingKind::Text(_) => "text".to_owned(),
+        SettingKind::Numbers(range) => format!("list of numbers, {range}"),
+        SettingKind::Choice(choices) => {
             let told = choices.iter().map(|(name, meaning)| format!("`{name}`: {meaning}"));
             told.collect::<Vec<_>>().join(" ")
         }

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use ddppo::critic::least;
 use ddppo::env::{Environment, EnvironmentError, Task};
-use ddppo::methods::mage::{Agent, Mage, Minibatch, Updates, Weights};
+use ddppo::methods::mage::{Agent, Mage, MageMinibatch, Updates, Weights};
 use ddppo::nn::{Keep, Mlp, Real, Tape};
 use ddppo::rng::Rng;
 use ddppo::train::Trainer;
@@ -31,7 +31,7 @@ const BOTH: Weights = Weights { action_gradient: 5.0, error: 1.0 };
 
 /// All targets, or all slopes.
 fn all(
-    minibatch: &Minibatch<f64>,
+    minibatch: &MageMinibatch<f64>,
     of: fn(&ddppo::methods::mage::Block<f64>) -> &[f64],
 ) -> Vec<f64> {
     minibatch.blocks.iter().flat_map(|block| of(block).to_vec()).collect()
@@ -50,7 +50,7 @@ fn the_targets_slope_by_the_action_equals_central_differences() {
     let alive = all(&minibatch, |b| &b.alive).iter().sum::<f64>();
     assert!(alive > 10.0 && (alive as usize) < BATCH, "{alive} alive");
     let a = agent.policy.action_dim();
-    let mut other = Minibatch::new(&agent, &model, BATCH);
+    let mut other = MageMinibatch::new(&agent, &model, BATCH);
     for d in 0..a {
         // The bias of π's output d moves t_d of every row, and nothing else that the target reads.
         let mut at = |h: f64| {
@@ -77,7 +77,7 @@ fn the_targets_slope_by_the_action_equals_central_differences() {
 fn critic_loss(
     updates: &mut Updates<f64>,
     agent: &Agent<f64>,
-    minibatch: &Minibatch<f64>,
+    minibatch: &MageMinibatch<f64>,
 ) -> (f64, Vec<Vec<f64>>) {
     let losses = updates.differentiate_critic(agent, minibatch, BOTH);
     let loss = BOTH.action_gradient * losses.action_gradient + BOTH.error * losses.error;
@@ -116,7 +116,7 @@ fn both_updates_gradients_equal_central_differences() {
     }
     updates.differentiate_policy(&agent, &mut minibatch);
     let gradient = updates.policy_gradient().to_vec();
-    let mut other = Minibatch::new(&agent, &model, BATCH);
+    let mut other = MageMinibatch::new(&agent, &model, BATCH);
     for _ in 0..4 {
         let direction = draw(agent.policy.network.parameters());
         let mut at = |h: f64| {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
-use ddppo::methods::mage::{Agent, Block, Mage, Minibatch, Updates, Weights};
+use ddppo::methods::mage::{Agent, Block, Mage, MageMinibatch, Updates, Weights};
 use ddppo::model::StandardisedModel;
 use ddppo::nn::{Mlp, Real, Shape};
 use ddppo::run::encoding::encode_with_header;
@@ -41,7 +41,8 @@ fn put_network<T: Real + Element>(to: &mut Tensors, name: &str, network: &Mlp<T>
 /// An update of critic and policy in `T`, written out.
 fn written<T: Real + Element>(trainer: &Trainer) -> Tensors {
     let mage: &Mage = trainer.method().downcast().unwrap();
-    let (agent, model, mut minibatch): (Agent<T>, StandardisedModel<T>, Minibatch<T>) = parts(mage);
+    let (agent, model, mut minibatch): (Agent<T>, StandardisedModel<T>, MageMinibatch<T>) =
+        parts(mage);
     assert_eq!(minibatch.imagine(&agent, &model, trainer.task(), DISCOUNT, true), 0);
     let mut updates = Updates::new(&agent, &minibatch);
     let weights = Weights { action_gradient: 5.0, error: 1.0 };

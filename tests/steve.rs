@@ -13,8 +13,8 @@ use ddppo::data::{Replay, Transition};
 use ddppo::methods::steve::dynamics::{SteveDynamics, SteveDynamicsWorkspace, network};
 use ddppo::methods::steve::expansion::{Expansion, Targets, mix, moments};
 use ddppo::methods::steve::improvement::{CriticPass, PolicyPass};
-use ddppo::methods::steve::minibatch::Minibatch;
-use ddppo::methods::steve::{Steve, SteveConfig, WorldConfig};
+use ddppo::methods::steve::minibatch::SteveMinibatch;
+use ddppo::methods::steve::{Steve, SteveConfig, SteveModelConfig};
 use ddppo::methods::{self, Method};
 use ddppo::model::{Credits, Ensemble};
 use ddppo::nn::{Activation, Mlp};
@@ -35,7 +35,7 @@ struct Parts {
     policy: Policy<f64>,
     critic: Critic<f64>,
     dynamics: SteveDynamics<f64>,
-    batch: Minibatch<f64>,
+    batch: SteveMinibatch<f64>,
     rng: Rng,
 }
 
@@ -57,7 +57,7 @@ fn parts(termination: &str) -> Parts {
     let termination = format!("model.termination={termination}");
     let small = ["model.members=2", "model.hidden=16", "model.layers=3", "model.head_hidden=8"];
     let config = preset.with_settings(&[small[0], small[1], small[2], small[3], &termination]);
-    let config: WorldConfig = config.unwrap().section("model").unwrap();
+    let config: SteveModelConfig = config.unwrap().section("model").unwrap();
     let mut dynamics = SteveDynamics::new(SIZES, &config, &mut rng);
     let SteveDynamics { transition, reward, termination } = &mut dynamics;
     for ensemble in [Some(transition), Some(reward), termination.as_mut()].into_iter().flatten() {
@@ -77,7 +77,7 @@ fn parts(termination: &str) -> Parts {
             terminated: i % 5 == 0,
         });
     }
-    let mut batch = Minibatch::new(SIZES, ROWS);
+    let mut batch = SteveMinibatch::new(SIZES, ROWS);
     batch.draw(&real, &policy, &mut rng);
     Parts { policy, critic, dynamics, batch, rng }
 }
@@ -124,7 +124,7 @@ fn act(policy: &Policy<f64>, state: &[f64]) -> Vec<f64> {
 /// T_i of one row for one transition, reward and Q network, as the specification writes it.
 fn imagined_return(
     expansion: &Expansion<'_, f64>,
-    batch: &Minibatch<f64>,
+    batch: &SteveMinibatch<f64>,
     (row, i): (usize, usize),
     (e, m, k): (usize, usize, usize),
 ) -> f64 {

@@ -12,7 +12,7 @@ use ddppo::methods::steve::Steve;
 use ddppo::methods::steve::dynamics::{SteveDynamics, SteveDynamicsWorkspace};
 use ddppo::methods::steve::expansion::{Expansion, Targets};
 use ddppo::methods::steve::improvement::{CriticPass, PolicyPass};
-use ddppo::methods::steve::minibatch::Minibatch;
+use ddppo::methods::steve::minibatch::SteveMinibatch;
 use ddppo::model::{Credits, Ensemble};
 use ddppo::nn::{Mlp, Real, Shape};
 use ddppo::rng::Rng;
@@ -73,7 +73,7 @@ fn put_credits<T: Real + Element>(
     }
 }
 
-fn put_batch<T: Real + Element>(file: &mut Snapshot, name: &str, batch: &Minibatch<T>) {
+fn put_batch<T: Real + Element>(file: &mut Snapshot, name: &str, batch: &SteveMinibatch<T>) {
     let rows = |of: &dyn Fn(usize) -> Vec<T>| (0..ROWS).flat_map(of).collect::<Vec<T>>();
     let (s, a) = (batch.observation_dim(), batch.action_dim());
     file.put(&format!("{name}/states"), &[ROWS, s], rows(&|i| batch.state(i).to_vec()));
@@ -108,7 +108,7 @@ fn written<T: Real + Element>(trainer: &Trainer) -> Snapshot {
     }
     let mut rng = Rng::new(7, "steve in JAX");
     let sizes = (policy.observation_dim(), policy.action_dim());
-    let mut batch = Minibatch::new(sizes, ROWS);
+    let mut batch = SteveMinibatch::new(sizes, ROWS);
     batch.draw(&steve.real, &policy, &mut rng);
     put_batch(&mut file, "batch", &batch);
 

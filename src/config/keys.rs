@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 use super::error::{ConfigError, require};
-use super::schema::{Kind, Schema, Setting, insert};
+use super::schema::{Schema, Setting, SettingKind, insert};
 use super::suggest;
 
 /// The keys whose values differ, as (key, in `a`, in `b`).
@@ -105,17 +105,17 @@ fn fit(setting: &Setting, value: Value, place: &str) -> Result<Value, ConfigErro
         other => Err(wrong(&other, "a number, such as 0.5 or 1e-3".to_owned())),
     };
     match (&setting.kind, value) {
-        (Kind::Whole(..), Value::Integer(whole)) if whole >= 0 => Ok(Value::Integer(whole)),
-        (Kind::Whole(..), value) => match exact(&value) {
+        (SettingKind::Whole(..), Value::Integer(whole)) if whole >= 0 => Ok(Value::Integer(whole)),
+        (SettingKind::Whole(..), value) => match exact(&value) {
             Some(whole) => Ok(Value::Integer(whole)),
             None => Err(wrong(&value, "a whole number of at least 0, such as 1000".to_owned())),
         },
-        (Kind::Number(_), value) => number(value),
-        (Kind::Flag, value @ Value::Boolean(_)) => Ok(value),
-        (Kind::Flag, value) => Err(wrong(&value, "`true` or `false`".to_owned())),
-        (Kind::Text(_), value @ Value::String(_)) => Ok(value),
-        (Kind::Text(_), value) => Err(wrong(&value, "a word".to_owned())),
-        (Kind::Choice(choices), value) => {
+        (SettingKind::Number(_), value) => number(value),
+        (SettingKind::Flag, value @ Value::Boolean(_)) => Ok(value),
+        (SettingKind::Flag, value) => Err(wrong(&value, "`true` or `false`".to_owned())),
+        (SettingKind::Text(_), value @ Value::String(_)) => Ok(value),
+        (SettingKind::Text(_), value) => Err(wrong(&value, "a word".to_owned())),
+        (SettingKind::Choice(choices), value) => {
             let names = || choices.iter().map(|(name, _)| name.as_str());
             match value.as_str().filter(|&word| names().any(|name| name == word)) {
                 Some(_) => Ok(value),
@@ -125,10 +125,10 @@ fn fit(setting: &Setting, value: Value, place: &str) -> Result<Value, ConfigErro
                 }
             }
         }
-        (Kind::Numbers(_), Value::Array(items)) => {
+        (SettingKind::Numbers(_), Value::Array(items)) => {
             Ok(Value::Array(items.into_iter().map(number).collect::<Result<_, _>>()?))
         }
-        (Kind::Numbers(_), value) => {
+        (SettingKind::Numbers(_), value) => {
             Err(wrong(&value, "a list of numbers, such as [1e-4, 1e-4]".to_owned()))
         }
     }
@@ -146,15 +146,15 @@ fn in_range(setting: &Setting, value: &Value) -> Result<(), ConfigError> {
         require(range.holds(value), key, value, range.to_string())
     };
     match (&setting.kind, value) {
-        (&Kind::Whole(low, high), &Value::Integer(whole)) => {
+        (&SettingKind::Whole(low, high), &Value::Integer(whole)) => {
             let holds = (low..=high).contains(&(whole as u64));
             require(holds, key, whole, format!("from {low} to {high}"))
         }
-        (&Kind::Number(range), &Value::Float(number)) => within(range, number),
-        (&Kind::Numbers(range), Value::Array(items)) => {
+        (&SettingKind::Number(range), &Value::Float(number)) => within(range, number),
+        (&SettingKind::Numbers(range), Value::Array(items)) => {
             items.iter().filter_map(Value::as_float).try_for_each(|number| within(range, number))
         }
-        (Kind::Text(false), Value::String(text)) => {
+        (SettingKind::Text(false), Value::String(text)) => {
             require(!text.is_empty(), key, "empty", "a name")
         }
         _ => Ok(()),

@@ -14,7 +14,7 @@ pub use error::{ConfigError, require};
 pub use keys::differences;
 pub use load::{parse_table, read_table};
 pub use run::{AnalysisConfig, CheckpointConfig, EvaluationConfig, GuardConfig, RunConfig};
-pub use schema::{Kind, Schema, Setting};
+pub use schema::{Schema, Setting, SettingKind};
 
 use std::sync::Arc;
 

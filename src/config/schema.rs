@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 /// What a setting's value may be.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
+pub enum SettingKind {
     /// A whole number, with its bounds.
     Whole(u64, u64),
     /// A number, with its bounds.
@@ -59,7 +59,7 @@ pub struct Setting {
     /// What it means.
     pub comment: String,
     /// What it may be.
-    pub kind: Kind,
+    pub kind: SettingKind,
     /// What a file without it means.
     pub default: Option<Value>,
 }
@@ -139,17 +139,17 @@ fn comment(field: &Json) -> String {
 
 fn setting(key: String, field: &Json) -> Setting {
     let kind = match field["type"].as_str() {
-        Some("integer") => Kind::Whole(
+        Some("integer") => SettingKind::Whole(
             field["minimum"].as_u64().unwrap_or(0),
             field["maximum"].as_u64().unwrap_or(i64::MAX as u64),
         ),
-        Some("number") => Kind::Number(range(field)),
-        Some("boolean") => Kind::Flag,
-        Some("array") => Kind::Numbers(range(&field["items"])),
+        Some("number") => SettingKind::Number(range(field)),
+        Some("boolean") => SettingKind::Flag,
+        Some("array") => SettingKind::Numbers(range(&field["items"])),
         Some("string") if field["enum"].is_null() => {
-            Kind::Text(field["minLength"].as_u64().unwrap_or(0) == 0)
+            SettingKind::Text(field["minLength"].as_u64().unwrap_or(0) == 0)
         }
-        _ => Kind::Choice(choices(field)),
+        _ => SettingKind::Choice(choices(field)),
     };
     let default = field.get("default").map(|value| toml_value(value, &kind));
     Setting { comment: comment(field), key, kind, default }
@@ -174,11 +174,11 @@ fn choices(field: &Json) -> Vec<(String, String)> {
     named.chain(told).filter_map(|(name, told)| Some((name.as_str()?.to_owned(), told))).collect()
 }
 
-fn toml_value(json: &Json, kind: &Kind) -> Value {
+fn toml_value(json: &Json, kind: &SettingKind) -> Value {
     match (kind, json) {
         // JSON has no infinity.
-        (Kind::Number(_), Json::Null) => Value::Float(f64::INFINITY),
-        (Kind::Number(_), number) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        (SettingKind::Number(_), Json::Null) => Value::Float(f64::INFINITY),
+        (SettingKind::Number(_), number) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
         (_, value) => Value::try_from(value).expect("a default is a plain value"),
     }
 }

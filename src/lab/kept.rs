@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::run::storage::{Disk, StorageError, replace};
+use crate::run::text::printable;
 
 /// Why an outcome was not kept, or not found again.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +55,7 @@ pub fn read<O: TrialResult>(path: &Path) -> Result<Option<O>, KeptError> {
     match serde_json::from_str::<O>(&text) {
         Ok(outcome) if outcome.is_whole() => Ok(Some(outcome)),
         Ok(_) => Err(KeptError::NoTrial { path, problem: "measurements are missing".to_owned() }),
-        Err(error) => Err(KeptError::NoTrial { path, problem: error.to_string() }),
+        Err(error) => Err(KeptError::NoTrial { path, problem: printable(&error.to_string()) }),
     }
 }
 

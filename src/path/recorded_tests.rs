@@ -59,21 +59,24 @@ impl Case {
         let config = CriticConfig { hidden, learning_rate, gradient_clip, target_rate: 0.1 };
         let value = ValueNetwork::new(2, &config, rng);
         let (mut real, mut draws) = (Replay::new(2, 2, 50), Draws::new(2, 50));
+        let mut state = [0.3, -0.4];
         for i in 0..60 {
             let mut x = [0.0_f32; 8];
             rng.fill_normal(&mut x);
+            let next = [x[5], x[6]];
             let (u, scale, bias) = ([0.7 * x[2], 0.7 * x[3]], [2.0, 0.75], [0.0, 0.25]);
             real.push(Transition {
-                observation: &x[..2],
+                observation: &state,
                 action: &[0, 1].map(|d| scale[d] * u[d].tanh() + bias[d]),
                 reward: x[4],
-                next_observation: &x[5..7],
+                next_observation: &next,
                 terminated: i % 7 == 0,
             });
             if i % 5 == 0 {
                 real.end_episode();
             }
             draws.push(&u, -2.0 - 0.5 * x[7] * x[7]);
+            state = if i % 5 == 0 || i % 7 == 0 { [x[0], x[1]] } else { next };
         }
         Self { policy, old, model, value, real, draws }
     }
@@ -163,7 +166,8 @@ fn the_gradient_equals_central_differences_along_one_step_and_along_several() {
         assert!(part.alive.contains(&0.0) && part.alive.contains(&1.0));
         assert!(part.weights.iter().any(|&w| w < CAP) && part.weights.contains(&CAP));
         let expected = loss(&case.policy);
-        assert!((report.loss - expected).abs() < 1e-10, "{} {expected}", report.loss);
+        // The replay's actions are rounded to `f32`, those made again are not.
+        assert!((report.loss - expected).abs() < 1e-6, "{} {expected}", report.loss);
         let mut largest = 0.0_f64;
         for (k, &g) in workspace.gradient().iter().enumerate() {
             if case.policy.network.parameters()[k] == 0.0 && g == 0.0 {

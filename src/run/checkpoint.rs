@@ -18,7 +18,7 @@ pub use super::encoding::{Evaluation, FORMAT, Info};
 use super::encoding::{Header, Segment};
 use super::names::{is_begun_segment, is_leftover, is_segment, step_of};
 use super::snapshot::Snapshot;
-use super::storage::{Kind, Storage, StorageError, folder_of, is_folder, kind, replace};
+use super::storage::{FileKind, Storage, StorageError, folder_of, is_folder, kind, replace};
 use super::verify;
 use super::verify::{CHECKSUMS, HEADER, ROWS, TENSORS, Unusable, checksum_file};
 pub use super::verify::{CheckpointError, Damage, Loaded};
@@ -246,7 +246,7 @@ impl CheckpointStore {
         }
         storage.sync_directory(&temporary).map_err(StorageError::of("sync", &temporary))?;
         // There only when it was passed over: a run never comes back to a step otherwise.
-        let existed = kind(target).map_err(StorageError::of("read", target))? != Kind::Nothing;
+        let existed = kind(target).map_err(StorageError::of("read", target))? != FileKind::Nothing;
         let replaced = if existed { Some(self.free_name(".old", step)?) } else { None };
         if let Some(replaced) = &replaced {
             storage.rename(target, replaced).map_err(StorageError::of("rename", target))?;
@@ -264,8 +264,8 @@ impl CheckpointStore {
             let more = if n == 0 { String::new() } else { format!("-{n}") };
             let path = self.directory.join(format!("{prefix}-{step}{more}"));
             let removed = match kind(&path).map_err(StorageError::of("read", &path))? {
-                Kind::Nothing => return Ok(path),
-                Kind::Folder => self.storage.remove_directory(&path),
+                FileKind::Nothing => return Ok(path),
+                FileKind::Folder => self.storage.remove_directory(&path),
                 _ => self.storage.remove_file(&path),
             };
             match removed {
@@ -296,8 +296,8 @@ impl CheckpointStore {
         kept.extend(best.map(|(step, _)| step));
         let mut remove = |path: &Path| {
             let removed = match kind(path) {
-                Ok(Kind::Nothing) => Ok(()),
-                Ok(Kind::Folder) => self.storage.remove_directory(path),
+                Ok(FileKind::Nothing) => Ok(()),
+                Ok(FileKind::Folder) => self.storage.remove_directory(path),
                 _ => self.storage.remove_file(path),
             };
             failed.extend(removed.map_err(StorageError::of("remove", path)).err());

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::lock::{LOCK, Lock, Refused};
-use super::storage::{Disk, Kind, StorageError, kind, read_regular, replace};
+use super::storage::{Disk, FileKind, StorageError, kind, read_regular, replace};
 use crate::config::{Config, ConfigError};
 
 const CONFIG: &str = "config.toml";
@@ -79,7 +79,7 @@ impl RunDirectory {
         // Again, now that nobody else can be at it: another process may have begun a run meanwhile.
         for leftover in require_free(root)? {
             let removed = match kind(&leftover) {
-                Ok(Kind::Folder) => fs::remove_dir_all(&leftover),
+                Ok(FileKind::Folder) => fs::remove_dir_all(&leftover),
                 _ => fs::remove_file(&leftover),
             };
             removed.map_err(StorageError::of("remove", &leftover))?;
@@ -219,7 +219,7 @@ pub fn robot_path(root: &Path) -> PathBuf {
 fn require_free(root: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
     let shown = || root.display().to_string();
     match kind(&root.join(CONFIG)) {
-        Ok(Kind::Nothing) => {}
+        Ok(FileKind::Nothing) => {}
         Ok(_) => return Err(DirectoryError::Occupied(shown())),
         Err(error) => return Err(StorageError::of("read", root)(error).into()),
     }
@@ -252,7 +252,7 @@ fn require_free(root: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
 fn require_run(root: &Path) -> Result<(), DirectoryError> {
     let config = root.join(CONFIG);
     match kind(&config) {
-        Ok(Kind::Nothing) => Err(DirectoryError::NoRun(root.display().to_string())),
+        Ok(FileKind::Nothing) => Err(DirectoryError::NoRun(root.display().to_string())),
         Ok(_) => Ok(()),
         Err(error) => Err(StorageError::of("read", &config)(error).into()),
     }

@@ -102,7 +102,7 @@ pub fn replace(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> Result<(), S
 
 /// What a path is, links not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// Nothing is there.
     Nothing,
     /// A regular file.
@@ -119,14 +119,14 @@ pub enum Kind {
 ///
 /// # Errors
 /// When that cannot be found out.
-pub fn kind(path: &Path) -> io::Result<Kind> {
+pub fn kind(path: &Path) -> io::Result<FileKind> {
     match fs::symlink_metadata(path) {
-        Ok(found) if found.is_symlink() => Ok(Kind::Link),
-        Ok(found) if found.is_dir() => Ok(Kind::Folder),
-        Ok(found) if found.is_file() => Ok(Kind::File),
-        Ok(_) => Ok(Kind::Other),
+        Ok(found) if found.is_symlink() => Ok(FileKind::Link),
+        Ok(found) if found.is_dir() => Ok(FileKind::Folder),
+        Ok(found) if found.is_file() => Ok(FileKind::File),
+        Ok(_) => Ok(FileKind::Other),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Ok(Kind::Nothing)
+            Ok(FileKind::Nothing)
         }
         Err(error) => Err(error),
     }
@@ -138,10 +138,10 @@ pub fn kind(path: &Path) -> io::Result<Kind> {
 /// When something else is there: a link to a folder is none.
 pub fn is_folder(path: &Path) -> io::Result<bool> {
     match kind(path)? {
-        Kind::Nothing => Ok(false),
-        Kind::Folder => Ok(true),
-        Kind::Link => Err(link()),
-        Kind::File | Kind::Other => Err(ErrorKind::NotADirectory.into()),
+        FileKind::Nothing => Ok(false),
+        FileKind::Folder => Ok(true),
+        FileKind::Link => Err(link()),
+        FileKind::File | FileKind::Other => Err(ErrorKind::NotADirectory.into()),
     }
 }
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use super::encoding;
 use super::encoding::{FORMAT, Header, Info, Segment};
 use super::snapshot::{Snapshot, Tensor};
-use super::storage::{Kind, StorageError, kind, read_regular};
+use super::storage::{FileKind, StorageError, kind, read_regular};
+use super::text::printable;
 
 pub(crate) const HEADER: &str = "state.json";
 pub(crate) const TENSORS: &str = "state.safetensors";
@@ -180,7 +181,9 @@ fn is_plain(name: &str) -> bool {
 }
 
 fn damage(path: &Path, problem: impl Into<String>) -> Unusable {
-    Unusable::Damaged(Damage { path: path.to_owned(), problem: problem.into() })
+    // Readers quote what they found.
+    let problem = printable(&problem.into());
+    Unusable::Damaged(Damage { path: path.to_owned(), problem })
 }
 
 /// Reads a file of a checkpoint that may have `limit` bytes.
@@ -199,9 +202,11 @@ pub(crate) fn header(path: &Path) -> Option<Header> {
 
 fn require_folder(path: &Path) -> Result<(), Unusable> {
     match kind(path) {
-        Ok(Kind::Folder) => Ok(()),
-        Ok(Kind::Nothing) => Err(damage(path, "is missing")),
-        Ok(Kind::Link) => Err(damage(path, "is a link, and no link in a run's folder is followed")),
+        Ok(FileKind::Folder) => Ok(()),
+        Ok(FileKind::Nothing) => Err(damage(path, "is missing")),
+        Ok(FileKind::Link) => {
+            Err(damage(path, "is a link, and no link in a run's folder is followed"))
+        }
         Ok(_) => Err(damage(path, "is no folder")),
         Err(error) => Err(damage(path, format!("cannot be read: {error}"))),
     }
@@ -236,11 +241,9 @@ pub(crate) fn parse_header(path: &Path, json: &[u8]) -> Result<Header, Unusable>
     let value: serde_json::Value = serde_json::from_slice(json).map_err(unreadable)?;
     match value.get("format").and_then(serde_json::Value::as_u64) {
         Some(found) if found != u64::from(FORMAT) => {
-            let version = value
-                .get("version")
-                .and_then(serde_json::Value::as_str)
-                .unwrap_or("unknown")
-                .to_owned();
+            let version =
+                value.get("version").and_then(serde_json::Value::as_str).unwrap_or("unknown");
+            let version = printable(version);
             Err(Unusable::OtherFormat(CheckpointError::OtherFormat {
                 path: path.to_owned(),
                 found,

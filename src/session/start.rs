@@ -11,7 +11,7 @@ use crate::run::checkpoint::{CheckpointError, CheckpointStore, Damage, Info, Loa
 use crate::run::directory::{RunDirectory, checkpoints_path, metrics_path, robot_path};
 use crate::run::manifest::Manifest;
 use crate::run::metrics;
-use crate::run::storage::{Disk, Kind, StorageError, is_folder, kind};
+use crate::run::storage::{Disk, FileKind, StorageError, is_folder, kind};
 
 use super::{SessionError, memory};
 use crate::run::text::thousands;
@@ -62,7 +62,7 @@ pub fn task_of(root: &Path, config: &Config) -> Result<Arc<dyn Task>, SessionErr
     let folder = robot_path(root);
     let kept = is_folder(&folder).map_err(StorageError::of("use", &folder))?;
     // A robot of one's own may have the name of a built-in one: without its files it would become that one.
-    if kept && matches!(kind(&folder.join("origin.toml")), Ok(Kind::Nothing)) {
+    if kept && matches!(kind(&folder.join("origin.toml")), Ok(FileKind::Nothing)) {
         return Err(SessionError::RobotNotWhole { path: folder });
     }
     Ok(task_of_run(root, config.task())?)

@@ -110,11 +110,13 @@ fn figure_1_plans_trains_and_draws_what_there_is() {
         (&["--published", "MPBO"], "there are no published returns of `MPBO`"),
         (&["--runs", run, run], "with the same seed (1)"),
         (&["--runs", "nowhere"], "nowhere"),
-        (&["--runs", run, "--dry-run"], "cannot be used with"),
     ] {
         let tasks = ["figure", "1", "--tasks", "PointMass"];
         let tasks = if arguments.contains(&"--tasks") { &tasks[..2] } else { &tasks[..] };
         let message = place.fail(2, &[tasks, arguments].concat());
         assert!(message.contains(expected), "{message}");
     }
+    let both = place.run(&["figure", "1", "--runs", run, "--dry-run"]);
+    assert_eq!(both.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&both.stderr).contains("cannot be used with"));
 }

@@ -3,7 +3,7 @@
 //! Include it from a test with `#[path = "support/mage_runs.rs"] mod mage_runs;`, beside `small_runs`.
 
 use ddppo::lab::precision;
-use ddppo::methods::mage::{Agent, Mage, Minibatch};
+use ddppo::methods::mage::{Agent, Mage, MageMinibatch};
 use ddppo::model::StandardisedModel;
 use ddppo::nn::Real;
 use ddppo::rng::Rng;
@@ -40,10 +40,10 @@ pub fn run() -> Trainer {
 }
 
 /// What the checks are made with, in `T`: agent, model, and a minibatch that has been drawn.
-pub fn parts<T: Real>(mage: &Mage) -> (Agent<T>, StandardisedModel<T>, Minibatch<T>) {
+pub fn parts<T: Real>(mage: &Mage) -> (Agent<T>, StandardisedModel<T>, MageMinibatch<T>) {
     let agent: Agent<T> = precision::agent(&mage.agent);
     let model = precision::standardised_model(&mage.model);
-    let mut minibatch = Minibatch::new(&agent, &model, BATCH);
+    let mut minibatch = MageMinibatch::new(&agent, &model, BATCH);
     let mut rng = Rng::new(3, "minibatch of a check");
     minibatch.draw(&agent, &model, &mage.real, mage.smoothing(), &mut rng);
     (agent, model, minibatch)

@@ -93,7 +93,7 @@ impl Bench {
     }
 
     /// Takes into account what a twin said of its own products at their best: a share of the peak then means the same for both sides.
-    pub fn hear(&mut self, answer: &twin::Answer) {
+    pub fn hear(&mut self, answer: &twin::TwinAnswer) {
         self.peak.hear(answer.gflops / answer.fraction_of_peak);
     }
 

@@ -75,7 +75,7 @@ impl TwinKind {
 
 /// What a twin answers to a piece's name.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Answer {
+pub struct TwinAnswer {
     /// Milliseconds of one run, median.
     pub ms_median: f64,
     /// 10⁹ operations a second at the median.
@@ -160,7 +160,7 @@ impl Twin {
     ///
     /// # Errors
     /// When the process ended, or answered something else.
-    pub fn measure(&mut self, piece: Piece, runs: usize) -> Result<Answer, BenchError> {
+    pub fn measure(&mut self, piece: Piece, runs: usize) -> Result<TwinAnswer, BenchError> {
         let title = self.kind.title();
         let mut line = String::new();
         let asked = writeln!(self.requests, "{} {runs}", piece.name())

@@ -59,7 +59,7 @@ pub struct Block<T> {
 
 /// Buffers, allocated once.
 #[derive(Debug)]
-pub struct Minibatch<T> {
+pub struct MageMinibatch<T> {
     /// The rows, in order.
     pub blocks: Vec<Block<T>>,
     model: MemberTapes<T>,
@@ -199,7 +199,7 @@ impl<T: Real> Block<T> {
     }
 }
 
-impl<T: Real> Minibatch<T> {
+impl<T: Real> MageMinibatch<T> {
     /// Buffers for `batch` rows.
     pub fn new(agent: &Agent<T>, model: &StandardisedModel<T>, batch: usize) -> Self {
         let blocks = minibatch::blocks(batch).map(|rows| Block::new(agent, rows)).collect();
@@ -221,7 +221,7 @@ impl<T: Real> Minibatch<T> {
     }
 
     /// Takes the draws of another minibatch of the same size, in another float type; then acts there.
-    pub fn copy_draws<U: Real>(&mut self, other: &Minibatch<U>, agent: &Agent<T>) {
+    pub fn copy_draws<U: Real>(&mut self, other: &MageMinibatch<U>, agent: &Agent<T>) {
         let convert = |x: &U| T::from_f64(x.to_f64());
         for (own, other) in self.blocks.iter_mut().zip(&other.blocks) {
             own.members.copy_from_slice(&other.members);

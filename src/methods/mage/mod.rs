@@ -8,7 +8,7 @@ mod updates;
 
 pub use agent::Agent;
 pub use config::{MageConfig, MageCritic, MagePolicy, MageTraining};
-pub use minibatch::{Block, Minibatch, Smoothing};
+pub use minibatch::{Block, MageMinibatch, Smoothing};
 pub use updates::{CriticLosses, Updates, Weights};
 
 use std::sync::Arc;
@@ -73,7 +73,7 @@ pub struct Mage {
     /// Made at the first training.
     fit_workspace: Option<FixedFitWorkspace<f32>>,
     /// Made at the first update.
-    workspace: Option<(Minibatch<f32>, Updates<f32>)>,
+    workspace: Option<(MageMinibatch<f32>, Updates<f32>)>,
     config: MageConfig,
     task: Arc<dyn Task>,
 }
@@ -156,7 +156,7 @@ impl Mage {
         let Self { agent, model, real, draws, workspace, config, task, .. } = self;
         let MageConfig { run, training, critic, .. } = &*config;
         let (minibatch, updates) = workspace.get_or_insert_with(|| {
-            let minibatch = Minibatch::new(agent, model, training.experience.batch_size);
+            let minibatch = MageMinibatch::new(agent, model, training.experience.batch_size);
             let updates = Updates::new(agent, &minibatch);
             (minibatch, updates)
         });

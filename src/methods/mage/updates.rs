@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::agent::Agent;
-use super::minibatch::{Block, Minibatch};
+use super::minibatch::{Block, MageMinibatch};
 use crate::critic::{ActionGradient, LeastTape, huber, least};
 use crate::nn::cpu::vector;
 use crate::nn::{Mlp, Real};
@@ -90,7 +90,7 @@ impl<T: Real> Passes<T> {
 
 impl<T: Real> Updates<T> {
     /// Buffers for updates on minibatches of this size.
-    pub fn new(agent: &Agent<T>, minibatch: &Minibatch<T>) -> Self {
+    pub fn new(agent: &Agent<T>, minibatch: &MageMinibatch<T>) -> Self {
         let critic = &agent.critic;
         let rows = || minibatch.blocks.iter().map(|block| block.targets.len());
         let passes = |rows| Passes {
@@ -111,7 +111,7 @@ impl<T: Real> Updates<T> {
     pub fn differentiate_critic(
         &mut self,
         agent: &Agent<T>,
-        minibatch: &Minibatch<T>,
+        minibatch: &MageMinibatch<T>,
         weights: Weights,
     ) -> CriticLosses {
         let (blocks, batch, unit) = (&minibatch.blocks, minibatch.batch(), &self.unit);
@@ -151,7 +151,11 @@ impl<T: Real> Updates<T> {
 
     /// The gradient of L_A = −mean min_i Q_i(s, π(s)) by the policy's parameters; returns L_A. The minibatch's actions must be those of
     /// the present policy.
-    pub fn differentiate_policy(&mut self, agent: &Agent<T>, minibatch: &mut Minibatch<T>) -> f64 {
+    pub fn differentiate_policy(
+        &mut self,
+        agent: &Agent<T>,
+        minibatch: &mut MageMinibatch<T>,
+    ) -> f64 {
         let batch = minibatch.batch();
         let weight = T::from_f64(-1.0 / batch as f64);
         let Agent { policy, critic, .. } = agent;

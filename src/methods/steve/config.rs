@@ -17,7 +17,7 @@ pub struct SteveConfig {
     /// The critic's targets.
     pub steve: ExpansionConfig,
     /// The model: ensembles of transitions, rewards and ends.
-    pub model: WorldConfig,
+    pub model: SteveModelConfig,
     /// The policy and its update.
     pub policy: StevePolicy,
     /// The critic.
@@ -50,7 +50,7 @@ pub struct ExpansionConfig {
 
 /// The model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct WorldConfig {
+pub struct SteveModelConfig {
     /// Networks of each ensemble (4).
     #[schemars(range(min = 1, max = 1000))]
     pub members: usize,

@@ -1,7 +1,7 @@
 //! The model: ensembles that predict s' − s, r, and whether the episode ends in s'; and their update.
 
-use super::config::WorldConfig;
-use super::minibatch::{Minibatch, join};
+use super::config::SteveModelConfig;
+use super::minibatch::{SteveMinibatch, join};
 use crate::model::bernoulli::cross_entropy;
 use crate::model::{Credits, Ensemble, EnsembleReport, TerminationSource};
 use crate::nn::{Activation, Mlp, Real, Shape};
@@ -23,7 +23,7 @@ pub struct SteveDynamics<T> {
 #[derive(Debug)]
 pub struct SteveDynamicsWorkspace<T> {
     /// Real transitions, to be drawn.
-    pub batch: Minibatch<T>,
+    pub batch: SteveMinibatch<T>,
     /// Which member of f, R and g each row is credited to.
     pub members: [Vec<u32>; 3],
     /// Passes of f and of R.
@@ -34,7 +34,7 @@ pub struct SteveDynamicsWorkspace<T> {
 
 /// What an update of the model saw, averaged over its minibatch.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct WorldReport {
+pub struct ModelReport {
     /// Of ½‖s + f − s'‖².
     pub transition: EnsembleReport,
     /// Of ½(R − r)².
@@ -61,8 +61,8 @@ pub fn network<T: Real>(
 
 impl<T: Real> SteveDynamics<T> {
     /// Freshly drawn networks.
-    pub fn new((s, a): (usize, usize), config: &WorldConfig, rng: &mut Rng) -> Self {
-        let &WorldConfig { members, learning_rate, decay, .. } = config;
+    pub fn new((s, a): (usize, usize), config: &SteveModelConfig, rng: &mut Rng) -> Self {
+        let &SteveModelConfig { members, learning_rate, decay, .. } = config;
         let mut ensemble = |size| {
             let networks = (0..members).map(|_| network(size, members, rng));
             Ensemble::from_networks(networks, learning_rate, decay)
@@ -76,7 +76,7 @@ impl<T: Real> SteveDynamics<T> {
     }
 
     /// One Adam step of every network, on the rows credited to it.
-    pub fn update(&mut self, workspace: &mut SteveDynamicsWorkspace<T>) -> WorldReport {
+    pub fn update(&mut self, workspace: &mut SteveDynamicsWorkspace<T>) -> ModelReport {
         let SteveDynamicsWorkspace { batch, members, credits, end_credits } = workspace;
         let (batch, [of_f, of_r, of_g], [f_credits, r_credits]) = (&*batch, members, credits);
         let Self { transition, reward, termination } = self;
@@ -115,7 +115,7 @@ impl<T: Real> SteveDynamics<T> {
         };
         let (transition, (reward, termination)) =
             rayon::join(learn_transition, || rayon::join(learn_reward, learn_termination));
-        WorldReport { transition, reward, termination }
+        ModelReport { transition, reward, termination }
     }
 }
 
@@ -140,7 +140,7 @@ impl<T: Real> SteveDynamicsWorkspace<T> {
     pub fn new(dynamics: &SteveDynamics<T>, sizes: (usize, usize), rows: usize) -> Self {
         let credits = |e: &Ensemble<T>| Credits::new(e.shape(), e.members.len(), rows);
         Self {
-            batch: Minibatch::new(sizes, rows),
+            batch: SteveMinibatch::new(sizes, rows),
             members: [(); 3].map(|()| vec![0; rows]),
             credits: [&dynamics.transition, &dynamics.reward].map(credits),
             end_credits: dynamics.termination.as_ref().map(credits),

@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::dynamics::SteveDynamics;
-use super::minibatch::{Minibatch, join};
+use super::minibatch::{SteveMinibatch, join};
 use crate::critic::Critic;
 use crate::data::minibatch::parts;
 use crate::env::Task;
@@ -109,7 +109,7 @@ impl<T: Real> Targets<T> {
     }
 
     /// The targets of a minibatch.
-    pub fn set(&mut self, expansion: &Expansion<'_, T>, batch: &Minibatch<T>) {
+    pub fn set(&mut self, expansion: &Expansion<'_, T>, batch: &SteveMinibatch<T>) {
         self.parts.par_iter_mut().for_each(|part| part.run(expansion, batch));
         let results = self.parts.iter().flat_map(|part| &part.results);
         let targets = self.values.iter_mut().zip(&mut self.depths);
@@ -138,7 +138,7 @@ impl<T: Real> Part<T> {
         }
     }
 
-    fn run(&mut self, expansion: &Expansion<'_, T>, batch: &Minibatch<T>) {
+    fn run(&mut self, expansion: &Expansion<'_, T>, batch: &SteveMinibatch<T>) {
         let (e, h) = (expansion.dynamics.transition.members.len(), expansion.horizon);
         for i in 0..self.rows.len() {
             self.policy.input.row_mut(i).copy_from_slice(batch.next_state(self.rows.start + i));
@@ -178,7 +178,7 @@ impl<T: Real> Part<T> {
     }
 
     /// A rollout's beginning: (s₁, π(s₁)), C₀ = 1 − d₀, r₀, and T₀.
-    fn start(&mut self, expansion: &Expansion<'_, T>, batch: &Minibatch<T>, rollout: usize) {
+    fn start(&mut self, expansion: &Expansion<'_, T>, batch: &SteveMinibatch<T>, rollout: usize) {
         let dynamics = expansion.dynamics;
         let (e, m) = (dynamics.transition.members.len(), dynamics.reward.members.len());
         let steps = expansion.horizon + 1;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::minibatch::{Minibatch, join};
+use super::minibatch::{SteveMinibatch, join};
 use crate::critic::Critic;
 use crate::data::minibatch::parts;
 use crate::model::{Credits, EnsembleReport};
@@ -37,7 +37,7 @@ impl<T: Real> CriticPass<T> {
     pub fn differentiate(
         &mut self,
         critic: &Critic<T>,
-        batch: &Minibatch<T>,
+        batch: &SteveMinibatch<T>,
         targets: &[f64],
     ) -> EnsembleReport {
         let Self { members, credits } = self;
@@ -118,7 +118,7 @@ impl<T: Real> PolicyPass<T> {
         &mut self,
         policy: &Policy<T>,
         critic: &Critic<T>,
-        batch: &Minibatch<T>,
+        batch: &SteveMinibatch<T>,
         penalty: f64,
     ) -> PolicyPassReport {
         let Self { parts, gradient } = self;
@@ -138,7 +138,13 @@ impl<T: Real> PolicyPass<T> {
 }
 
 impl<T: Real> Part<T> {
-    fn run(&mut self, policy: &Policy<T>, critic: &Critic<T>, batch: &Minibatch<T>, penalty: f64) {
+    fn run(
+        &mut self,
+        policy: &Policy<T>,
+        critic: &Critic<T>,
+        batch: &SteveMinibatch<T>,
+        penalty: f64,
+    ) {
         let Self { rows, policy: tape, critic: values, action_adjoints, results } = self;
         let (n, a, k) = (rows.len(), policy.action_dim(), critic.networks.len());
         for i in 0..n {

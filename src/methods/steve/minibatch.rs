@@ -7,7 +7,7 @@ use crate::rng::Rng;
 
 /// Real transitions (s₀, t₀, r₀, s₁, d₀). Allocated once.
 #[derive(Debug)]
-pub struct Minibatch<T> {
+pub struct SteveMinibatch<T> {
     observation_dim: usize,
     action_dim: usize,
     rows: Vec<usize>,
@@ -20,7 +20,7 @@ pub struct Minibatch<T> {
     pub terminated: Vec<bool>,
 }
 
-impl<T: Real> Minibatch<T> {
+impl<T: Real> SteveMinibatch<T> {
     /// Buffers for `rows` transitions.
     pub fn new((observation_dim, action_dim): (usize, usize), rows: usize) -> Self {
         Self {

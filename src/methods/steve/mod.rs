@@ -9,7 +9,7 @@ pub mod improvement;
 pub mod minibatch;
 
 pub use config::{
-    ExpansionConfig, SteveConfig, SteveCritic, StevePolicy, SteveTraining, WorldConfig,
+    ExpansionConfig, SteveConfig, SteveCritic, SteveModelConfig, StevePolicy, SteveTraining,
 };
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use self::dynamics::{SteveDynamics, SteveDynamicsWorkspace};
 use self::expansion::{Expansion, Targets};
 use self::improvement::{CriticPass, PolicyPass};
-use self::minibatch::Minibatch;
+use self::minibatch::SteveMinibatch;
 use super::{Method, MethodInfo, RealStep};
 use crate::config::{Config, Description};
 use crate::critic::{Critic, TargetRule};
@@ -78,7 +78,7 @@ pub struct Steve {
 /// Buffers of all updates.
 struct Workspace {
     dynamics: SteveDynamicsWorkspace<f32>,
-    batch: Minibatch<f32>,
+    batch: SteveMinibatch<f32>,
     targets: Targets<f32>,
     critic: CriticPass<f32>,
     policy: PolicyPass<f32>,
@@ -212,7 +212,7 @@ impl Steve {
         let sizes = (policy.observation_dim(), policy.action_dim());
         workspace.get_or_insert_with(|| Workspace {
             dynamics: SteveDynamicsWorkspace::new(dynamics, sizes, rows),
-            batch: Minibatch::new(sizes, rows),
+            batch: SteveMinibatch::new(sizes, rows),
             targets: Targets::new(&expansion((policy, critic, dynamics), config, &**task), rows),
             critic: CriticPass::new(critic, rows),
             policy: PolicyPass::new(policy, critic, rows),
