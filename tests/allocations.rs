@@ -8,9 +8,10 @@ use ddppo::config::Config;
 use ddppo::data::{Replay, Transition};
 use ddppo::methods::ddppo::Ddppo;
 use ddppo::methods::maac::Maac;
+use ddppo::methods::mage::Mage;
 use ddppo::methods::mbpo::Mbpo;
 use ddppo::methods::sac::Sac;
-use ddppo::methods::{self, Method};
+use ddppo::methods::{self, Method, RealStep};
 use ddppo::model::fit::{FitWorkspace, minibatch};
 use ddppo::model::{Estimator, GradientLoss, Neighbours};
 use ddppo::nn::{Activation, Keep, Mlp, Shape, Tangent, Tape};
@@ -105,6 +106,31 @@ fn mbpo() -> Mbpo {
     mbpo
 }
 
+/// DDPPO with MAGE's critic.
+fn ddppo_with_mages_critic() -> Ddppo {
+    let config = config("ddppo").with_settings(&["critic.action_gradient_weight=5"]).unwrap();
+    let mut ddppo = Ddppo::new(&config, ddppo::env::task(TASK).unwrap());
+    push_random(&mut ddppo.real, 600);
+    push_random(&mut ddppo.imagined.transitions, 600);
+    ddppo.prediction_model.model.elites = ELITES.to_vec();
+    ddppo.gradient_model.as_mut().unwrap().model.elites = ELITES.to_vec();
+    ddppo
+}
+
+/// MAGE after a training of its model, on random transitions.
+fn mage() -> Mage {
+    let config = config("mage").with_settings(&["model.batches=2"]).unwrap();
+    let mut mage = Mage::new(&config, ddppo::env::task(TASK).unwrap());
+    let mut random = Replay::new(11, 3, 600);
+    push_random(&mut random, 600);
+    for row in 0..random.len() {
+        mage.store(RealStep { transition: random.get(row), ended: false, draw: None });
+    }
+    mage.learn(25, &mut Tally::default()).unwrap();
+    assert!(mage.model.is_trained());
+    mage
+}
+
 /// The methods in the middle of a run, each with a step at which it updates but trains no model.
 fn methods_at_work() -> Vec<(Box<dyn Method>, u64)> {
     let mut sac = Sac::new(&config("sac"), ddppo::env::task(TASK).unwrap());
@@ -118,6 +144,8 @@ fn methods_at_work() -> Vec<(Box<dyn Method>, u64)> {
         (Box::new(sac), 601),
         (Box::new(mbpo()), 5001),
         (Box::new(maac), 5001),
+        (Box::new(ddppo_with_mages_critic()), 5001),
+        (Box::new(mage()), 5001),
     ]
 }
 

@@ -15,7 +15,7 @@ use ddppo::rng::Rng;
 use serde::Deserialize;
 use serde_json::json;
 
-/// Our geom margin as it is written, and the stock one, twice as large (SPEC section 5).
+/// Our geom margin as it is written, and the stock one, twice as large (docs/algorithm.md, "Contact margins").
 type Margin = (&'static str, &'static str);
 
 /// Our task, Gymnasium's, and the margins of those that have one.

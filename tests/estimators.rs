@@ -45,7 +45,7 @@ fn gradient(
         gradient_model: &gradient_model,
         gradient_source: source,
         derivative_members: k,
-        task: &*task,
+        ending: ddppo::model::Ending::Given(&*task),
     };
     let objective = Objective {
         policy: &policy,

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use ddppo::lab::precision;
 use ddppo::lab::probe::{Probe, probe};
 use ddppo::methods::{self, Method, ddppo::Ddppo};
+use ddppo::model::Ending;
 use ddppo::nn::Real;
 use ddppo::path::{GradientSource, Imagination, Objective, PolicyWorkspace};
 use ddppo::rng::Rng;
@@ -154,7 +155,7 @@ fn slopes(
         gradient_model: &model,
         gradient_source,
         derivative_members: 1,
-        task: trainer.task(),
+        ending: Ending::Given(trainer.task()),
     };
     let objective = Objective {
         policy: &policy,

@@ -71,3 +71,9 @@ fn metrics_files() {
     run("metrics", targets::metrics::seeds(), targets::metrics::check, 5000);
     targets::metrics::clean();
 }
+
+#[test]
+fn run_folders() {
+    run("run_folder", targets::run_folder::seeds(), targets::run_folder::check, 100);
+    targets::run_folder::clean();
+}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ddppo::run::checkpoint::{CheckpointError, CheckpointStore, Evaluation, FORMAT, Info};
+use ddppo::run::checkpoint::{CheckpointError, CheckpointStore, Damage, Evaluation, FORMAT, Info};
 use ddppo::run::snapshot::Snapshot;
 use ddppo::run::storage::{Disk, Storage};
 
@@ -211,7 +211,7 @@ fn a_newer_format_is_said() {
         format!("{:08x} {} state.json\n{tensors}\n", crc32fast::hash(json.as_bytes()), json.len());
     fs::write(path.join("checksums"), line).unwrap();
     let message = store(&folder).load_newest().unwrap_err().to_string();
-    assert!(message.contains("saved in format 99 by a newer ddppo"), "{message}");
+    assert!(message.contains("saved in format 99 by ddppo"), "{message}");
 }
 
 #[test]
@@ -220,16 +220,24 @@ fn no_checkpoint_is_said() {
     assert!(matches!(store(&folder).load_newest(), Err(CheckpointError::None { .. })));
 }
 
-/// Counts operations and lets one of them fail: a write leaves half of its bytes behind.
+/// What a disk can answer: EIO, EACCES, ENOSPC, EROFS, ENOTEMPTY, EDQUOT, ESTALE.
+const REASONS: [i32; 7] = [5, 13, 28, 30, 39, 122, 116];
+
+/// Counts operations and lets some of them fail: a write leaves half of its bytes behind.
 struct Failing {
     done: Arc<AtomicUsize>,
+    /// The first that fails.
     fail_at: usize,
+    /// And all after it, as on a disk that stays full, or for a process that has been killed.
+    for_good: bool,
+    reason: i32,
 }
 
 impl Failing {
     fn next(&self) -> io::Result<()> {
-        if self.done.fetch_add(1, Ordering::Relaxed) == self.fail_at {
-            Err(io::Error::from_raw_os_error(28)) // ENOSPC
+        let done = self.done.fetch_add(1, Ordering::Relaxed);
+        if done == self.fail_at || self.for_good && done > self.fail_at {
+            Err(io::Error::from_raw_os_error(self.reason))
         } else {
             Ok(())
         }
@@ -263,6 +271,14 @@ impl Storage for Failing {
 
 #[test]
 fn whatever_operation_fails_the_old_or_the_new_state_loads() {
+    for reason in REASONS {
+        for for_good in [false, true] {
+            every_operation_fails(reason, for_good);
+        }
+    }
+}
+
+fn every_operation_fails(reason: i32, for_good: bool) {
     let mut outcomes = [0, 0];
     let mut fail_at = 0;
     loop {
@@ -272,19 +288,23 @@ fn whatever_operation_fails_the_old_or_the_new_state_loads() {
             let _ = store.load_newest();
             store.save(&info(step, 0.0), &state(step)).unwrap();
         }
-        // The step to be saved is there already, damaged: the longest way through a save.
+        // The step to be saved is there already, damaged, and a save of it was killed: the longest way through a save.
         fs::create_dir(folder.checkpoints().join("4")).unwrap();
+        fs::create_dir(folder.checkpoints().join(".tmp-4")).unwrap();
         let done = Arc::new(AtomicUsize::new(0));
-        let failing = Failing { done: Arc::clone(&done), fail_at };
+        let failing = Failing { done: Arc::clone(&done), fail_at, for_good, reason };
         let mut broken = CheckpointStore::new(&folder.checkpoints(), 2, Box::new(failing));
         assert_eq!(broken.load_newest().unwrap().info.step, 3);
         let result = broken.save(&info(4, 0.0), &state(4));
+        let warnings = broken.take_warnings();
+        let failed = done.load(Ordering::Relaxed) > fail_at;
 
         let mut after = store(&folder);
         let loaded = after.load_newest().unwrap();
         let step = loaded.info.step;
         assert!(step == 3 || step == 4, "operation {fail_at}: step {step}");
         assert!(same(&loaded.snapshot, &state(step)), "operation {fail_at}");
+        assert!(result.is_err() || step == 4, "operation {fail_at}: it said that it had saved");
         outcomes[usize::from(step == 4)] += 1;
         // And the run goes on from there.
         after.save(&info(5, 0.0), &state(5)).unwrap();
@@ -298,16 +318,19 @@ fn whatever_operation_fails_the_old_or_the_new_state_loads() {
             .collect();
         assert!(leftovers.is_empty(), "operation {fail_at}: {leftovers:?}");
 
-        match result {
-            Ok(_) => break,
-            Err(error) => {
-                let message = error.to_string();
-                assert!(
-                    message.starts_with("cannot ")
-                        && message.ends_with(": no space left on device"),
-                    "{message}"
-                );
-            }
+        let words: Vec<String> = match result {
+            // A leftover that cannot be removed is left where it is.
+            Ok(_) => warnings,
+            Err(error) => vec![error.to_string()],
+        };
+        for message in &words {
+            let cause = io::Error::from_raw_os_error(reason).to_string().to_lowercase();
+            let cause = cause.split(" (os error").next().unwrap();
+            assert!(message.contains("cannot ") && message.ends_with(cause), "{message}");
+        }
+        if !failed {
+            assert!(words.is_empty(), "{words:?}");
+            break;
         }
         fail_at += 1;
     }
@@ -319,5 +342,49 @@ fn whatever_operation_fails_the_old_or_the_new_state_loads() {
     assert!(
         outcomes[0] > 5 && outcomes[1] > 1,
         "{outcomes:?}: both the old and the new state were seen"
+    );
+}
+
+#[test]
+fn the_best_is_the_policy_that_was_scored() {
+    let folder = Folder::new("scored");
+    let mut store = store(&folder);
+    // Step, and which step was scored last with what.
+    let saved =
+        [(1, 1, 5.0), (2, 1, 5.0), (3, 3, 7.0), (4, 3, 7.0), (5, 5, 7.0), (6, 5, 7.0), (7, 5, 7.0)];
+    for (step, scored, return_mean) in saved {
+        let evaluation = Some(Evaluation { step: scored, return_mean });
+        store.save(&Info { evaluation, ..info(step, 0.0) }, &state(step)).unwrap();
+    }
+    // The two newest, and the first of those that scored 7.
+    assert_eq!(store.steps().unwrap(), [3, 6, 7]);
+    assert_eq!(store.best_score(7).unwrap(), Some(7.0));
+    assert_eq!(self::store(&folder).load_best().unwrap().info.step, 3);
+
+    let unscored = Folder::new("unscored");
+    let mut store = self::store(&unscored);
+    for step in [4, 5] {
+        let evaluation = Some(Evaluation { step: 1, return_mean: 9.0 });
+        store.save(&Info { evaluation, ..info(step, 0.0) }, &state(step)).unwrap();
+    }
+    let loaded = self::store(&unscored).load_best().unwrap();
+    assert_eq!((loaded.info.step, loaded.info.score()), (5, None), "the newest, and it says so");
+}
+
+#[test]
+fn a_checkpoint_that_does_not_fit_is_passed_over() {
+    let folder = Folder::new("fits");
+    let mut first = store(&folder);
+    for step in 1..=3 {
+        first.save(&info(step, 0.0), &state(step)).unwrap();
+    }
+    let misfit = |info: &Info| match info.metrics_lines {
+        ..=20 => Ok(()),
+        _ => Err(Damage { path: "metrics".into(), problem: "is short".to_owned() }),
+    };
+    let loaded = store(&folder).load_newest_that(misfit).unwrap();
+    assert_eq!(
+        (loaded.info.step, loaded.passed_over[0].to_string().as_str()),
+        (2, "metrics is short")
     );
 }

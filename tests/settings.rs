@@ -302,7 +302,7 @@ fn presets_hold_table_1() {
 }
 
 /// Task, updates a step, steps between two model trainings, first and last epoch of k's growth (5 later than MBPO
-/// counts them, which leaves out the random steps), largest k, target entropy in all, hidden units (facts.md 1.2).
+/// counts them, which leaves out the random steps), largest k, target entropy in all, hidden units (docs/algorithm.md, "MBPO").
 #[test]
 fn presets_hold_mbpos_table() {
     let table = [

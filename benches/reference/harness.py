@@ -13,7 +13,8 @@ import time
 
 from sizes import PIECES, TASKS, flops
 
-PEAK_SIZE = 1024
+# A product that no near cache holds, and one of the size of a piece's.
+PEAK_SIZES = (1024, 256)
 
 
 def seconds_each(run, repeat, warmup=0):
@@ -33,15 +34,17 @@ class Bench:
 
     def __init__(self, twin, options):
         self.twin, self.options, self.pieces, self.peak = twin, options, {}, 0.0
-        self.multiply = twin.multiply(PEAK_SIZE)
+        self.multiplies = [(size, twin.multiply(size)) for size in PEAK_SIZES]
 
     def line(self, name, repeat):
         options = self.options
         if name not in self.pieces:
             self.pieces[name] = self.twin.build(name, TASKS[options.task], options)
             seconds_each(self.pieces[name].run, options.warmup)
-        # Best of 5 products at the current thread count.
-        self.peak = max(self.peak, 2.0 * PEAK_SIZE**3 / min(seconds_each(self.multiply, 5, 1)))
+        # Best products at the current thread count, as much work of either size.
+        for size, multiply in self.multiplies:
+            repeat = 5 * PEAK_SIZES[0] ** 3 // size**3
+            self.peak = max(self.peak, 2.0 * size**3 / min(seconds_each(multiply, repeat, 1)))
         with self.twin.measured():
             times = seconds_each(self.pieces[name].run, repeat)
         median = statistics.median(times)

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::SessionArgs;
+use super::comparison::ComparisonArgs;
+use super::{SessionArgs, words};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -17,6 +18,9 @@ pub struct FigureArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum Figure {
+    /// Returns of all methods, on all tasks
+    #[command(name = "1")]
+    Comparison(ComparisonArgs),
     /// Gradient and prediction error of models with and without the gradient loss, on the two analytic tasks
     #[command(name = "2")]
     Models(ModelsArgs),
@@ -49,7 +53,7 @@ Examples:
   ddppo figure 2 --tasks Pendulum --weight 100 --directions 10 -o figures/2-w100")]
 pub struct ModelsArgs {
     /// Tasks
-    #[arg(long, value_name = "A,B", value_delimiter = ',', default_value = "PointMass,Pendulum")]
+    #[arg(long, value_name = "A,B", value_delimiter = ',', default_value = "PointMass,Pendulum", value_parser = words::task)]
     pub tasks: Vec<String>,
     /// Directions a row in the gradient loss, m [default: the task's preset]
     #[arg(long, value_name = "M")]
@@ -68,7 +72,7 @@ Examples:
   ddppo figure directions Hopper --directions 1,2,5 --seeds 3 --epochs 30")]
 pub struct DirectionsArgs {
     /// Tasks
-    #[arg(value_name = "TASK", default_value = "Pendulum")]
+    #[arg(value_name = "TASK", default_value = "Pendulum", value_parser = words::task)]
     pub tasks: Vec<String>,
     /// Values of m [default: 1, 2, 5 and n]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
@@ -127,13 +131,13 @@ Examples:
   ddppo figure 5 --tasks PointMass,Pendulum --seeds 5")]
 pub struct RunFigureArgs {
     /// Tasks [default: those of the paper's figure]
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = words::task)]
     pub tasks: Vec<String>,
     /// Seeds: 0, 1, … up to this many
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 5, allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1000>)]
     pub seeds: u16,
     /// Environment steps of every run [default: the task's preset]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u64, 1, 1_000_000_000>)]
     pub steps: Option<u64>,
     /// Change a setting of all runs; may be given more than once
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -152,19 +156,19 @@ pub struct RunFigureArgs {
 #[derive(Debug, Args)]
 pub struct TrialArgs {
     /// Seeds: 0, 1, … up to this many
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 5, allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1000>)]
     pub seeds: u16,
     /// Environment steps of the random policy
-    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(256..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 4000, allow_negative_numbers = true, value_parser = words::count::<u32, 256, 1_000_000>)]
     pub steps: u32,
     /// Passes over the training data
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 200, allow_negative_numbers = true, value_parser = words::count::<u32, 1, 1_000_000>)]
     pub epochs: u32,
     /// Held-out states at which the errors are measured
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 200, allow_negative_numbers = true, value_parser = words::count::<u32, 1, 1_000_000>)]
     pub states: u32,
     /// Networks of the ensemble; R is a mean over them, so that each sees the weight w/N
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1000>)]
     pub members: u16,
     /// Weight w of the gradient loss [default: the task's preset]
     #[arg(long, value_name = "W")]
@@ -179,7 +183,7 @@ pub struct TrialArgs {
     #[arg(long)]
     pub dry_run: bool,
     /// Worker threads; their number does not change the result [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1024>)]
     pub threads: Option<u16>,
 }
 
@@ -196,10 +200,10 @@ pub struct TheoryArgs {
     #[arg(long, value_name = "G", default_value_t = 0.9)]
     pub discount: f64,
     /// Policy updates for Theorem 2
-    #[arg(long, value_name = "T", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, value_name = "T", default_value_t = 16_384, allow_negative_numbers = true, value_parser = words::count::<u32, 1, 10_000_000>)]
     pub updates: u32,
     /// Seed of start states and error directions
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = words::seed)]
     pub seed: u64,
     /// Folder for pictures and tables [default: none]
     #[arg(short, long, value_name = "DIR")]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::words;
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Writes JSON lines: {\"episode\", \"step\", \"qpos\", \"qvel\", \"action\", \"observation\", \"reward\", \"terminated\",
@@ -15,13 +17,13 @@ Examples:
   ddppo trace --policy runs/Hopper-seed0-1 --steps 200")]
 pub struct TraceArgs {
     /// Task, see `ddppo tasks`; may be left out where --policy is given
-    #[arg(required_unless_present = "policy")]
+    #[arg(required_unless_present = "policy", value_parser = words::task)]
     pub task: Option<String>,
     /// Steps to take
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1000, allow_negative_numbers = true, value_parser = words::count::<u64, 1, 1_000_000_000>)]
     pub steps: u64,
     /// Seed of the initial states and of the random actions
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = words::seed)]
     pub seed: u64,
     /// Run whose policy acts, without noise
     #[arg(long, value_name = "RUN")]
@@ -37,17 +39,17 @@ Examples:
   ddppo record Walker2d -o walker.gif --seconds 2 --seed 3")]
 pub struct RecordArgs {
     /// Folder of a run, or a task
-    #[arg(value_name = "RUN|TASK")]
+    #[arg(value_name = "RUN|TASK", value_parser = words::run_or_task)]
     pub subject: String,
     /// Film to write, .gif or .mp4
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
     /// Seed of the episode's initial state
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = words::seed)]
     pub seed: u64,
     /// Longest duration, in seconds of simulated time
-    #[arg(long, value_name = "S", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=600))]
-    pub seconds: u16,
+    #[arg(long, value_name = "S", default_value_t = 8.0, allow_negative_numbers = true, value_parser = words::seconds)]
+    pub seconds: f64,
     /// Camera of the model's to film with; its first one if there is any, or else a view of the whole robot
     #[arg(long, value_name = "NAME")]
     pub camera: Option<String>,
@@ -80,7 +82,7 @@ pub struct ProbeArgs {
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
     /// Seed of the draws
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = words::seed)]
     pub seed: u64,
     /// Float type of the computation and of the file
     #[arg(long, value_name = "TYPE", default_value = "f64")]
@@ -90,7 +92,7 @@ pub struct ProbeArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The run's policy meets new real states; there both models are compared with what really follows, over one step and over
-up to ten, and with the true derivative of the world. docs/analysis.md says what each figure is.
+up to ten, and with the true derivative of the environment. docs/analysis.md says what each figure is.
 
 Examples:
   ddppo analyze runs/Hopper-seed0-1
@@ -100,10 +102,10 @@ pub struct AnalyzeArgs {
     /// Folder of the run
     pub run: PathBuf,
     /// Real states to look at
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 200, allow_negative_numbers = true, value_parser = words::count::<u32, 1, 1_000_000>)]
     pub states: u32,
     /// Seed of the states
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = words::seed)]
     pub seed: u64,
     /// Print JSON instead of a table
     #[arg(long)]

@@ -1,7 +1,9 @@
 //! The command line: subcommands and their flags, nothing else.
 
+mod comparison;
 mod figure;
 mod inspect;
+mod words;
 
 use std::path::PathBuf;
 
@@ -10,6 +12,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use ddppo::methods;
 use ddppo::report::published;
 
+pub use comparison::ComparisonArgs;
 pub use figure::{
     DirectionsArgs, EstimatorsArgs, Figure, FigureArgs, ModelsArgs, RunFigureArgs, TheoryArgs,
     TrialArgs,
@@ -59,13 +62,13 @@ pub enum Command {
     Bench(BenchArgs),
     /// List the tasks that can be trained on
     Tasks,
-    /// Write what a world did, step by step, as JSON lines
+    /// Write what an environment did, step by step, as JSON lines
     Trace(TraceArgs),
     /// Film an episode
     Record(RecordArgs),
     /// Write a policy update out whole, to be recomputed elsewhere
     Probe(ProbeArgs),
-    /// Compare the learned models and their derivatives with the world
+    /// Compare the learned models and their derivatives with the environment
     Analyze(AnalyzeArgs),
     /// Reproduce a figure of the paper
     Figure(FigureArgs),
@@ -82,11 +85,13 @@ Examples:
   ddppo train Hopper --algo sac                       another method: sac, mbpo or maac
   ddppo train Hopper --variant no-gradient-loss
   ddppo train --mjcf arm.xml --task arm.toml          a robot of your own
+  ddppo train Hopper --out runs/h --resume            start, or go on: the same line for schedulers and scripts
 
-All settings are described in docs/configuration.md. Ctrl-C saves and stops; `ddppo resume RUN` goes on.")]
+All settings are described in docs/configuration.md. Ctrl-C saves and stops; `ddppo resume RUN` goes on. TERM, HUP, USR1,
+USR2 and XCPU save and stop, too; the exit code is 75 (to be tried again) after those that schedulers send.")]
 pub struct TrainArgs {
     /// Task, see `ddppo tasks`
-    #[arg(default_value = "InvertedPendulum")]
+    #[arg(default_value = "InvertedPendulum", value_parser = words::task)]
     pub task: String,
     #[arg(long, value_name = "METHOD", default_value = "ddppo", help = methods())]
     pub algo: String,
@@ -100,10 +105,10 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
     /// Seed of all random streams: equal seeds give equal runs [default: 0]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::seed)]
     pub seed: Option<u64>,
     /// Environment steps in all [default: the task's preset]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u64, 1, 1_000_000_000>)]
     pub steps: Option<u64>,
     /// Folder of the run [default: runs/TASK-seedN-1, or the next free number]
     #[arg(long, value_name = "DIR")]
@@ -111,6 +116,9 @@ pub struct TrainArgs {
     /// Change a setting of the preset; may be given more than once
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
+    /// Go on with the run in --out where there is one, which must have the same settings
+    #[arg(long, requires = "out")]
+    pub resume: bool,
     #[command(flatten)]
     pub session: SessionArgs,
 }
@@ -119,7 +127,7 @@ pub struct TrainArgs {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct SessionArgs {
     /// Worker threads, at most one a core; their number does not change the result [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1024>)]
     pub threads: Option<u16>,
     /// Show nothing while training
     #[arg(short, long)]
@@ -135,7 +143,7 @@ pub struct ResumeArgs {
     /// Folder of the run
     pub run: PathBuf,
     /// Environment steps in all, those already done included [default: as planned]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u64, 1, 1_000_000_000>)]
     pub steps: Option<u64>,
     #[command(flatten)]
     pub session: SessionArgs,
@@ -150,10 +158,10 @@ pub struct EvaluateArgs {
     /// Folder of the run
     pub run: PathBuf,
     /// Episodes to play
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = words::count::<u32, 1, 1_000_000>)]
     pub episodes: u32,
     /// Seed of the episodes' initial states
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = words::seed)]
     pub seed: u64,
     /// Take the checkpoint with the best evaluation instead of the newest
     #[arg(long)]
@@ -199,10 +207,10 @@ Examples:
 #[command(group = ArgGroup::new("race").args(["against", "against_pytorch"]))]
 pub struct BenchArgs {
     /// Task whose sizes are used
-    #[arg(long, value_name = "TASK", default_value = "HalfCheetah")]
+    #[arg(long, value_name = "TASK", default_value = "HalfCheetah", value_parser = words::task)]
     pub task: String,
     /// Worker threads, at most one a core [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1024>)]
     pub threads: Option<u16>,
     /// Only these pieces
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
@@ -221,7 +229,7 @@ pub struct BenchArgs {
     pub against_pytorch: bool,
     /// Rounds of that alternation
     #[arg(long, value_name = "N", default_value_t = 10, requires = "race")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1000>)]
     pub rounds: u16,
 }
 

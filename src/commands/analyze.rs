@@ -5,14 +5,13 @@ use std::process::ExitCode;
 use ddppo::lab::analysis::analyse;
 use ddppo::lab::figures::analysis_table::table;
 use ddppo::lab::figures::gradient_errors::gradient_errors;
-use ddppo::session::saved as saved_run;
 
-use super::UsageError;
+use super::output::{UsageError, print, saved_run};
 use crate::cli::AnalyzeArgs;
 
-/// Compares a run's models with the world.
+/// Compares a run's models with the environment.
 pub fn run(args: &AnalyzeArgs) -> anyhow::Result<ExitCode> {
-    let run = saved_run::load(&args.run, args.best)?;
+    let run = saved_run(&args.run, args.best)?;
     let task = run.task();
     let analysis = analyse(&run, args.states as usize, args.seed)?;
     if let Some(file) = &args.output {
@@ -23,7 +22,7 @@ pub fn run(args: &AnalyzeArgs) -> anyhow::Result<ExitCode> {
         };
         gradient_errors(task.name(), group, &analysis.multi_step).write(file)?;
     }
-    super::print(&if args.json {
+    print(&if args.json {
         serde_json::to_string_pretty(&analysis)? + "\n"
     } else {
         table(&analysis, task)

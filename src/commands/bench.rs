@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use ddppo::lab::bench::twin::{Answer, Twin, TwinKind, TwinSettings};
+use ddppo::lab::bench::twin::{Twin, TwinKind, TwinSettings};
 use ddppo::lab::bench::{Bench, Effort, Piece, Timing, quantile};
 use serde_json::json;
 
+use super::output::print;
 use crate::cli::{Against, BenchArgs};
 
 /// Measured runs of a piece alone, and the time after which fewer have to do.
@@ -66,7 +67,7 @@ impl Session<'_> {
     fn alone(&mut self, pieces: &[Piece]) -> anyhow::Result<()> {
         if !self.args.json {
             self.print_title()?;
-            super::print(&format!(
+            print(&format!(
                 "{:<22}{:>12}{:>12}{:>10}{:>10}\n",
                 "piece", "ms median", "ms p10", "GFLOP/s", "of peak"
             ))?;
@@ -84,26 +85,26 @@ impl Session<'_> {
                     "gflops": gflops,
                     "fraction_of_peak": fraction_of_peak,
                 });
-                super::print(&format!("{line}\n"))?;
+                print(&format!("{line}\n"))?;
                 continue;
             }
             let mut line = format!("{:<22}{ms_median:>12.3}{ms_p10:>12.3}", piece.name());
             if let (Some(gflops), Some(fraction)) = (gflops, fraction_of_peak) {
                 write!(line, "{gflops:>10.1}{:>8.0} %", 100.0 * fraction)?;
             }
-            super::print(&format!("{line}\n"))?;
+            print(&format!("{line}\n"))?;
         }
         if !self.args.json {
             let (own, library) = self.bench.peak().both();
-            super::print(&format!(
-                "sgemm peak at 1024³: {own:.1} GFLOP/s by our kernel, {library:.1} by matrixmultiply\n"
+            print(&format!(
+                "sgemm peak: {own:.1} GFLOP/s by our kernel, {library:.1} by matrixmultiply\n"
             ))?;
         }
         Ok(())
     }
 
     fn print_title(&self) -> anyhow::Result<()> {
-        super::print(&format!(
+        print(&format!(
             "{} sizes, {} a row, {}, {}\n",
             self.args.task,
             counted(self.bench.directions(), "direction"),
@@ -123,7 +124,7 @@ impl Session<'_> {
         let mut twin = Twin::start(settings, |what| eprintln!("{what}"))?;
         if !self.args.json {
             self.print_title()?;
-            super::print(&format!(
+            print(&format!(
                 "{:<22}{:>12}{:>18}{:>24}\n",
                 "piece",
                 "ms",
@@ -139,9 +140,13 @@ impl Session<'_> {
             let ms = self.bench.measure(piece, effort(least))?.ms_median;
             let runs = ((ROUND_MS / ms) as usize).clamp(least, most);
             let rounds = usize::from(self.args.rounds);
+            let mut fraction = None;
             let pairs = (0..rounds).map(|_| {
-                let Answer { ms_median: theirs, .. } = twin.measure(piece, runs)?;
-                Ok((self.bench.measure(piece, effort(runs))?.ms_median, theirs))
+                let answer = twin.measure(piece, runs)?;
+                self.bench.hear(&answer);
+                let ours = self.bench.measure(piece, effort(runs))?;
+                fraction = ours.fraction_of_peak;
+                Ok((ours.ms_median, answer.ms_median))
             });
             let pairs = pairs.collect::<anyhow::Result<Vec<(f64, f64)>>>()?;
             let ours = sorted(pairs.iter().map(|pair| pair.0));
@@ -149,7 +154,7 @@ impl Session<'_> {
             let ratios = sorted(pairs.iter().map(|pair| pair.1 / pair.0));
             let [ours, theirs] = [&ours, &theirs].map(|ms| quantile(ms, 0.5));
             let [low, middle, high] = [0.1, 0.5, 0.9].map(|q| quantile(&ratios, q));
-            super::print(&if self.args.json {
+            print(&if self.args.json {
                 let mut line = json!({
                     "piece": piece.name(),
                     "task": self.args.task,
@@ -161,6 +166,8 @@ impl Session<'_> {
                     "ratio_median": middle,
                     "ratio_p10": low,
                     "ratio_p90": high,
+                    // Of the last round, against the best rate of either side.
+                    "fraction_of_peak": fraction,
                 });
                 if kind == TwinKind::PyTorch {
                     // Its key from before there were other twins.

@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
+use super::output::{print, saved_run};
 use crate::cli::EvaluateArgs;
 use ddppo::session::progress::thousands;
 use ddppo::train::evaluation::Scores;
 
 /// Plays episodes with a saved policy and prints their returns. The run is only read.
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
-    let trainer = ddppo::session::saved::load(&args.run, args.best)?;
+    let trainer = saved_run(&args.run, args.best)?;
     let episodes = trainer.evaluate(args.episodes as usize, args.seed)?;
 
     let mut out =
@@ -22,6 +23,12 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
             episode.length
         );
     }
+    if let Some(at) =
+        episodes.iter().position(|episode| !episode.broke && !episode.score.is_finite())
+    {
+        let message = "the return of episode {} is not finite: the policy or the environment gives numbers that are none";
+        anyhow::bail!(message.replace("{}", &(at + 1).to_string()));
+    }
     let scores = Scores::of(&episodes);
     let scored = episodes.len() - scores.unstable;
     if scores.unstable > 0 {
@@ -33,7 +40,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     } else {
         "no mean return: no episode was stable\n".to_owned()
     };
-    super::print(&out)?;
+    print(&out)?;
     Ok(ExitCode::SUCCESS)
 }
 

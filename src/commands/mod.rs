@@ -14,7 +14,6 @@ mod theory;
 mod trace;
 mod train;
 
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use ddppo::config::ConfigError;
@@ -28,9 +27,15 @@ use ddppo::lab::model_trial::TrialError;
 use ddppo::report::PictureError;
 use ddppo::report::curves::CurveError;
 use ddppo::report::film::FilmError;
+use ddppo::report::published::UnknownMethod;
+use ddppo::report::scored_run::ScoreError;
 use ddppo::run::directory::DirectoryError;
+use ddppo::session::SessionError;
+use ddppo::train::TrainError;
 
-use self::output::{UsageError, print};
+pub use self::output::{is_unread, say};
+
+use self::output::UsageError;
 use crate::cli::{Cli, Command};
 
 /// Runs the command.
@@ -67,6 +72,13 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
     }
     if let Some(error) = error.downcast_ref() {
         return match error {
+            ScoreError::Run(error) => is_mistake(error),
+            ScoreError::Storage(_) => false,
+            ScoreError::Table { .. } => true,
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
             DirectoryError::Config(error) => is_mistake(error),
             DirectoryError::Storage(_) => false,
             _ => true,
@@ -79,6 +91,18 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
             RobotError::Changed { .. } | RobotError::Origin { .. } | RobotError::Outside { .. } => {
                 true
             }
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
+            SessionError::Directory(error) => is_mistake(error),
+            SessionError::Robot(error) => is_mistake(error),
+            SessionError::ConfigurationChanged { .. }
+            | SessionError::OtherRun { .. }
+            | SessionError::Behind { .. }
+            | SessionError::RobotNotWhole { .. }
+            | SessionError::Memory { .. } => true,
+            _ => false,
         };
     }
     if let Some(error) = error.downcast_ref() {
@@ -124,15 +148,10 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
         );
     }
     error.is::<UsageError>()
+        || matches!(error.downcast_ref(), Some(TrainError::Config(_)))
         || error.is::<Unsuitable>()
         || error.downcast_ref().is_some_and(BenchError::is_mistake)
+        || error.is::<UnknownMethod>()
         || matches!(error.downcast_ref(), Some(PictureError::Extension(_)))
         || error.downcast_ref().is_some_and(|error| !matches!(error, ConfigError::File { .. }))
-}
-
-/// Whether whoever read our output has closed it, as `head` does: no error.
-pub fn reader_went_away(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
-    })
 }

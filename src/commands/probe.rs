@@ -6,13 +6,13 @@ use ddppo::lab::probe::probe;
 use ddppo::run::encoding::encode_with_header;
 use ddppo::run::storage::{Disk, replace};
 
+use super::output::{print, saved_run};
 use crate::cli::{Precision, ProbeArgs};
 use ddppo::session::progress::thousands;
-use ddppo::session::saved as saved_run;
 
 /// Writes one policy update and one gradient-loss step of a run into a file.
 pub fn run(args: &ProbeArgs) -> anyhow::Result<ExitCode> {
-    let run = saved_run::load(&args.run, false)?;
+    let run = saved_run(&args.run, false)?;
     let (method, algorithm) = (run.method(), run.config().algorithm());
     let written = match args.precision {
         Precision::F32 => probe::<f32>(method, algorithm, args.seed),
@@ -21,7 +21,7 @@ pub fn run(args: &ProbeArgs) -> anyhow::Result<ExitCode> {
     let header = written.header.into_iter().collect();
     let bytes = encode_with_header(&written.tensors, Some(header));
     replace(&Disk, &args.output, &bytes)?;
-    super::print(&format!(
+    print(&format!(
         "{}: {} tensors, {:.1} MB, of the run at step {}\n",
         args.output.display(),
         written.tensors.len(),

@@ -10,14 +10,14 @@ use ddppo::report::film::Shot;
 
 use ddppo::session::saved as saved_run;
 
-use super::UsageError;
+use super::output::{UsageError, print, saved_run};
 use crate::cli::RecordArgs;
 
 /// Films an episode.
 pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let shot = Shot {
         seed: args.seed,
-        seconds: f64::from(args.seconds),
+        seconds: args.seconds,
         camera: args.camera.clone(),
         ..Shot::default()
     };
@@ -25,7 +25,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let mut drawn = |done, most| progress.drawn(done, most);
     let folder = Path::new(&args.subject);
     let filmed = if is_run(folder) {
-        let run = saved_run::load(folder, args.best)?;
+        let run = saved_run(folder, args.best)?;
         ddppo::report::film::record(
             run.task(),
             &shot,
@@ -55,10 +55,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     } else {
         format!("return {:.1}", filmed.total_reward)
     };
-    super::print(&format!(
-        "{}: {frames} frames of {steps} steps, {outcome}\n",
-        args.output.display()
-    ))?;
+    print(&format!("{}: {frames} frames of {steps} steps, {outcome}\n", args.output.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

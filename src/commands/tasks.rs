@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::output::print;
 use ddppo::env::Task;
 
 /// Lists the built-in tasks with what a user chooses by.
@@ -22,7 +23,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
             task.reward_summary(),
         );
     }
-    super::print(&out)?;
+    print(&out)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use ddppo::session::saved as saved_run;
 
-use super::UsageError;
+use super::output::{UsageError, saved_run};
 use crate::cli::TraceArgs;
 
 /// Writes what an environment did as JSON lines.
 pub fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
-    let run = args.policy.as_ref().map(|run| saved_run::load(run, false)).transpose()?;
+    let run = args.policy.as_ref().map(|run| saved_run(run, false)).transpose()?;
     let named;
     let (task, mut behaviour) = match (&run, &args.task) {
         (Some(run), task) => {

@@ -1,17 +1,26 @@
-//! `ddppo train`.
+//! `ddppo train`, and what is common to all commands that train.
 
-use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use anyhow::Context;
 use ddppo::config::Config;
 use ddppo::env::robot::Robot;
+use ddppo::lab::analysis::observer::{self, Analyses};
 use ddppo::methods::{self, MethodInfo};
-use ddppo::run::RunDirectory;
+use ddppo::report::curves::{self, CurveError};
+use ddppo::run::checkpoint::Evaluation;
+use ddppo::run::directory::checkpoints_path;
+use ddppo::session::progress::{Progress, Style, thousands};
+use ddppo::session::signals::StopRequest;
+use ddppo::session::sink::{Ended, Sink, SinkError};
+use ddppo::session::start::{Place, Ready, begin, begin_or_resume};
+use ddppo::session::{End, Outcome, Session};
 
-use super::UsageError;
+use super::output::{UsageError, say, tell};
 use crate::cli::{SessionArgs, TrainArgs};
-use ddppo::session::run::{self as session, Session, Start};
 
 /// Starts a run of its own.
 pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
@@ -29,19 +38,16 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         None => method.preset(&args.task)?,
     };
     let config = configure(args, method, &preset)?;
-    let directory = match &args.out {
-        Some(root) => RunDirectory::create(root, &config)?,
-        None => RunDirectory::create_numbered(Path::new("runs"), &config)?,
-    };
-    if let Some(robot) = &robot {
-        robot.keep(directory.root())?;
-    }
     for warning in task.warnings() {
-        let _ = writeln!(std::io::stderr(), "warning: {warning}");
+        say(&format!("warning: {warning}"));
     }
-    let store = session::store(directory.root(), &config);
-    let SessionArgs { threads, quiet } = args.session;
-    Session { directory, config, task, store, threads, quiet }.run(Start::New)
+    let robot = robot.as_ref();
+    let ready = match &args.out {
+        Some(root) if args.resume => begin_or_resume(root, config, task, robot)?,
+        Some(root) => begin(Place::Folder(root), config, task, robot)?,
+        None => begin(Place::Numbered(Path::new("runs")), config, task, robot)?,
+    };
+    train(ready, args.session)
 }
 
 /// The preset, `--variant` and `--set` on top, and the flags that are settings on top of that.
@@ -62,4 +68,104 @@ fn configure(args: &TrainArgs, method: &MethodInfo, preset: &Config) -> anyhow::
         return Err(UsageError(format!("the task is {right}, not by `--set task=…`")).into());
     }
     Ok(config)
+}
+
+/// Trains a run until it is done or told to stop, and says how it ended.
+pub fn train(ready: Ready, args: SessionArgs) -> anyhow::Result<ExitCode> {
+    let stop = StopRequest::listen(|| {
+        say(
+            "\nstopping after this step, which is saved; Ctrl-C once more stops at once, without saving",
+        );
+    });
+    let stop = stop.context("signals cannot be listened to")?;
+    let (root, config) = (ready.directory.root().to_owned(), ready.config.clone());
+    observer::check(&config, &*ready.task)?;
+    let progress = Progress::new(Style::suited(args.quiet), Box::new(std::io::stderr()));
+    let curve = CurveAtEnd::default();
+    let drawn = Arc::clone(&curve.drawn);
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(curve)];
+    // Last, so that it hears of what the others cannot do. Without it the run goes on, unseen.
+    match progress {
+        Ok(progress) => sinks.push(Box::new(progress)),
+        Err(error) => say(&format!("warning: progress cannot be shown: {error}")),
+    }
+    let session =
+        Session { ready, threads: args.threads, sinks, observers: vec![Box::new(Analyses)] };
+    let outcome = session.run(&stop)?;
+    match outcome.end {
+        End::Finished => {
+            tell(&conclusion(&root, &config, &outcome, drawn.get()));
+            Ok(ExitCode::SUCCESS)
+        }
+        End::Interrupted(signal) => {
+            goes_on(&root, &outcome);
+            Ok(ExitCode::from(signal.exit_code()))
+        }
+        End::Stopped => {
+            goes_on(&root, &outcome);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn goes_on(root: &Path, outcome: &Outcome) {
+    let step = thousands(outcome.step);
+    say(&format!("saved at step {step}; go on with `ddppo resume {}`", root.display()));
+}
+
+/// What was trained, and where everything is.
+fn conclusion(
+    root: &Path,
+    config: &Config,
+    outcome: &Outcome,
+    curve: Option<&[PathBuf; 2]>,
+) -> String {
+    let Outcome { step, evaluation, elapsed, .. } = outcome;
+    let result = match evaluation {
+        Some(Evaluation { return_mean, step }) => {
+            format!("mean return {return_mean:.1} at step {}", thousands(*step))
+        }
+        None => "never evaluated".to_owned(),
+    };
+    let curve = curve.map_or(String::new(), |[svg, png]| {
+        format!("  curve       {}\n              {}\n", svg.display(), png.display())
+    });
+    let shown = root.display();
+    format!(
+        "trained {} for {} steps in {}: {result}\n{curve}  checkpoint  {}\n  try         ddppo evaluate {shown}\n",
+        config.task(),
+        thousands(*step),
+        humantime::format_duration(Duration::from_secs(elapsed.as_secs())),
+        checkpoints_path(root).join(step.to_string()).display(),
+    )
+}
+
+/// Draws the learning curve into the folder of a run that is finished.
+#[derive(Default)]
+struct CurveAtEnd {
+    /// Where it is, once it is drawn.
+    drawn: Arc<OnceLock<[PathBuf; 2]>>,
+}
+
+impl Sink for CurveAtEnd {
+    fn name(&self) -> &str {
+        "the curve"
+    }
+
+    fn end(&mut self, session: Ended<'_>) -> Result<(), SinkError> {
+        if session.end != Some(End::Finished) {
+            return Ok(());
+        }
+        match curves::learning_curves(&[session.root.to_owned()], &[]) {
+            Ok(curves) => {
+                let files = ["curve.svg", "curve.png"].map(|name| session.root.join(name));
+                files.iter().try_for_each(|file| curves.picture.write(file))?;
+                let _ = self.drawn.set(files);
+                Ok(())
+            }
+            // Runs too short for one, as tests of a set-up are.
+            Err(CurveError::Empty(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The least of the critic's values, min_i Q_i(s, a), and its slopes.
 
 use super::networks::Critic;
-use crate::nn::{Keep, Matrix, Real, Tape};
+use crate::nn::{Keep, Matrix, Mlp, Real, Tape};
 
 /// The least of some values; NaN if one of them is.
 pub fn least<T: Real>(values: impl Iterator<Item = T>) -> (usize, T) {
@@ -53,36 +53,67 @@ impl<T: Real> LeastTape<T> {
     }
 }
 
-impl<T: Real> Critic<T> {
-    /// min_i Q_i(s, a) for every row of the tape: s of `states`, a of `actions` `[rows, action_dim]`.
-    pub fn least(&self, tape: &mut LeastTape<T>, states: &Matrix<T>, actions: &[T]) {
-        let rows = tape.rows();
+impl<T: Real> LeastTape<T> {
+    /// The least value of some networks for every row.
+    fn forward<'n>(
+        &mut self,
+        networks: impl Iterator<Item = &'n Mlp<T>>,
+        states: &Matrix<T>,
+        actions: &[T],
+    ) {
+        let rows = self.rows();
         let (s, a) = (states.columns(), actions.len() / states.rows());
-        for (q, tape) in self.networks.iter().zip(&mut tape.tapes) {
+        for (network, tape) in networks.zip(&mut self.tapes) {
             for i in 0..rows {
                 let (to_s, to_a) = tape.input.row_mut(i).split_at_mut(s);
                 to_s.copy_from_slice(states.row(i));
                 to_a.copy_from_slice(&actions[i * a..(i + 1) * a]);
             }
-            q.network.forward(tape, 0..rows);
+            network.forward(tape, 0..rows);
         }
-        let LeastTape { tapes, chosen } = tape;
+        let Self { tapes, chosen } = self;
         for (i, chosen) in chosen.iter_mut().enumerate() {
             *chosen = least(tapes.iter().map(|tape| tape.output.row(i)[0]));
         }
     }
 
-    /// The way back of [`Critic::least`] from the derivatives `weight(i)` of a loss by row i's least value.
-    pub fn least_slopes(&self, tape: &mut LeastTape<T>, weight: impl Fn(usize) -> T) {
-        let rows = tape.rows();
-        let LeastTape { tapes, chosen } = tape;
-        for (q, (own, tape)) in self.networks.iter().zip(tapes).enumerate() {
+    /// The way back through the same networks.
+    fn backward<'n>(
+        &mut self,
+        networks: impl Iterator<Item = &'n Mlp<T>>,
+        weight: impl Fn(usize) -> T,
+    ) {
+        let rows = self.rows();
+        let Self { tapes, chosen } = self;
+        for (q, (network, tape)) in networks.zip(tapes).enumerate() {
             for (i, &(least, _)) in chosen.iter().enumerate() {
                 let adjoint = if least == q { weight(i) } else { T::ZERO };
                 tape.output_adjoint.row_mut(i)[0] = adjoint;
             }
-            own.network.backward(tape, 0..rows, None, true);
+            network.backward(tape, 0..rows, None, true);
         }
+    }
+}
+
+impl<T: Real> Critic<T> {
+    /// min_i Q_i(s, a) for every row of the tape: s of `states`, a of `actions` `[rows, action_dim]`.
+    pub fn least(&self, tape: &mut LeastTape<T>, states: &Matrix<T>, actions: &[T]) {
+        tape.forward(self.networks.iter().map(|q| &q.network), states, actions);
+    }
+
+    /// The way back of [`Critic::least`] from the derivatives `weight(i)` of a loss by row i's least value.
+    pub fn least_slopes(&self, tape: &mut LeastTape<T>, weight: impl Fn(usize) -> T) {
+        tape.backward(self.networks.iter().map(|q| &q.network), weight);
+    }
+
+    /// [`Critic::least`] of the target networks Q̄.
+    pub fn least_target(&self, tape: &mut LeastTape<T>, states: &Matrix<T>, actions: &[T]) {
+        tape.forward(self.networks.iter().map(|q| &q.target), states, actions);
+    }
+
+    /// [`Critic::least_slopes`] after [`Critic::least_target`]. The targets' way back must be that of their present parameters.
+    pub fn least_target_slopes(&self, tape: &mut LeastTape<T>, weight: impl Fn(usize) -> T) {
+        tape.backward(self.networks.iter().map(|q| &q.target), weight);
     }
 }
 

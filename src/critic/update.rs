@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::minibatch::CriticWorkspace;
 use super::networks::Critic;
+use super::slope_term::SlopeTerm;
 use crate::data::Replay;
 use crate::nn::cpu::vector;
 use crate::nn::{LearnError, Real};
@@ -58,21 +59,38 @@ impl<T: Real> Critic<T> {
         rng: &mut Rng,
         draw: impl Fn(usize, &mut Rng) -> (&'a Replay, usize) + Sync,
     ) -> CriticReport {
+        self.update_with(workspace, policy, temperature, discount, rng, draw, None)
+    }
+
+    /// [`Critic::update`] with another term in the loss, whose gradient has been taken.
+    #[allow(clippy::too_many_arguments)]
+    pub fn update_with<'a>(
+        &mut self,
+        workspace: &mut CriticWorkspace<T>,
+        policy: &Policy<T>,
+        temperature: &mut Temperature,
+        discount: f64,
+        rng: &mut Rng,
+        draw: impl Fn(usize, &mut Rng) -> (&'a Replay, usize) + Sync,
+        term: Option<&SlopeTerm<T>>,
+    ) -> CriticReport {
         workspace.draw(policy, rng, draw);
         workspace.set_one_step_targets(self, temperature.alpha(), discount);
         let CriticWorkspace { parts, values, gradients, batch, .. } = workspace;
         let (parts, batch) = (&*parts, *batch);
-        let (clip, rate) = (self.gradient_clip, T::from_f64(self.target_rate));
+        let (clip, rule) = (self.gradient_clip, self.target_rule);
         // At two threads each takes a network for good; more of them share its rows, then its weights.
         let networks = self.networks.par_iter_mut().zip(values.par_iter_mut().zip(gradients));
-        let finite_gradient = networks.map(|(q, (tapes, gradient))| {
+        let finite_gradient = networks.enumerate().map(|(n, (q, (tapes, gradient)))| {
             tapes.par_iter_mut().zip(parts).for_each(|(tape, part)| {
                 part.accumulate(&q.network, tape, batch);
             });
             q.network.gradient(tapes.iter(), gradient);
+            if let Some(term) = term {
+                vector::add_assign_shared(gradient, term.gradient(n));
+            }
             q.network.update(|parameters, _| q.adam.update_clipped(parameters, gradient, clip));
-            q.target
-                .update_forward_only(|target| vector::blend(target, q.network.parameters(), rate));
+            rule.apply(&mut q.target, &q.network, q.adam.updates);
             vector::all_finite(gradient)
         });
         let finite_gradient = finite_gradient.reduce(|| true, |one, other| one && other);
@@ -115,11 +133,28 @@ impl CriticUpdate {
         draw: impl Fn(usize, &mut Rng) -> (&'a Replay, usize) + Sync,
         tally: &mut Tally,
     ) -> Result<CriticReport, LearnError> {
+        self.run_with(critic, policy, temperature, draw, None, tally)
+    }
+
+    /// [`CriticUpdate::run`] with another term in the loss, whose gradient has been taken.
+    ///
+    /// # Errors
+    /// As [`CriticUpdate::run`].
+    pub fn run_with<'a>(
+        &mut self,
+        critic: &mut Critic<f32>,
+        policy: &Policy<f32>,
+        temperature: &mut Temperature,
+        draw: impl Fn(usize, &mut Rng) -> (&'a Replay, usize) + Sync,
+        term: Option<&SlopeTerm<f32>>,
+        tally: &mut Tally,
+    ) -> Result<CriticReport, LearnError> {
         let started = Instant::now();
         let Self { batch, discount, max_loss, stream, workspace } = self;
         let workspace =
             workspace.get_or_insert_with(|| CriticWorkspace::new(critic, policy, *batch));
-        let report = critic.update(workspace, policy, temperature, *discount, stream, draw);
+        let report =
+            critic.update_with(workspace, policy, temperature, *discount, stream, draw, term);
         report.check(*max_loss)?;
         tally.mean("critic_loss", report.loss);
         tally.mean("q_value", report.value);

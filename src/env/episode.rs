@@ -79,6 +79,8 @@ pub struct EpisodeState {
     pub length: usize,
     /// Sum of the rewards so far.
     pub total_reward: f64,
+    /// Steps in a row, up to now, that broke the physics.
+    pub broken_in_a_row: u64,
 }
 
 impl Episode {
@@ -179,6 +181,7 @@ impl Episode {
             observation: self.observation.clone(),
             length: self.length,
             total_reward: self.total_reward,
+            broken_in_a_row: self.broken_in_a_row,
         }
     }
 
@@ -197,6 +200,7 @@ impl Episode {
         self.environment.set_state(&state.environment)?;
         self.observation = state.observation;
         (self.length, self.total_reward) = (state.length, state.total_reward);
+        self.broken_in_a_row = state.broken_in_a_row;
         self.warning = None;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! True derivatives of an environment: d(next observation, reward) / d(observation, action) of one whole environment step.
 //!
-//! Central differences from the full state (SPEC section 6): put the state in place, displace one coordinate, step,
+//! Central differences from the full state (docs/algorithm.md, "True derivatives"): put the state in place, displace one coordinate, step,
 //! read. MuJoCo's own `mjd_transitionFD` is no alternative: it ends the process for models integrated by RK4, and it
 //! knows nothing of frame skip, observation and reward.
 //!

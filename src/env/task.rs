@@ -81,8 +81,13 @@ pub trait Task: Send + Sync {
     /// Steps after which an episode is cut (a truncation: the value of the last state still counts).
     fn time_limit(&self) -> usize;
     /// Whether an imagined observation `[observation_dim]`, reached by a learned model, ends the episode.
-    /// Observations that are not finite should.
+    /// Observations that are not finite should. Not asked where [`Task::knows_termination`] is false.
     fn terminated(&self, observation: &[f64]) -> bool;
+    /// Whether [`Task::terminated`] is known: an environment whose episodes end by a rule that nobody has written down for observations
+    /// says false, and models learn it (`model.termination = "learned"`).
+    fn knows_termination(&self) -> bool {
+        true
+    }
     /// The reward, in one line for people.
     fn reward_summary(&self) -> String {
         String::new()

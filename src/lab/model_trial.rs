@@ -28,7 +28,7 @@ const MEASUREMENTS: u64 = 25;
 /// Why a trial came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
-    /// The world failed, or has no true derivative.
+    /// The environment failed, or has no true derivative.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     /// No state to measure at.
@@ -135,7 +135,7 @@ impl ModelTrial {
     /// Runs it; `progress` hears of every epoch that is done.
     ///
     /// # Errors
-    /// When the world fails, no state is smooth, or the errors are not finite.
+    /// When the environment fails, no state is smooth, or the errors are not finite.
     pub fn run(
         &self,
         task: &dyn Task,
@@ -165,7 +165,7 @@ impl ModelTrial {
     /// Seconds that [`ModelTrial::run`] will take here, from one minibatch and one measurement.
     ///
     /// # Errors
-    /// When the world fails, or no state is smooth.
+    /// When the environment fails, or no state is smooth.
     pub fn estimate(&self, task: &dyn Task) -> Result<f64, TrialError> {
         let few = Self { states: self.states.min(20), ..self.clone() };
         let mut learning = Learning::new(&few, task)?;

@@ -1,9 +1,10 @@
 //! The learned networks in another float type, so that what runs in `f32` can be checked in `f64`.
 
-use crate::critic::{Critic, QNetwork};
+use crate::critic::{Critic, QNetwork, ValueNetwork};
 use crate::data::Standardiser;
-use crate::model::DynamicsModel;
+use crate::methods::mage::Agent;
 use crate::model::dynamics::Member;
+use crate::model::{DynamicsModel, StandardisedModel, TerminationHead};
 use crate::nn::{Adam, Mlp, Real};
 use crate::policy::Policy;
 
@@ -11,7 +12,8 @@ fn numbers<T: Real, U: Real>(values: &[T]) -> Vec<U> {
     values.iter().map(|v| U::from_f64(v.to_f64())).collect()
 }
 
-fn network<T: Real, U: Real>(network: &Mlp<T>) -> Mlp<U> {
+/// The same network in another float type.
+pub fn network<T: Real, U: Real>(network: &Mlp<T>) -> Mlp<U> {
     let mut other = Mlp::new(network.shape().clone(), |_| 0.0);
     other.update(|parameters, _| parameters.copy_from_slice(&numbers(network.parameters())));
     other
@@ -19,6 +21,33 @@ fn network<T: Real, U: Real>(network: &Mlp<T>) -> Mlp<U> {
 
 fn standardiser<T: Real, U: Real>(standardiser: &Standardiser<T>) -> Standardiser<U> {
     Standardiser { mean: numbers(&standardiser.mean), deviation: numbers(&standardiser.deviation) }
+}
+
+/// The same agent in another float type, its optimisers fresh.
+pub fn agent<T: Real, U: Real>(agent: &Agent<T>) -> Agent<U> {
+    Agent {
+        policy: policy(&agent.policy),
+        target_policy: network(&agent.target_policy),
+        critic: critic(&agent.critic),
+        target_rate: agent.target_rate,
+    }
+}
+
+/// The same ensemble in another float type, its optimisers fresh.
+pub fn standardised_model<T: Real, U: Real>(model: &StandardisedModel<T>) -> StandardisedModel<U> {
+    StandardisedModel {
+        members: model.members.iter().map(member).collect(),
+        input: standardiser(&model.input),
+        label: standardiser(&model.label),
+        head: model.head.to(),
+    }
+}
+
+fn member<T: Real, U: Real>(member: &Member<T>) -> Member<U> {
+    Member {
+        network: network(&member.network),
+        adam: Adam::new(member.network.parameters().len(), 0.0),
+    }
 }
 
 /// The same policy in another float type, its optimiser fresh.
@@ -46,12 +75,22 @@ pub fn critic<T: Real, U: Real>(critic: &Critic<T>) -> Critic<U> {
     critic.with_networks(critic.networks.iter().map(convert).collect())
 }
 
+/// The same critic of states in another float type, its optimiser fresh.
+pub fn value<T: Real, U: Real>(value: &ValueNetwork<T>) -> ValueNetwork<U> {
+    let adam = Adam::new(value.network.parameters().len(), 0.0);
+    value.with_networks((network(&value.network), network(&value.target)), adam)
+}
+
+/// The same termination head in another float type.
+pub fn termination<T: Real, U: Real>(head: &TerminationHead<T>) -> TerminationHead<U> {
+    TerminationHead {
+        network: network(&head.network),
+        standardiser: standardiser(&head.standardiser),
+    }
+}
+
 /// The same model in another float type, its optimisers fresh.
 pub fn model<T: Real, U: Real>(model: &DynamicsModel<T>) -> DynamicsModel<U> {
-    let member = |member: &Member<T>| Member {
-        network: network(&member.network),
-        adam: Adam::new(member.network.parameters().len(), 0.0),
-    };
     let standardiser = standardiser(&model.standardiser);
     model.with_members(model.members.iter().map(member).collect(), standardiser)
 }

@@ -12,7 +12,7 @@ use crate::methods::ddppo::{Ddppo, DdppoConfig};
 use crate::model::gradient_loss::GradientPiece;
 use crate::model::likelihood_loss::LikelihoodPiece;
 use crate::model::{
-    DynamicsModel, Estimator, GradientLoss, InputCoordinates, Neighbours, OutputWeights,
+    DynamicsModel, Ending, Estimator, GradientLoss, InputCoordinates, Neighbours, OutputWeights,
 };
 use crate::nn::{Real, Shape};
 use crate::path::{GradientSource, Imagination, Objective, Part, PolicyWorkspace};
@@ -47,13 +47,22 @@ pub fn probe<T: Real + Element>(
     let critic: Critic<T> = super::precision::critic(of.critic);
     let prediction_model: DynamicsModel<T> = super::precision::model(imagined.prediction_model);
     let gradient_model: DynamicsModel<T> = super::precision::model(imagined.gradient_model);
+    let head = match imagined.ending {
+        Ending::Given(_) => None,
+        Ending::Learned(head) => Some(super::precision::termination(head)),
+    };
+    let ending = match (imagined.ending, &head) {
+        (Ending::Learned(_), Some(head)) => Ending::Learned(head),
+        (Ending::Given(task), _) => Ending::Given(task),
+        (Ending::Learned(_), None) => unreachable!("a learned end has a head"),
+    };
     let imagination = Imagination {
         horizon: imagined.horizon,
         prediction_model: &prediction_model,
         gradient_model: &gradient_model,
         gradient_source: imagined.gradient_source,
         derivative_members: imagined.derivative_members,
-        task: imagined.task,
+        ending,
     };
     let objective = Objective {
         policy: &policy,

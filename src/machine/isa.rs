@@ -1,6 +1,8 @@
 //! Instruction sets: every hot loop is written once, in plain Rust, and compiled for several of them. The machine is
 //! asked once which it has, so that a build made anywhere runs at full speed everywhere.
 
+use std::sync::LazyLock;
+
 use super::Real;
 
 /// What the instruction set that a hot loop is compiled for decides.
@@ -52,7 +54,7 @@ impl Isa for Fused {
 }
 
 /// The same with 32 registers, each of which holds a panel's row: taller tiles, since some processors begin two such multiply-adds a
-/// cycle, and six sums do not keep them busy (decision 046).
+/// cycle, and six sums do not keep them busy.
 pub struct FusedWide;
 impl Isa for FusedWide {
     const TILE_ROWS: usize = 8;
@@ -77,24 +79,65 @@ impl Isa for Separate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) enum Level {
+    /// With FMA, AVX2 and BMI1, which kernels compiled for it use, too.
     Avx512,
+    /// With FMA.
     Avx2,
+    /// What every processor of the architecture has.
     Baseline,
 }
 
 /// The best level of this processor. Cheap: the standard library remembers the answer.
 #[inline]
 pub(crate) fn level() -> Level {
+    #[cfg(test)]
+    if let Some((level, _)) = FORCED.get() {
+        return level;
+    }
     #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
-            return Level::Avx512;
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return Level::Avx2;
-        }
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        let wide = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("bmi1");
+        return if wide { Level::Avx512 } else { Level::Avx2 };
     }
     Level::Baseline
+}
+
+#[cfg(test)]
+thread_local! {
+    /// A level to be used on this thread instead of the best, and whether it has wide tiles.
+    pub(crate) static FORCED: std::cell::Cell<Option<(Level, bool)>> =
+        const { std::cell::Cell::new(None) };
+}
+
+/// Whether register tiles of two panels pay: with AVX-512, since its 32 registers hold their sums and most processors that have it
+/// begin two multiply-adds a cycle. Zen 4 begins one, which tiles of one panel keep busy.
+#[inline]
+pub(crate) fn has_wide_tiles() -> bool {
+    #[cfg(test)]
+    if let Some((_, wide)) = FORCED.get() {
+        return wide;
+    }
+    static ZEN_4: LazyLock<bool> = LazyLock::new(is_zen_4);
+    level() == Level::Avx512 && !*ZEN_4
+}
+
+/// AMD's family 19h. Asked for once: a virtual machine may answer slowly.
+fn is_zen_4() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::__cpuid;
+        let vendor = __cpuid(0);
+        let version = __cpuid(1).eax;
+        let family = ((version >> 8) & 0xF) + ((version >> 20) & 0xFF);
+        // "AuthenticAMD", in this order of registers.
+        let vendor: Vec<u8> =
+            [vendor.ebx, vendor.edx, vendor.ecx].iter().flat_map(|r| r.to_le_bytes()).collect();
+        vendor == b"AuthenticAMD" && family == 0x19
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// Name of the level in use, for reports.

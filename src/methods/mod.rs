@@ -2,11 +2,15 @@
 //! parts (`critic/`, `policy/`, `model/`, `path/`, `data/`), never each other. How to add one: `docs/adding-a-method.md`.
 
 pub mod ddppo;
+pub mod ddppo_plus;
 mod info;
 pub mod maac;
+pub mod mage;
 pub mod mbpo;
 mod registry;
 pub mod sac;
+pub mod steve;
+pub mod svg;
 
 pub use info::MethodInfo;
 pub use registry::{
@@ -19,7 +23,7 @@ use crate::data::{Replay, Transition};
 use crate::model::Models;
 use crate::nn::LearnError;
 use crate::path::Objective;
-use crate::policy::Policy;
+use crate::policy::{Draw, Policy};
 use crate::run::{Entries, SnapshotError, Tally};
 
 /// A real step, as a method takes it in.
@@ -29,6 +33,8 @@ pub struct RealStep<'a> {
     pub transition: Transition<'a>,
     /// Whether the episode goes no further, for whatever reason.
     pub ended: bool,
+    /// How the policy drew the action; `None` where it was uniformly random, or the policy has no density.
+    pub draw: Option<Draw<'a>>,
 }
 
 /// A method in the middle of a run: everything that is learned, and what it is learned from.
@@ -56,6 +62,12 @@ pub trait Method: Any + Send {
 
     /// The learned models, trained or not; `None` where the method learns none.
     fn models(&self) -> Option<Models<'_>> {
+        None
+    }
+
+    /// The setting by which the task's own function ends imagined episodes ([`crate::env::Task::knows_termination`]); `None` where it is not
+    /// asked.
+    fn given_termination(&self) -> Option<&'static str> {
         None
     }
 

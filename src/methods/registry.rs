@@ -6,14 +6,23 @@ use std::sync::Arc;
 use toml::Table;
 
 use super::info::MethodInfo;
-use super::{Method, ddppo, maac, mbpo, sac};
+use super::{Method, ddppo, ddppo_plus, maac, mage, mbpo, sac, steve, svg};
 use crate::config::{Config, ConfigError, parse_table, read_table, suggest};
 use crate::env::Task;
-use crate::run::directory::{DirectoryError, config_path};
+use crate::run::directory::{DirectoryError, config_text};
 
 /// All methods, the paper's own first.
 pub fn all() -> &'static [&'static MethodInfo] {
-    &[&ddppo::INFO, &sac::INFO, &mbpo::INFO, &maac::INFO]
+    &[
+        &ddppo::INFO,
+        &sac::INFO,
+        &mbpo::INFO,
+        &maac::INFO,
+        &steve::INFO,
+        &svg::INFO,
+        &mage::INFO,
+        &ddppo_plus::INFO,
+    ]
 }
 
 /// The method of this name.
@@ -67,7 +76,8 @@ pub fn read_config(path: &Path) -> Result<Config, ConfigError> {
 /// # Errors
 /// When there is no run, or its configuration cannot be used.
 pub fn config_of_run(root: &Path) -> Result<Config, DirectoryError> {
-    Ok(read_config(&config_path(root)?)?)
+    let (text, name) = config_text(root)?;
+    Ok(parse_config(&text, &name)?)
 }
 
 /// Reads a run's configuration from its text; `name` is its file's name, for messages.

@@ -1,10 +1,11 @@
-//! An ensemble of probabilistic networks: (s, a) → mean and log-variance of (r, Δs), raw units (SPEC section 1).
+//! An ensemble of probabilistic networks: (s, a) → mean and log-variance of (r, Δs), raw units (docs/algorithm.md, "The models").
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::grouping::Grouping;
 use super::likelihood::LogVarianceBounds;
+use super::termination::TerminationSource;
 use crate::config::{ConfigError, require};
 use crate::data::Standardiser;
 use crate::nn::{Activation, Adam, Keep, Matrix, Mlp, Real, Shape, Tape};
@@ -61,6 +62,9 @@ pub struct ModelConfig {
     /// Give each member back the weights of its last improvement when a training ends (MBPO).
     #[serde(default)]
     pub restore_best: bool,
+    /// What ends imagined episodes (given).
+    #[serde(default)]
+    pub termination: TerminationSource,
 }
 
 fn no_limit() -> usize {
@@ -97,7 +101,7 @@ pub struct Member<T> {
     pub adam: Adam<T>,
 }
 
-/// A learned model of the world.
+/// A learned model of the environment.
 #[derive(Clone, Debug)]
 pub struct DynamicsModel<T> {
     /// All networks.

@@ -1,4 +1,4 @@
-//! Training an ensemble until its holdout errors stop falling (SPEC section 1).
+//! Training an ensemble until its holdout errors stop falling (docs/algorithm.md, "Training the models").
 
 use rayon::prelude::*;
 
@@ -271,7 +271,7 @@ fn descend<T: Real>(member: &mut Member<T>, pieces: &mut [Piece<T>], weight_deca
 }
 
 /// An Adam step of the bounds, where they are trained: `gradient` is the likelihood's, over all members, to which comes
-/// that of 0.01·(Σ max − Σ min) (facts.md 1.2).
+/// that of 0.01·(Σ max − Σ min) (docs/algorithm.md, "MBPO").
 fn descend_bounds<T: Real>(model: &mut DynamicsModel<T>, gradient: &mut [f64]) {
     let Some(adam) = &mut model.bounds_adam else { return };
     let (by_min, by_max) = gradient.split_at_mut(gradient.len() / 2);

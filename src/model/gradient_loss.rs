@@ -2,7 +2,7 @@
 //! Jacobian of the mean head in raw units, v = x_i − x points to a nearest neighbour and Δy = y_i − y.
 //!
 //! With y = (r, s') the identity part of ∂s'/∂s cancels against s_i − s, so residuals are taken on (r, Δs), which the
-//! network predicts; they are the same numbers (facts.md 3.3.1).
+//! network predicts; they are the same numbers (docs/algorithm.md, "The gradient loss").
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

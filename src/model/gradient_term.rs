@@ -168,6 +168,7 @@ mod tests {
             patience_epochs: 1,
             improvement: 0.01,
             restore_best: false,
+            termination: crate::model::TerminationSource::Given,
         };
         let mut model =
             DynamicsModel::new(SIZES.0, SIZES.1, &config, &mut Rng::new(1, "gradient term"));

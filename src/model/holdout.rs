@@ -1,4 +1,4 @@
-//! What the held-out rows decide: when a training ends, which weights stay, and who are the elites (SPEC section 1).
+//! What the held-out rows decide: when a training ends, which weights stay, and who are the elites (docs/algorithm.md, "Training the models").
 
 use rayon::prelude::*;
 
@@ -82,7 +82,7 @@ impl<T: Real> Holdout<T> {
         improved
     }
 
-    /// Gives every member back the weights of its last improvement; Adam's moments stay (facts.md 1.2).
+    /// Gives every member back the weights of its last improvement; Adam's moments stay (docs/algorithm.md, "MBPO").
     pub(crate) fn restore(&mut self, model: &mut DynamicsModel<T>) {
         for (member, weights) in model.members.iter_mut().zip(&self.weights) {
             member.network.update(|parameters, _| parameters.copy_from_slice(weights));

@@ -7,6 +7,8 @@ use super::dynamics::{DynamicsModel, ModelConfig};
 use super::fit::{FitReport, FitWorkspace, fit};
 use super::gradient_loss::GradientLoss;
 use super::rollout::{RolloutConfig, RolloutReport, RolloutWorkspace, rollout};
+use super::termination::{Ending, TerminationSource};
+use super::termination_fit::LearnedTermination;
 use crate::config::{ConfigError, require};
 use crate::data::{Replay, Storage};
 use crate::env::Task;
@@ -64,6 +66,8 @@ impl Models<'_> {
 pub struct LearnedModel {
     /// The networks.
     pub model: DynamicsModel<f32>,
+    /// What ends episodes in it, where that is learned; a gradient model has none.
+    pub termination: Option<LearnedTermination>,
     /// "prediction" or "gradient": how its metrics, entries and errors are called.
     name: &'static str,
     /// Splits, orders and, with R, directions of its training.
@@ -82,12 +86,34 @@ impl LearnedModel {
         weights: &mut Rng,
     ) -> Self {
         let model = DynamicsModel::new(observation_dim, action_dim, config, weights);
-        Self { model, name, stream: Rng::new(seed, &format!("{name} model")), workspace: None }
+        let imagines = name == "prediction" && config.termination == TerminationSource::Learned;
+        let sizes = (observation_dim, action_dim);
+        let termination = imagines.then(|| LearnedTermination::new(sizes, config, seed));
+        Self {
+            model,
+            termination,
+            name,
+            stream: Rng::new(seed, &format!("{name} model")),
+            workspace: None,
+        }
     }
 
     /// Whether it has been trained at least once.
     pub fn is_trained(&self) -> bool {
         !self.model.elites.is_empty()
+    }
+
+    /// What ends episodes imagined in it.
+    pub fn ending<'a>(&'a self, task: &'a dyn Task) -> Ending<'a, f32> {
+        match &self.termination {
+            Some(learned) => Ending::Learned(&learned.head),
+            None => Ending::Given(task),
+        }
+    }
+
+    /// The setting by which the task's own function ends episodes imagined in it; `None` where a head does.
+    pub fn given_termination(&self) -> Option<&'static str> {
+        self.termination.is_none().then_some("model.termination")
     }
 
     /// Trains on all of `real` by likelihood (eq. 2), with R in the loss where it is given (eq. 10).
@@ -102,7 +128,7 @@ impl LearnedModel {
         batch: usize,
         record: &mut Record,
     ) -> Result<(), LearnError> {
-        let Self { model, name, stream, workspace } = self;
+        let Self { model, termination, name, stream, workspace } = self;
         let workspace =
             workspace.get_or_insert_with(|| FitWorkspace::new(model, batch, gradient_loss));
         let report = fit(model, workspace, real, gradient_loss, config, stream);
@@ -119,7 +145,10 @@ impl LearnedModel {
         if let Some(r) = *gradient_loss {
             record.put("gradient_loss", r);
         }
-        Ok(())
+        match termination {
+            Some(termination) => termination.fit(real, config, batch, record),
+            None => Ok(()),
+        }
     }
 
     /// Saves or restores the model and its stream.
@@ -127,9 +156,13 @@ impl LearnedModel {
     /// # Errors
     /// When an entry is missing or of another size.
     pub fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
-        let Self { model, name, stream, workspace: _ } = self;
+        let Self { model, termination, name, stream, workspace: _ } = self;
         model.visit(&format!("{name}_model"), entries)?;
-        entries.rng(&format!("streams/{name}_model"), stream)
+        entries.rng(&format!("streams/{name}_model"), stream)?;
+        match termination {
+            Some(termination) => termination.visit(entries),
+            None => Ok(()),
+        }
     }
 }
 
@@ -168,7 +201,7 @@ impl Imagined {
         &mut self,
         policy: &Policy<f32>,
         model: &DynamicsModel<f32>,
-        task: &dyn Task,
+        ending: Ending<'_, f32>,
         real: &Replay,
         step: u64,
     ) -> Result<Record, LearnError> {
@@ -176,9 +209,9 @@ impl Imagined {
         let length = config.length_at(step / 1000);
         transitions.resize(config.capacity_per_step * length);
         let workspace = workspace
-            .get_or_insert_with(|| RolloutWorkspace::new(policy, model, config.max_length));
+            .get_or_insert_with(|| RolloutWorkspace::new(policy, model, ending, config.max_length));
         let size = (config.starts, length);
-        let report = rollout(workspace, policy, model, task, real, transitions, size, stream);
+        let report = rollout(workspace, policy, model, ending, real, transitions, size, stream);
         let RolloutReport { transitions, mean_reward, terminated, broken } = report;
         if broken > 0 {
             return Err(LearnError::NonFinite("the prediction model's output"));

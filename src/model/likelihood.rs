@@ -6,7 +6,7 @@
 use crate::machine::isa::dispatched;
 use crate::nn::Real;
 
-/// Bounds of the log-variance of each output (SPEC section 1: −10 and 0.5, constants in DDPPO, trained in MBPO).
+/// Bounds of the log-variance of each output (docs/algorithm.md, "The models": −10 and 0.5, constants in DDPPO, trained in MBPO).
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogVarianceBounds<T> {
     /// The lower bounds, then the upper ones, `[2·dim]`.

@@ -1,6 +1,6 @@
-//! The exact nearest neighbours of each of the newest real transitions, by Euclidean distance on (s, a), raw (SPEC section 1) or
+//! The exact nearest neighbours of each of the newest real transitions, by Euclidean distance on (s, a), raw (docs/algorithm.md, "The gradient loss") or
 //! standardised. Between two trainings only the new transitions are compared with the old ones where coordinates are raw. The
-//! deviations that standardise them change with every transition, so those lists are made anew (docs/decisions/070).
+//! deviations that standardise them change with every transition, so those lists are made anew (docs/algorithm.md, "Nearest neighbours").
 
 use rayon::prelude::*;
 use schemars::JsonSchema;

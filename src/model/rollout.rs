@@ -1,15 +1,15 @@
 //! Branched rollouts: from real states, k steps of the current policy through the prediction model, into the critic's
-//! model buffer. Terminated rows stop (SPEC section 4).
+//! model buffer. Terminated rows stop (docs/algorithm.md, "Imagined transitions").
 
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dynamics::{DynamicsModel, StepTape};
+use super::termination::{Ending, EndingTape};
 use crate::config::{ConfigError, require};
 use crate::data::{Replay, Transition};
-use crate::env::Task;
-use crate::nn::{Keep, Real};
+use crate::nn::{Keep, Matrix, Real};
 use crate::policy::{Policy, PolicyTape};
 use crate::rng::Rng;
 
@@ -42,7 +42,7 @@ pub struct RolloutConfig {
 }
 
 impl RolloutConfig {
-    /// k(e) = ⌊min + clip((e − first)/(last − first), 0, 1)·(max − min)⌋ (SPEC section 4).
+    /// k(e) = ⌊min + clip((e − first)/(last − first), 0, 1)·(max − min)⌋ (docs/algorithm.md, "Imagined transitions").
     pub fn length_at(&self, epoch: u64) -> usize {
         let span = (self.last_epoch.saturating_sub(self.first_epoch)).max(1) as f64;
         let share = ((epoch as f64 - self.first_epoch as f64) / span).clamp(0.0, 1.0);
@@ -83,9 +83,10 @@ struct Piece<T> {
     step: StepTape<T>,
     members: Vec<u32>,
     noise: Vec<T>,
-    next: Vec<T>,
+    rewards: Vec<T>,
+    next: Matrix<T>,
+    ending: EndingTape<T>,
     narrow: [Vec<f32>; 3],
-    wide: Vec<f64>,
     imagined: Replay,
 }
 
@@ -95,8 +96,13 @@ pub struct RolloutWorkspace<T> {
 }
 
 impl<T: Real> RolloutWorkspace<T> {
-    /// Buffers for one policy and model.
-    pub fn new(policy: &Policy<T>, model: &DynamicsModel<T>, longest: usize) -> Self {
+    /// Buffers for one policy and model, and what ends episodes in it.
+    pub fn new(
+        policy: &Policy<T>,
+        model: &DynamicsModel<T>,
+        ending: Ending<'_, T>,
+        longest: usize,
+    ) -> Self {
         let (s, a) = (model.observation_dim(), model.action_dim());
         let piece = |_| Piece {
             rng: Rng::from_word(0),
@@ -104,9 +110,10 @@ impl<T: Real> RolloutWorkspace<T> {
             step: StepTape::new(model, ROWS_PER_PIECE, Keep::Nothing),
             members: vec![0; ROWS_PER_PIECE],
             noise: vec![T::ZERO; model.label_dim()],
-            next: vec![T::ZERO; s],
+            rewards: vec![T::ZERO; ROWS_PER_PIECE],
+            next: Matrix::zeros(ROWS_PER_PIECE, s),
+            ending: EndingTape::new(ending, s, ROWS_PER_PIECE),
             narrow: [vec![0.0; s], vec![0.0; a], vec![0.0; s]],
-            wide: vec![0.0; s],
             imagined: Replay::new(s, a, ROWS_PER_PIECE * longest),
         };
         Self { pieces: (0..PIECES_PER_WAVE).map(piece).collect() }
@@ -119,7 +126,7 @@ pub fn rollout<T: Real>(
     workspace: &mut RolloutWorkspace<T>,
     policy: &Policy<T>,
     model: &DynamicsModel<T>,
-    task: &dyn Task,
+    ending: Ending<'_, T>,
     real: &Replay,
     imagined: &mut Replay,
     (starts, length): (usize, usize),
@@ -135,7 +142,7 @@ pub fn rollout<T: Real>(
             piece.rng = Rng::from_word(rng.next_u64());
         }
         workspace.pieces.par_iter_mut().enumerate().for_each(|(p, piece)| {
-            piece.run(policy, model, task, real, rows_of(p), length);
+            piece.run(policy, model, ending, real, rows_of(p), length);
         });
         for piece in &workspace.pieces {
             for row in 0..piece.imagined.len() {
@@ -160,7 +167,7 @@ impl<T: Real> Piece<T> {
         &mut self,
         policy: &Policy<T>,
         model: &DynamicsModel<T>,
-        task: &dyn Task,
+        ending: Ending<'_, T>,
         real: &Replay,
         rows: usize,
         length: usize,
@@ -187,7 +194,7 @@ impl<T: Real> Piece<T> {
                 &self.policy.network.input,
                 &self.policy.actions,
             );
-            alive = self.store(policy.action_dim(), model, task, alive);
+            alive = self.store(policy.action_dim(), model, ending, alive);
         }
     }
 
@@ -196,30 +203,35 @@ impl<T: Real> Piece<T> {
         &mut self,
         action_dim: usize,
         model: &DynamicsModel<T>,
-        task: &dyn Task,
+        ending: Ending<'_, T>,
         rows: usize,
     ) -> usize {
-        let mut alive = 0;
         for i in 0..rows {
             self.rng.fill_normal(&mut self.noise);
             let state = self.policy.network.input.row(i);
-            let reward = model.sample(self.step.output(i), &self.noise, state, &mut self.next);
+            let next = self.next.row_mut(i);
+            self.rewards[i] = model.sample(self.step.output(i), &self.noise, state, next);
+        }
+        let Self { policy, ending: tape, next: next_states, .. } = self;
+        let states = &policy.network.input;
+        let ended = ending.judge(tape, rows, states, &policy.actions, next_states);
+        let mut alive = 0;
+        for (i, &terminated) in ended.iter().enumerate() {
+            let (state, next_state) = (self.policy.network.input.row(i), self.next.row(i));
             let action = &self.policy.actions[i * action_dim..(i + 1) * action_dim];
             let [s, a, next] = &mut self.narrow;
-            for (to, from) in [(s, state), (a, action), (&mut *next, &self.next)] {
+            for (to, from) in [(s, state), (a, action), (next, next_state)] {
                 to.iter_mut().zip(from).for_each(|(t, f)| *t = f.to_f32());
             }
-            self.wide.iter_mut().zip(&*next).for_each(|(w, &n)| *w = f64::from(n));
-            let terminated = task.terminated(&self.wide);
             self.imagined.push(Transition {
                 observation: &self.narrow[0],
                 action: &self.narrow[1],
-                reward: reward.to_f32(),
+                reward: self.rewards[i].to_f32(),
                 next_observation: &self.narrow[2],
                 terminated,
             });
             if !terminated {
-                self.policy.network.input.row_mut(alive).copy_from_slice(&self.next);
+                self.policy.network.input.row_mut(alive).copy_from_slice(self.next.row(i));
                 alive += 1;
             }
         }

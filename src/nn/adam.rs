@@ -1,4 +1,5 @@
-//! Adam (Kingma & Ba, 2015), with PyTorch's defaults β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
+//! Adam (Kingma & Ba, 2015), with PyTorch's defaults β₁ = 0.9, β₂ = 0.999, ε = 1e-8, and RAdam (Liu et al., 2020), which holds
+//! Adam's first steps back.
 
 use rayon::prelude::*;
 
@@ -20,6 +21,8 @@ pub struct Adam<T> {
     /// Updates done.
     pub updates: u64,
     pub(super) learning_rate: f64,
+    /// Whether steps are RAdam's.
+    pub(super) rectified: bool,
 }
 
 /// What is constant during one update.
@@ -58,7 +61,22 @@ dispatched! {
 impl<T: Real> Adam<T> {
     /// Moments at zero for `len` parameters.
     pub fn new(len: usize, learning_rate: f64) -> Self {
-        Self { first: vec![T::ZERO; len], second: vec![T::ZERO; len], updates: 0, learning_rate }
+        let moments = || vec![T::ZERO; len];
+        let (first, second) = (moments(), moments());
+        Self { first, second, updates: 0, learning_rate, rectified: false }
+    }
+
+    /// [`Adam::new`], with RAdam's steps: how far the second moment can be trusted after so few gradients is a factor of the rate, and
+    /// while it cannot at all, in the first five updates, steps are those of momentum alone.
+    pub fn rectified(len: usize, learning_rate: f64) -> Self {
+        Self { rectified: true, ..Self::new(len, learning_rate) }
+    }
+
+    /// Forgets the moments, as if no update had been.
+    pub fn restart(&mut self) {
+        self.first.fill(T::ZERO);
+        self.second.fill(T::ZERO);
+        self.updates = 0;
     }
 
     /// Opens an update: call [`AdamStep::apply`] on every part of the parameters once.
@@ -103,9 +121,23 @@ impl<T: Real> AdamStep<'_, T> {
         );
     }
 
+    /// [`AdamStep::apply`] with a penalty that does not go through the moments (AdamW; Loshchilov & Hutter, 2019): first,
+    /// parameter ← (1 − rate·`decay`)·parameter.
+    pub fn apply_decoupled(
+        &mut self,
+        parameters: &mut [T],
+        gradient: &[T],
+        range: std::ops::Range<usize>,
+        decay: f64,
+    ) {
+        let kept = T::from_f64(1.0 - self.adam.learning_rate * decay);
+        parameters[range.clone()].iter_mut().for_each(|p| *p *= kept);
+        self.apply(parameters, gradient, range, 0.0);
+    }
+
     fn factors(&self, decay: f64) -> Factors<T> {
         let n = self.adam.updates as i32;
-        Factors {
+        let factors = Factors {
             rate: T::from_f64(self.adam.learning_rate / (1.0 - BETA_1.powi(n))),
             second_scale: T::from_f64((1.0 / (1.0 - BETA_2.powi(n))).sqrt()),
             decay: T::from_f64(decay),
@@ -113,8 +145,28 @@ impl<T: Real> AdamStep<'_, T> {
             beta_1: T::from_f64(BETA_1),
             beta_2: T::from_f64(BETA_2),
             epsilon: T::from_f64(EPSILON),
+        };
+        if !self.adam.rectified {
+            return factors;
+        }
+        match rectification(self.adam.updates) {
+            Some(rectification) => {
+                let rate = self.adam.learning_rate * rectification / (1.0 - BETA_1.powi(n));
+                Factors { rate: T::from_f64(rate), ..factors }
+            }
+            // A denominator of 1.
+            None => Factors { second_scale: T::ZERO, epsilon: T::ONE, ..factors },
         }
     }
+}
+
+/// RAdam's factor of update number `k`, from 1; `None` where the variance of Adam's denominator is not bounded.
+fn rectification(k: u64) -> Option<f64> {
+    let longest = 2.0 / (1.0 - BETA_2) - 1.0;
+    let remembered = BETA_2.powf(k as f64);
+    let length = longest - 2.0 * k as f64 * remembered / (1.0 - remembered);
+    let share = |length: f64| (length - 4.0) * (length - 2.0) / length;
+    (length >= 5.0).then(|| (share(length) / share(longest)).sqrt())
 }
 
 #[cfg(test)]
@@ -139,5 +191,54 @@ mod tests {
             assert!((parameters[0] - p).abs() < 1e-12, "update {t}");
         }
         assert!(p.abs() < 0.5);
+    }
+
+    #[test]
+    fn rectified_steps_are_momentum_at_first_and_adam_in_the_end() {
+        assert!((1..6).all(|k| rectification(k).is_none()));
+        // docs/algorithm.md, "MAGE".
+        for (k, expected) in [(6, 0.026), (1000, 0.65)] {
+            let found = rectification(k).unwrap();
+            assert!((found - expected).abs() < 0.01 * expected.max(0.1), "update {k}: {found}");
+        }
+        assert!((rectification(100_000).unwrap() - 1.0).abs() < 1e-12);
+        let (mut p, mut m, mut v) = (0.5_f64, 0.0, 0.0);
+        let mut parameters = vec![p];
+        let mut adam = Adam::rectified(1, 0.01);
+        for t in 1..=50 {
+            let gradient = p.sin() * 3.0;
+            let clipped = gradient.clamp(-1.0, 1.0);
+            m = 0.9 * m + 0.1 * clipped;
+            v = 0.999 * v + 0.001 * clipped * clipped;
+            let mean = m / (1.0 - 0.9_f64.powi(t));
+            let k = f64::from(t);
+            let rho = 1999.0 - 2.0 * k * 0.999_f64.powi(t) / (1.0 - 0.999_f64.powi(t));
+            p -= if t <= 5 {
+                0.01 * mean
+            } else {
+                let factor: f64 = (rho - 4.0) * (rho - 2.0) * 1999.0 / (1995.0 * 1997.0 * rho);
+                let deviation = (v / (1.0 - 0.999_f64.powi(t))).sqrt();
+                0.01 * factor.sqrt() * mean / (deviation + 1e-8)
+            };
+            adam.update_clipped(&mut parameters, &[gradient], 1.0);
+            assert!((parameters[0] - p).abs() < 1e-12, "update {t}");
+        }
+    }
+
+    #[test]
+    fn a_decoupled_penalty_does_not_reach_the_moments() {
+        let (mut plain, mut decayed) = (vec![0.5_f64], vec![0.5]);
+        let (mut one, mut other) = (Adam::new(1, 0.1), Adam::new(1, 0.1));
+        for _ in 0..3 {
+            let before = decayed[0];
+            let start = plain[0];
+            one.begin().apply(&mut plain, &[0.7], 0..1, 0.0);
+            other.begin().apply_decoupled(&mut decayed, &[0.7], 0..1, 0.2);
+            let step = plain[0] - start;
+            assert!((decayed[0] - (0.98 * before + step)).abs() < 1e-15);
+        }
+        assert_eq!((one.first, one.second), (other.first.clone(), other.second.clone()));
+        other.restart();
+        assert_eq!((other.first, other.second, other.updates), (vec![0.0], vec![0.0], 0));
     }
 }

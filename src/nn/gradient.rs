@@ -3,7 +3,7 @@
 //! A part's rows can be any of the minibatch's: each weight's sum runs over all of them in order, in one place. So neither the
 //! number of parts nor that of threads shows in the result, and no part has a gradient of its own that had to be cleared and added.
 
-use super::cpu::gemm;
+use super::cpu::outer;
 use super::cpu::sparse;
 use super::mlp::Mlp;
 use super::shape::Shape;
@@ -83,7 +83,7 @@ fn sum<'t, T: Real>(
         if l > 0 && shape.is_rectified(l - 1) {
             sparse::add_outer_panels(before, above, first, weight, bias);
         } else {
-            gemm::add_outer_panels(before, above, first, weight, bias);
+            outer::add_outer_panels(before, above, first, weight, bias);
         }
     }
 }

@@ -9,6 +9,7 @@ use super::cpu::epilogue::{Epilogue, Plain};
 use super::cpu::gemm;
 use super::cpu::gemm::Start;
 use super::cpu::matrix::{Rows, RowsMut};
+use super::cpu::outer;
 use super::cpu::pack;
 use super::cpu::sparse;
 use super::shape::{Layer, Shape};
@@ -259,7 +260,7 @@ impl<T: Real> Mlp<T> {
         if l > 0 && self.shape.is_rectified(l - 1) {
             sparse::add_outer_panels(before, adjoint, 0, weight, bias);
         } else {
-            gemm::add_outer_panels(before, adjoint, 0, weight, bias);
+            outer::add_outer_panels(before, adjoint, 0, weight, bias);
         }
     }
 
@@ -275,7 +276,7 @@ impl<T: Real> Mlp<T> {
         if l > 0 && self.shape.is_rectified(l - 1) {
             sparse::add_outer_product(before, adjoint, weight);
         } else {
-            gemm::add_outer_product(before, adjoint, weight, &mut []);
+            outer::add_outer_product(before, adjoint, weight, &mut []);
         }
     }
 }

@@ -177,6 +177,25 @@ fn tangent_backward_equals_central_differences() {
     );
 }
 
+/// An elite may have no rows of a minibatch.
+#[test]
+fn passes_over_no_rows_do_nothing() {
+    let mut rng = Rng::new(8, "mlp");
+    for activation in [Activation::Relu, Activation::Silu] {
+        let network = Mlp::<f32>::xavier(Shape::new(&[5, 64, 64, 1], activation), &mut rng);
+        let mut tape = Tape::new(network.shape(), ROWS, Keep::Curves);
+        let mut tangent = Tangent::new(network.shape(), 1, ROWS, DIRECTIONS);
+        let mut gradient = vec![0.0; network.parameters().len()];
+        tape.output.row_mut(3)[0] = 7.0;
+        network.forward(&mut tape, 3..3);
+        network.backward(&mut tape, 3..3, Some(&mut gradient), true);
+        network.tangent(&tape, &mut tangent, 3..3);
+        network.tangent_backward(&mut tape, &mut tangent, 3..3, Some(&mut gradient), true);
+        assert_eq!(tape.output.row(3)[0], 7.0);
+        assert!(gradient.iter().all(|&g| g == 0.0));
+    }
+}
+
 #[test]
 fn padding_stays_zero() {
     let mut rng = Rng::new(4, "mlp");

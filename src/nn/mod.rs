@@ -1,4 +1,12 @@
 //! Multilayer perceptrons with four passes, the optimiser, the elementwise functions. Nothing here knows of reinforcement learning.
+//!
+//! **Order**: a file uses only files before it. `cpu` (whose own order is in `cpu/mod.rs`), `activation`, `shape`, `tape`, `mlp`,
+//! `gradient` and `tangent`; `guard` and `adam` need `cpu::vector` alone, `saved` all that is saved. Below all of them are the rooms `machine` and `rng`.
+//!
+//! **Words**, the same in all files. *Row*: a row of a minibatch. *Lanes*: [`LANES`](crate::machine::LANES) numbers of a row next to
+//! each other, worked on together. *Panel*: so many columns of a matrix, all rows of them one piece of memory. *Tile*: some
+//! rows by one panel or two, whose sums stay in registers. *Block*: a run of a sum's terms that is taken at a time. *Part*: what
+//! one thread works on. *Keep*: what a pass leaves on its *tape* for a way back. *Adjoint*: the derivative of a loss by something.
 
 pub mod activation;
 pub mod adam;
@@ -6,6 +14,7 @@ pub mod cpu;
 mod gradient;
 pub mod guard;
 pub mod mlp;
+mod orthogonal;
 mod saved;
 pub mod shape;
 pub mod tangent;
@@ -21,3 +30,6 @@ pub use tangent::Tangent;
 pub use tape::{Keep, Tape};
 
 pub use crate::machine::Real;
+
+#[cfg(test)]
+mod isa_tests;

@@ -53,7 +53,7 @@ impl Adam<f32> {
         shape: &Shape,
         entries: &mut Entries<'_>,
     ) -> Result<(), SnapshotError> {
-        let Self { first, second, updates, learning_rate: _ } = self;
+        let Self { first, second, updates, learning_rate: _, rectified: _ } = self;
         visit_vector(entries, (name, ".first_moment"), shape, first)?;
         visit_vector(entries, (name, ".second_moment"), shape, second)?;
         entries.value(&format!("{name}/updates"), updates)

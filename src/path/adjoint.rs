@@ -1,6 +1,6 @@
 //! The gradient of a policy's objective (eq. 11), as an adjoint: the policy is rolled through the prediction model
 //! (`imagine.rs`), then the adjoint of the state is carried backwards through the derivatives of the *gradient model's* mean head
-//! at the prediction model's states (SPEC section 2), or through those of the prediction model's own steps.
+//! at the prediction model's states (docs/algorithm.md, "The policy's gradient"), or through those of the prediction model's own steps.
 //!
 //! The derivative of a step is that of one elite, or the mean of several members': each has a reverse pass of its own, and D_jᵀ·P is the
 //! mean of what they give.
@@ -13,9 +13,10 @@
 use std::ops::Range;
 
 use super::objective::{GradientSource, Imagination, Objective};
+use super::step;
 use crate::critic::LeastTape;
 use crate::data::minibatch::RowStreams;
-use crate::model::StepTape;
+use crate::model::{EndingTape, StepTape};
 use crate::nn::cpu::vector;
 use crate::nn::{Keep, Real};
 use crate::policy::PolicyTape;
@@ -48,7 +49,8 @@ pub struct Part<T> {
     values: LeastTape<T>,
     action_adjoint: Vec<T>,
     log_prob_adjoint: Vec<T>,
-    pub(super) wide: Vec<f64>,
+    /// None where nothing is imagined.
+    pub(super) ending: Option<EndingTape<T>>,
     pub(super) streams: RowStreams,
     /// Each row's Σ_j γʲ·m_j·c_j.
     pub(super) losses: Vec<f64>,
@@ -88,7 +90,7 @@ impl<T: Real> Part<T> {
             values: LeastTape::new(critic, rows),
             action_adjoint: vec![T::ZERO; rows * policy.action_dim()],
             log_prob_adjoint: vec![T::ZERO; rows],
-            wide: vec![0.0; observations],
+            ending: imagination.map(|i| EndingTape::new(i.ending, observations, rows)),
             streams: RowStreams::new(rows),
             losses: vec![0.0; rows],
             adjoint_sizes: vec![0.0; rows],
@@ -96,7 +98,7 @@ impl<T: Real> Part<T> {
         }
     }
 
-    /// Steps 2 and 3 of SPEC section 2: costs, adjoints from H down to 0, and the policy's gradient, which is added to `gradient` where it
+    /// The way back (docs/algorithm.md, "The policy's gradient"): costs, adjoints from H down to 0, and the policy's gradient, which is added to `gradient` where it
     /// is given; what it needs stays on the policy's tapes.
     pub(super) fn backward(
         &mut self,
@@ -125,6 +127,29 @@ impl<T: Real> Part<T> {
                 *size += unscale * row.iter().map(|p| p.to_f64().abs()).sum::<f64>();
             }
         }
+    }
+
+    /// The derivative of each row's own Σ_j γʲ·m_j·c_j by t at step 0, its sign turned, but for c_0's log π: left in
+    /// [`Part::action_adjoint`]. a = scale·t + bias.
+    pub(super) fn action_slopes(&mut self, objective: &Objective<'_, T>) {
+        self.losses.fill(0.0);
+        let horizon = self.model_noise.len();
+        self.start_adjoint(objective, horizon, 1);
+        if let Some(imagination) = objective.imagination {
+            for j in (0..horizon).rev() {
+                self.through_policy(objective, j + 1, None);
+                self.carry_adjoint(objective, imagination, j, 1);
+            }
+        }
+        let scale = &objective.policy.scale;
+        for row in self.action_adjoint.chunks_exact_mut(scale.len()) {
+            row.iter_mut().zip(scale).for_each(|(k, &scale)| *k = -*k * scale);
+        }
+    }
+
+    /// What the last way back left for the actions of step 0, `[rows, action_dim]`.
+    pub(super) fn action_adjoint(&self) -> &[T] {
+        &self.action_adjoint
     }
 
     /// γʲ/B.
@@ -167,7 +192,7 @@ impl<T: Real> Part<T> {
     ) {
         let model = imagination.differentiated();
         let sampled = imagination.gradient_source == GradientSource::SampledStep;
-        let (s, a) = (model.observation_dim(), model.action_dim());
+        let s = model.observation_dim();
         let weight = Self::weight(objective, j, batch);
         let alpha = T::from_f64(objective.alpha);
         let members = &mut self.derivatives[j];
@@ -183,42 +208,19 @@ impl<T: Real> Part<T> {
                     own += model.bounds.deviation(0, output[1 + s]) * noise[0];
                 }
                 reward += share * own;
-                // The mean head is (r, Δs). The log-variance's adjoint stays 0 but where the noise's size is differentiated too.
-                let (output, adjoint) = step.output_and_adjoint(i);
-                adjoint[0] = -(share * cost_weight);
-                let after = &self.adjoints[j + 1][i * s..(i + 1) * s];
-                for (to, &p) in adjoint[1..=s].iter_mut().zip(after) {
-                    *to = share * p;
-                }
-                if sampled {
-                    let (by_mean, by_raw) = adjoint.split_at_mut(1 + s);
-                    for (d, by_raw) in by_raw.iter_mut().enumerate() {
-                        let slope = model.bounds.deviation_slope(d, output[1 + s + d]);
-                        *by_raw = by_mean[d] * noise[d] * slope;
-                    }
-                }
+                let by_next = &self.adjoints[j + 1][i * s..(i + 1) * s];
+                let by_next = by_next.iter().map(|&p| share * p);
+                let noise = sampled.then_some(noise);
+                step::seed_row(model, step, i, -(share * cost_weight), by_next, noise);
             }
             let cost = alpha * self.points[j].log_probs[i] - reward;
             self.losses[i] += (cost_weight * cost).to_f64() * batch as f64;
             self.log_prob_adjoint[i] = cost_weight * alpha;
         }
         let (low, high) = self.adjoints.split_at_mut(j + 1);
-        let (adjoints, after) = (&mut low[j], &high[0]);
         for (k, step) in members.iter_mut().enumerate() {
-            model.backward_to_input(step);
-            for i in 0..self.rows {
-                let scaled = step.input_adjoint(i).iter().zip(&model.standardiser.deviation);
-                for (d, (&g, &deviation)) in scaled.enumerate() {
-                    let (to, before) = match d.checked_sub(s) {
-                        // s' = s + Δs: the identity passes P_{j+1} on.
-                        None => (&mut adjoints[i * s + d], Some(after[i * s + d])),
-                        Some(d) => (&mut self.action_adjoint[i * a + d], None),
-                    };
-                    let before = if k == 0 { before } else { Some(*to) };
-                    let slope = g / deviation;
-                    *to = before.map_or(slope, |before| before + slope);
-                }
-            }
+            let by_next = (k == 0).then_some(&high[0][..]);
+            step::back(model, step, by_next, &mut low[j], &mut self.action_adjoint);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Step 1 of a policy update (SPEC section 2): the draws, and the policy's way through the prediction model.
+//! The way forward of a policy update (docs/algorithm.md, "The policy's gradient"): the draws, and the policy's way through the prediction model.
 
 use std::ops::Range;
 
@@ -37,7 +37,7 @@ impl<T: Real> Part<T> {
         }
     }
 
-    /// Step 1 of SPEC section 2: actions, imagined states and masks for j = 0..=H.
+    /// The way forward (docs/algorithm.md, "The policy's gradient"): actions, imagined states and masks for j = 0..=H.
     pub(super) fn forward(&mut self, objective: &Objective<'_, T>) {
         self.broken = 0;
         let horizon = self.model_noise.len();
@@ -91,9 +91,15 @@ impl<T: Real> Part<T> {
                 self.alive[j + 1][i] = T::ZERO;
                 continue;
             }
-            self.wide.iter_mut().zip(&*next).for_each(|(w, n)| *w = n.to_f64());
-            let ended = imagination.task.terminated(&self.wide);
-            self.alive[j + 1][i] = if ended { T::ZERO } else { self.alive[j][i] };
+            self.alive[j + 1][i] = self.alive[j][i];
+        }
+        let Some(tape) = &mut self.ending else { return };
+        let (actions, rows) = (&before[j].actions, self.rows);
+        let ended = imagination.ending.judge(tape, rows, states, actions, next_states);
+        for (alive, &ended) in self.alive[j + 1].iter_mut().zip(ended) {
+            if ended {
+                *alive = T::ZERO;
+            }
         }
     }
 }

@@ -4,8 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::critic::Critic;
-use crate::env::Task;
-use crate::model::DynamicsModel;
+use crate::model::{DynamicsModel, Ending};
 use crate::policy::Policy;
 
 /// Where the derivatives of the policy update come from.
@@ -59,7 +58,7 @@ pub struct Imagination<'a, T> {
     /// k: the derivative of a step is the mean of this many elites', at most all of them.
     pub derivative_members: usize,
     /// Ends imagined episodes.
-    pub task: &'a dyn Task,
+    pub ending: Ending<'a, T>,
 }
 
 impl<T> Objective<'_, T> {

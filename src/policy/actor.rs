@@ -1,6 +1,7 @@
 //! Acting in an environment, with an observation and an action in its precision.
 
-use super::gaussian::{Exploration, Policy, PolicyTape};
+use super::draw::Draw;
+use super::gaussian::{Exploration, Head, Policy, PolicyTape};
 use crate::nn::Keep;
 use crate::rng::Rng;
 
@@ -8,6 +9,9 @@ use crate::rng::Rng;
 pub struct Actor {
     tape: PolicyTape<f32>,
     action: Vec<f64>,
+    /// How the last action was drawn, where it was by a Gaussian's own noise: u, `[action_dim]`, and its log density.
+    pre_squash: Vec<f32>,
+    log_density: Option<f32>,
 }
 
 impl Actor {
@@ -16,6 +20,8 @@ impl Actor {
         Self {
             tape: PolicyTape::new(policy, 1, Keep::Nothing),
             action: vec![0.0; policy.action_dim()],
+            pre_squash: vec![0.0; policy.action_dim()],
+            log_density: None,
         }
     }
 
@@ -46,10 +52,14 @@ impl Actor {
     /// An action that explores, as the policy does.
     pub fn explore(&mut self, policy: &Policy<f32>, observation: &[f64], rng: &mut Rng) -> &[f64] {
         self.load(policy, observation);
+        self.log_density = None;
         match policy.exploration {
             Exploration::Sampled => {
                 rng.fill_normal(&mut self.tape.noise);
                 policy.sample(&mut self.tape, 1);
+                if policy.head == Head::Gaussian {
+                    self.log_density = Some(policy.describe(&mut self.tape, &mut self.pre_squash));
+                }
             }
             Exploration::Added(deviation) => {
                 policy.act_deterministically(&mut self.tape, 1);
@@ -64,6 +74,12 @@ impl Actor {
             }
         }
         self.widen()
+    }
+
+    /// How the last action of [`Actor::explore`] was drawn; `None` where it was not by a Gaussian policy's own noise.
+    pub fn draw(&self) -> Option<Draw<'_>> {
+        let log_density = self.log_density?;
+        Some(Draw { pre_squash: &self.pre_squash, log_density })
     }
 
     /// Actions from the network's outputs, coordinate by coordinate, through a map to [−1, 1].

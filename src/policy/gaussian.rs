@@ -1,4 +1,4 @@
-//! The policy: a tanh-squashed Gaussian, a = scale·tanh(u) + bias with u = μ(s) + σ(s)·η (SPEC section 2).
+//! The policy: a tanh-squashed Gaussian, a = scale·tanh(u) + bias with u = μ(s) + σ(s)·η (docs/algorithm.md, "The policy").
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,8 @@ use crate::run::{Entries, SnapshotError};
 pub const LOG_SIGMA_RANGE: (f64, f64) = (-20.0, 2.0);
 /// Keeps the logarithm of the tanh correction finite.
 const SQUASH_EPSILON: f64 = 1e-6;
+/// Least σ of [`Head::Softplus`].
+const LEAST_SIGMA: f64 = 1e-5;
 const HALF_LOG_TAU: f64 = 0.918_938_533_204_672_7;
 
 /// Policy network, its optimiser and the action range.
@@ -44,6 +46,8 @@ pub struct Policy<T> {
 pub enum Head {
     /// (μ, log σ), `2·action_dim`: u = μ + σ·η, a = scale·tanh(u) + bias.
     Gaussian,
+    /// (μ, z), `2·action_dim`: [`Head::Gaussian`] with σ = softplus(z) + 1e-5.
+    Softplus,
     /// z, `[action_dim]`: a = scale·tanh(z) + bias. There is no noise in a, and its log density counts as 0.
     Deterministic,
 }
@@ -88,9 +92,9 @@ pub struct PolicyTape<T> {
     /// log π(a|s) in environment units, or as [`Policy::normalise_density`] says, `[rows]`.
     pub log_probs: Vec<T>,
     /// σ, `[rows, action_dim]`.
-    sigma: Vec<T>,
+    pub(super) sigma: Vec<T>,
     /// tanh(u), `[rows, action_dim]`.
-    squashed: Vec<T>,
+    pub(super) squashed: Vec<T>,
     /// Each action's part of log π, `[rows, action_dim]`.
     densities: Vec<T>,
     /// The policy's `scale`, once a row.
@@ -122,6 +126,12 @@ dispatched! {
     }
 }
 
+/// σ of [`Head::Softplus`]: ln(1 + e^z) + 1e-5, of which neither term overflows.
+#[inline]
+fn softplus_sigma<T: Real>(z: T) -> T {
+    z.max(T::ZERO) + (-z.max(-z)).exp().ln_1p() + T::from_f64(LEAST_SIGMA)
+}
+
 impl<T: Real> PolicyTape<T> {
     /// Buffers for up to `rows` states.
     pub fn new(policy: &Policy<T>, rows: usize, keep: Keep) -> Self {
@@ -136,6 +146,13 @@ impl<T: Real> PolicyTape<T> {
             densities: vec![T::ZERO; numbers],
             scales: (0..rows).flat_map(|_| policy.scale.iter().copied()).collect(),
         }
+    }
+}
+
+impl<T> PolicyTape<T> {
+    /// tanh(u), the actions scaled to [−1, 1], `[rows, action_dim]`, after [`Policy::sample`].
+    pub fn normalised_actions(&self) -> &[T] {
+        &self.squashed
     }
 }
 
@@ -167,7 +184,7 @@ impl<T: Real> Policy<T> {
         learning_rate: f64,
         gradient_clip: f64,
     ) -> Self {
-        let outputs = if head == Head::Gaussian { 2 * low.len() } else { low.len() };
+        let outputs = if head == Head::Deterministic { low.len() } else { 2 * low.len() };
         assert_eq!(network.shape().outputs(), outputs, "outputs of a policy network");
         let ranges = || low.iter().zip(high);
         Self {
@@ -222,7 +239,12 @@ impl<T: Real> Policy<T> {
         {
             let (output, raw) = network.output.row(i).split_at(a);
             mean.copy_from_slice(output);
-            log_sigma.iter_mut().zip(raw).for_each(|(l, r)| *l = r.max(low).min(high));
+            match self.head {
+                Head::Softplus => {
+                    log_sigma.iter_mut().zip(raw).for_each(|(l, &r)| *l = softplus_sigma(r).ln());
+                }
+                _ => log_sigma.iter_mut().zip(raw).for_each(|(l, r)| *l = r.max(low).min(high)),
+            }
         }
         let n = rows * a;
         squash(&scales[..n], &noise[..n], &mut sigma[..n], &mut squashed[..n], &mut densities[..n]);
@@ -254,6 +276,18 @@ impl<T: Real> Policy<T> {
         gradient: Option<&mut [T]>,
         to_input: bool,
     ) {
+        self.output_adjoints(tape, rows, action_adjoint, log_prob_adjoint);
+        self.network.backward(&mut tape.network, 0..rows, gradient, to_input);
+    }
+
+    /// The first half of [`Policy::backward`]: to the derivatives by the network's output, `tape.network.output_adjoint`.
+    pub fn output_adjoints(
+        &self,
+        tape: &mut PolicyTape<T>,
+        rows: usize,
+        action_adjoint: &[T],
+        log_prob_adjoint: &[T],
+    ) {
         let a = self.action_dim();
         let (low, high) = (T::from_f64(LOG_SIGMA_RANGE.0), T::from_f64(LOG_SIGMA_RANGE.1));
         let two = T::from_f64(2.0);
@@ -278,10 +312,15 @@ impl<T: Real> Policy<T> {
                 // log σ moves u by σ·η and log π by −1; the clamp cuts it off.
                 let inside = raw[d] >= low && raw[d] <= high;
                 let by_log_sigma = by_u * tape.sigma[at] * tape.noise[at] - weight;
+                if self.head == Head::Softplus {
+                    // softplus' is the logistic function.
+                    let slope = T::ONE / (T::ONE + (-raw[d]).exp());
+                    adjoint[a + d] = by_log_sigma * slope / softplus_sigma(raw[d]);
+                    continue;
+                }
                 adjoint[a + d] = if inside { by_log_sigma } else { T::ZERO };
             }
         }
-        self.network.backward(&mut tape.network, 0..rows, gradient, to_input);
     }
 
     /// The deterministic action scale·tanh(μ) + bias for the first `rows` states, into `tape.actions`.
@@ -346,13 +385,18 @@ mod tests {
 
     #[test]
     fn backward_equals_central_differences() {
+        [Head::Gaussian, Head::Softplus].into_iter().for_each(backward_is_right);
+    }
+
+    fn backward_is_right(head: Head) {
         let mut rng = Rng::new(0, "policy");
         let mut policy = policy(3, &[-3.0, -0.4], &[3.0, 0.6], 16, &mut rng);
+        policy.head = head;
         // One log σ about the lower clamp: cut off in some rows, not in others. (At the upper one tanh saturates, and
         // differences drown in rounding.)
         policy.network.update(|p, shape| {
             let last = shape.layers[2].clone();
-            p[last.bias.start + 3] = -20.0;
+            p[last.bias.start + 3] = if head == Head::Gaussian { -20.0 } else { -1.0 };
         });
         let rows = 6;
         let mut tape = PolicyTape::new(&policy, rows, Keep::Adjoints);
@@ -372,7 +416,8 @@ mod tests {
         loss(&policy, &mut tape);
         let clamped =
             (0..rows).filter(|&i| tape.network.output.row(i)[3] < LOG_SIGMA_RANGE.0).count();
-        assert!(0 < clamped && clamped < rows, "{clamped} rows beyond the clamp");
+        let some = 0 < clamped && clamped < rows;
+        assert!(some == (head == Head::Gaussian), "{clamped} rows beyond the clamp");
         let mut gradient = vec![0.0; policy.network.parameters().len()];
         policy.backward(&mut tape, rows, &action_weight, &log_weight, None, true);
         policy.network.gradient(std::iter::once(&tape.network), &mut gradient);
@@ -390,7 +435,7 @@ mod tests {
             let difference = (at(1e-6) - at(-1e-6)) / 2e-6;
             assert!(
                 (difference - gradient[k]).abs() < 1e-6 * (1.0 + difference.abs()),
-                "parameter {k}"
+                "{head:?}, parameter {k}"
             );
         }
         for (k, &expected) in by_input.iter().enumerate() {
@@ -429,6 +474,9 @@ mod tests {
         let over_range = integral(&policy);
         assert!((over_range - 1.0).abs() < 1e-3, "{over_range}");
         // The density of a/2 is twice that of a, and so is its integral over a.
+        policy.head = Head::Softplus;
+        let over_range = integral(&policy);
+        assert!((over_range - 1.0).abs() < 1e-3, "{over_range} with a softplus head");
         policy.normalise_density();
         let over_unit_range = integral(&policy) / 2.0;
         assert!((over_unit_range - 1.0).abs() < 1e-3, "{over_unit_range}");

@@ -1,4 +1,4 @@
-//! The entropy temperature α (eq. 13), learned through log α towards an entropy of −|A| (SPEC section 3).
+//! The entropy temperature α (eq. 13), learned through log α towards an entropy of −|A| (docs/algorithm.md, "The temperature").
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -152,8 +152,11 @@ fn draw_panel(svg: &mut String, panel: &Panel) {
             bottom + 20.0
         );
     }
-    for (i, series) in panel.series.iter().enumerate() {
-        draw_series(svg, series, COLOURS[i % COLOURS.len()], &x, &y);
+    // What was not measured here lies under what was.
+    for dashed in [true, false] {
+        for (i, series) in panel.series.iter().enumerate().filter(|(_, s)| s.dashed == dashed) {
+            draw_series(svg, series, COLOURS[i % COLOURS.len()], &x, &y);
+        }
     }
     let _ = writeln!(
         svg,

@@ -1,7 +1,7 @@
 //! Learning curves: evaluation returns of runs over their steps.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use super::aggregate::{deviation, mean};
 use super::chart;
@@ -9,10 +9,12 @@ use super::chart::{Panel, Point, Series};
 use super::picture::Picture;
 use super::published;
 use super::published::UnknownMethod;
+use super::runs::{Run, kind, read_all, tasks};
 use crate::config::{Config, differences};
 use crate::methods;
-use crate::run::directory::{DirectoryError, metrics_path};
-use crate::run::metrics::{self, MetricsError};
+use crate::run::directory::DirectoryError;
+use crate::run::metrics::MetricsError;
+use crate::run::text::one_line;
 
 /// Why no curve can be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -31,34 +33,13 @@ pub enum CurveError {
     Published(#[from] UnknownMethod),
 }
 
-/// An evaluation: step, mean return, deviation over the episodes.
-type Score = (u64, f64, f64);
-
-struct Run {
-    config: Config,
-    scores: Vec<Score>,
-}
-
-fn read(root: &Path) -> Result<Run, CurveError> {
-    let config = methods::config_of_run(root)?;
-    let scores: Vec<Score> = metrics::read(&metrics_path(root))?
-        .iter()
-        .filter(|line| line.kind == "evaluation")
-        .filter_map(|line| {
-            Some((line.step, line.get("return_mean")?, line.get("return_std").unwrap_or(0.0)))
-        })
-        .collect();
-    if scores.is_empty() {
-        return Err(CurveError::Empty(root.display().to_string()));
-    }
-    Ok(Run { config, scores })
-}
-
-/// What runs of one curve share: everything but the seed.
-fn kind(config: &Config) -> toml::Table {
-    let mut table = config.identity();
-    table.remove("seed");
-    table
+/// Learning curves, drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curves {
+    /// The drawing.
+    pub picture: Picture,
+    /// What the user should know of the runs in it.
+    pub notes: Vec<String>,
 }
 
 /// Draws runs: a panel a task, a curve for each set of runs that differ in nothing but their seed. After them come the
@@ -66,50 +47,46 @@ fn kind(config: &Config) -> toml::Table {
 ///
 /// # Errors
 /// When a folder holds no run, a run no evaluation, or nothing was published of a method.
-pub fn learning_curves(roots: &[PathBuf], published: &[String]) -> Result<Picture, CurveError> {
+pub fn learning_curves(roots: &[PathBuf], published: &[String]) -> Result<Curves, CurveError> {
     published::check(published)?;
-    let mut tasks: Vec<(String, Vec<Vec<Run>>)> = Vec::new();
-    for root in roots {
-        let run = read(root)?;
-        let at =
-            tasks.iter().position(|(task, _)| task == run.config.task()).unwrap_or_else(|| {
-                tasks.push((run.config.task().to_owned(), Vec::new()));
-                tasks.len() - 1
-            });
-        let groups = &mut tasks[at].1;
-        match groups.iter_mut().find(|group| kind(&group[0].config) == kind(&run.config)) {
-            Some(group) => group.push(run),
-            None => groups.push(vec![run]),
-        }
-    }
+    let (runs, notes) = read_all(roots)?;
     let panels: Vec<Panel> =
-        tasks.iter().map(|(task, groups)| panel(task, groups, published)).collect();
-    Ok(chart::draw(&panels))
+        tasks(runs).iter().map(|task| panel(&task.title, &task.curves, published)).collect();
+    Ok(Curves { picture: chart::draw(&panels), notes })
 }
 
 /// The numbers behind [`learning_curves`] as CSV: a line an evaluation. `settings` is what differs from the first of these
-/// runs of the same task and method, as `key=value` with spaces between; in lists `;` stands for the comma.
+/// runs of the same task and method, as `key=value` with spaces between; in lists `;` stands for the comma. `robot=` is what
+/// tells robots of one's own under one name apart. The second value is what the user should know of the runs.
 ///
 /// # Errors
 /// When a folder holds no run, or a run no evaluation.
-pub fn learning_table(roots: &[PathBuf]) -> Result<String, CurveError> {
-    let runs = roots.iter().map(|root| read(root)).collect::<Result<Vec<_>, _>>()?;
-    Ok(table(&runs))
+pub fn learning_table(roots: &[PathBuf]) -> Result<(String, Vec<String>), CurveError> {
+    let (runs, notes) = read_all(roots)?;
+    Ok((table(&runs), notes))
+}
+
+/// A field of a CSV line, in quotes where it needs them.
+fn field(text: &str) -> String {
+    let text = one_line(text);
+    if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
 fn table(runs: &[Run]) -> String {
     let mut table = "task,algorithm,settings,seed,step,return_mean,return_std\n".to_owned();
-    for Run { config, scores } in runs {
+    for Run { config, scores, robot, .. } in runs {
         let alike = |other: &&Config| {
             (other.task(), other.algorithm()) == (config.task(), config.algorithm())
         };
         let first = kind(runs.iter().map(|run| &run.config).find(alike).unwrap_or(config));
-        let settings: Vec<String> = differences(&first, &kind(config))
+        let mut settings: Vec<String> = differences(&first, &kind(config))
             .iter()
             .map(|(key, _, value)| format!("{key}={}", value.trim_matches('"').replace(", ", ";")))
             .collect();
+        settings.extend(robot.iter().map(|robot| format!("robot={robot}")));
         let method = config.algorithm();
-        let run = format!("{},{method},{},{}", config.task(), settings.join(" "), config.seed());
+        let (task, settings) = (field(config.task()), field(&settings.join(" ")));
+        let run = format!("{task},{method},{settings},{}", config.seed());
         for (step, mean, deviation) in scores {
             table += &format!("{run},{step},{mean:?},{deviation:?}\n");
         }
@@ -117,7 +94,7 @@ fn table(runs: &[Run]) -> String {
     table
 }
 
-fn panel(task: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
+fn panel(title: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
     let mut all: Vec<Series> = groups
         .iter()
         .map(|group| Series {
@@ -126,7 +103,10 @@ fn panel(task: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
         })
         .collect();
     let last = all.iter().flat_map(|series| &series.points).map(|p| p.x).fold(0.0, f64::max);
-    all.extend(published::curves(task, published, last));
+    // What was published of a task says nothing of a robot of one's own that has its name.
+    if groups[0][0].robot.is_none() {
+        all.extend(published::curves(groups[0][0].config.task(), published, last));
+    }
     let subtitle = if groups.iter().any(|group| group.len() > 1) {
         "mean and one standard deviation over seeds (of a single run: over its episodes); thin lines: single runs".to_owned()
     } else {
@@ -134,7 +114,7 @@ fn panel(task: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
         format!("mean and one standard deviation over the {episodes} episodes of each evaluation")
     };
     Panel {
-        title: task.to_owned(),
+        title: title.to_owned(),
         subtitle,
         x_label: "environment steps".to_owned(),
         y_label: "evaluation return".to_owned(),
@@ -170,10 +150,13 @@ fn label(group: &[Run], first: &Config) -> String {
             parts.push(part);
         }
     }
-    let label = parts.join(", ");
-    match group.len() {
-        1 => label + &format!(", seed {}", config.seed()),
-        n => label + &format!(", {n} seeds"),
+    let label = one_line(&parts.join(", "));
+    let seeds: BTreeSet<u64> = group.iter().map(|run| run.config.seed()).collect();
+    match (group.len(), seeds.len()) {
+        (1, _) => label + &format!(", seed {}", config.seed()),
+        (runs, 1) => label + &format!(", seed {}, {runs} runs", config.seed()),
+        (runs, seeds) if runs == seeds => label + &format!(", {seeds} seeds"),
+        (runs, seeds) => label + &format!(", {runs} runs of {seeds} seeds"),
     }
 }
 
@@ -229,7 +212,8 @@ mod tests {
 
     fn run_of(algorithm: &str, settings: &[String], scores: &[(u64, f64)]) -> Run {
         let config = methods::preset(algorithm, "Hopper").unwrap().with_settings(settings).unwrap();
-        Run { config, scores: scores.iter().map(|&(step, score)| (step, score, 1.0)).collect() }
+        let scores = scores.iter().map(|&(step, score)| (step, score, 1.0)).collect();
+        Run { root: PathBuf::from("run"), config, robot: None, scores }
     }
 
     #[test]

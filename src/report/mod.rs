@@ -3,9 +3,12 @@
 pub mod aggregate;
 mod axis;
 pub mod chart;
+pub mod comparison;
 pub mod curves;
 pub mod film;
 pub mod picture;
 pub mod published;
+mod runs;
+pub mod scored_run;
 
 pub use picture::{Picture, PictureError};

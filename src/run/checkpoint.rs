@@ -16,10 +16,11 @@ use std::path::{Path, PathBuf};
 use super::encoding;
 pub use super::encoding::{Evaluation, FORMAT, Info};
 use super::encoding::{Header, Segment};
+use super::names::{is_begun_segment, is_leftover, is_segment, step_of};
 use super::snapshot::Snapshot;
-use super::storage::{Storage, StorageError, folder_of, replace};
+use super::storage::{Kind, Storage, StorageError, folder_of, is_folder, kind, replace};
 use super::verify;
-use super::verify::{CHECKSUMS, HEADER, ROWS, TENSORS, Unusable, checksum_file, parse_header};
+use super::verify::{CHECKSUMS, HEADER, ROWS, TENSORS, Unusable, checksum_file};
 pub use super::verify::{CheckpointError, Damage, Loaded};
 
 /// The checkpoints of one run. One process at a time: see [`super::directory::RunDirectory`] for the lock.
@@ -31,6 +32,8 @@ pub struct CheckpointStore {
     tables: BTreeMap<String, Vec<Segment>>,
     /// Step of that checkpoint.
     current: Option<u64>,
+    /// What went wrong beside the point and has not been told yet.
+    warnings: Vec<String>,
 }
 
 impl CheckpointStore {
@@ -43,7 +46,13 @@ impl CheckpointStore {
             storage,
             tables: BTreeMap::new(),
             current: None,
+            warnings: Vec::new(),
         }
+    }
+
+    /// What could not be tidied up since this was asked last: no reason to stop a run.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// Saves a state. Saving the step that was last saved or loaded does nothing: the state is the same.
@@ -57,7 +66,7 @@ impl CheckpointStore {
         }
         let rows = self.directory.join(ROWS);
         for folder in [&self.directory, &rows] {
-            if !folder.is_dir() {
+            if !is_folder(folder).map_err(StorageError::of("use", folder))? {
                 self.storage
                     .create_directory(folder)
                     .map_err(StorageError::of("create", folder))?;
@@ -76,27 +85,62 @@ impl CheckpointStore {
         self.write_folder(&target, &header, snapshot)?;
         self.tables = header.tables;
         self.current = Some(info.step);
-        self.prune(info.step)?;
+        self.prune(info.step);
         Ok(target)
     }
 
     /// Loads the newest checkpoint that is whole.
     ///
     /// # Errors
-    /// When there is none, or the newest undamaged one was written by a newer program.
+    /// When there is none, or the newest undamaged one was written in another format.
     pub fn load_newest(&mut self) -> Result<Loaded, CheckpointError> {
-        let steps = self.steps()?;
-        self.load_first(steps.into_iter().rev())
+        self.load_newest_that(|_| Ok(()))
     }
 
-    /// Loads the whole checkpoint with the best evaluation, the newest of equals.
+    /// Loads the newest checkpoint that is whole and fits what else there is of the run: `fits` says what is wrong with
+    /// one that does not.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::load_newest`].
+    pub fn load_newest_that(
+        &mut self,
+        fits: impl Fn(&Info) -> Result<(), Damage>,
+    ) -> Result<Loaded, CheckpointError> {
+        let steps = self.steps()?;
+        self.load_first(steps.into_iter().rev(), fits)
+    }
+
+    /// Loads the whole checkpoint of the policy that was scored best, the oldest of equals; the newest checkpoint where
+    /// none holds a policy that was scored.
     ///
     /// # Errors
     /// As [`CheckpointStore::load_newest`].
     pub fn load_best(&mut self) -> Result<Loaded, CheckpointError> {
-        let mut steps = self.steps()?;
-        steps.sort_by(|&a, &b| self.score(b).total_cmp(&self.score(a)).then(b.cmp(&a)));
-        self.load_first(steps.into_iter())
+        let mut scored: Vec<(u64, Option<f64>)> =
+            self.steps()?.into_iter().map(|step| (step, self.score(step))).collect();
+        scored.sort_by(|&(step, score), &(other, other_score)| {
+            let [mine, others] =
+                [score, other_score].map(|score| score.unwrap_or(f64::NEG_INFINITY));
+            let later = step.cmp(&other);
+            others.total_cmp(&mine).then(if score.is_some() { later } else { later.reverse() })
+        });
+        self.load_first(scored.into_iter().map(|(step, _)| step), |_| Ok(()))
+    }
+
+    /// The best score of a policy that is saved, of those up to `step`.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn best_score(&self, step: u64) -> Result<Option<f64>, StorageError> {
+        let earlier = self.steps()?.into_iter().filter(|&saved| saved <= step);
+        let scores = earlier.filter_map(|step| self.score(step));
+        Ok(scores.max_by(f64::total_cmp))
+    }
+
+    /// The step of the newest checkpoint that can be loaded. All files are read for it.
+    pub fn newest_whole(&self) -> Option<u64> {
+        let steps = self.steps().ok()?;
+        steps.into_iter().rev().find(|&step| verify::load(&self.directory, step).is_ok())
     }
 
     /// Steps of all checkpoints, damaged ones too, oldest first.
@@ -104,27 +148,35 @@ impl CheckpointStore {
     /// # Errors
     /// When the folder cannot be listed.
     pub fn steps(&self) -> Result<Vec<u64>, StorageError> {
-        if !self.directory.exists() {
+        let use_it = StorageError::of("use", &self.directory);
+        if !is_folder(&self.directory).map_err(use_it)? {
             return Ok(Vec::new());
         }
-        let mut steps: Vec<u64> = entries(&self.directory)?
-            .filter_map(|path| path.file_name()?.to_str()?.parse().ok())
-            .collect();
+        let mut steps: Vec<u64> =
+            entries(&self.directory)?.filter_map(|path| step_of(&path)).collect();
         steps.sort_unstable();
         Ok(steps)
     }
 
-    fn load_first(&mut self, steps: impl Iterator<Item = u64>) -> Result<Loaded, CheckpointError> {
+    fn load_first(
+        &mut self,
+        steps: impl Iterator<Item = u64>,
+        fits: impl Fn(&Info) -> Result<(), Damage>,
+    ) -> Result<Loaded, CheckpointError> {
         let mut damages = Vec::new();
         for step in steps {
             match verify::load(&self.directory, step) {
                 Ok((loaded, tables)) => {
+                    if let Err(misfit) = fits(&loaded.info) {
+                        damages.push(misfit);
+                        continue;
+                    }
                     self.tables = tables;
                     self.current = Some(step);
                     return Ok(Loaded { passed_over: damages, ..loaded });
                 }
                 Err(Unusable::Damaged(damage)) => damages.push(damage),
-                Err(Unusable::Newer(error)) => return Err(error),
+                Err(Unusable::OtherFormat(error)) => return Err(error),
             }
         }
         let directory = self.directory.clone();
@@ -181,13 +233,7 @@ impl CheckpointStore {
     ) -> Result<(), StorageError> {
         let storage = &*self.storage;
         let step = header.info.step;
-        let [temporary, replaced] =
-            [".tmp", ".old"].map(|prefix| self.directory.join(format!("{prefix}-{step}")));
-        for leftover in [&temporary, &replaced] {
-            if leftover.exists() {
-                storage.remove_directory(leftover).map_err(StorageError::of("remove", leftover))?;
-            }
-        }
+        let temporary = self.free_name(".tmp", step)?;
         storage.create_directory(&temporary).map_err(StorageError::of("create", &temporary))?;
         let mut json =
             serde_json::to_vec_pretty(header).expect("a header is plain data with string keys");
@@ -199,79 +245,104 @@ impl CheckpointStore {
             storage.write(&file, &bytes).map_err(StorageError::of("write", &file))?;
         }
         storage.sync_directory(&temporary).map_err(StorageError::of("sync", &temporary))?;
-        // There only when it was damaged and passed over: a run never comes back to a step otherwise.
-        let existed = target.exists();
-        if existed {
-            storage.rename(target, &replaced).map_err(StorageError::of("rename", target))?;
+        // There only when it was passed over: a run never comes back to a step otherwise.
+        let existed = kind(target).map_err(StorageError::of("read", target))? != Kind::Nothing;
+        let replaced = if existed { Some(self.free_name(".old", step)?) } else { None };
+        if let Some(replaced) = &replaced {
+            storage.rename(target, replaced).map_err(StorageError::of("rename", target))?;
         }
         storage.rename(&temporary, target).map_err(StorageError::of("write", target))?;
-        storage
-            .sync_directory(&self.directory)
-            .map_err(StorageError::of("sync", &self.directory))?;
-        if existed {
-            storage.remove_directory(&replaced).map_err(StorageError::of("remove", &replaced))?;
-        }
-        Ok(())
+        storage.sync_directory(&self.directory).map_err(StorageError::of("sync", &self.directory))
+        // What was replaced goes with all else that is left over.
     }
 
-    /// Removes what is neither among the newest nor the best, and what no checkpoint refers to.
-    fn prune(&self, current: u64) -> Result<(), StorageError> {
+    /// A hidden name for the folder of a step that nothing has. Folders on network file systems cannot always be removed
+    /// when they should be, so there are several.
+    fn free_name(&self, prefix: &str, step: u64) -> Result<PathBuf, StorageError> {
+        let mut last = None;
+        for n in 0..NAMES {
+            let more = if n == 0 { String::new() } else { format!("-{n}") };
+            let path = self.directory.join(format!("{prefix}-{step}{more}"));
+            let removed = match kind(&path).map_err(StorageError::of("read", &path))? {
+                Kind::Nothing => return Ok(path),
+                Kind::Folder => self.storage.remove_directory(&path),
+                _ => self.storage.remove_file(&path),
+            };
+            match removed {
+                Ok(()) => return Ok(path),
+                Err(error) => last = Some(StorageError::of("remove", &path)(error)),
+            }
+        }
+        Err(last.expect("there is at least one name"))
+    }
+
+    /// Removes what is neither among the newest nor the best, and what no checkpoint refers to. Only names that a run gives
+    /// are looked at, and what cannot be removed is a warning: the next save tries again.
+    fn prune(&mut self, current: u64) {
+        let mut failed = Vec::new();
+        if let Err(error) = self.try_prune(current, &mut failed) {
+            failed.push(error);
+        }
+        self.warnings.extend(failed.iter().map(|error| format!("old checkpoints stay: {error}")));
+    }
+
+    fn try_prune(&self, current: u64, failed: &mut Vec<StorageError>) -> Result<(), StorageError> {
         let steps = self.steps()?;
-        // Later ones were damaged: this run resumed from before them.
-        let mut kept: BTreeSet<u64> =
-            steps.iter().copied().filter(|&step| step <= current).rev().take(self.keep).collect();
-        let scored =
-            steps.iter().copied().filter(|&step| step <= current && self.score(step).is_finite());
-        kept.extend(
-            scored.max_by(|&a, &b| self.score(a).total_cmp(&self.score(b)).then(a.cmp(&b))),
-        );
-        for step in steps.into_iter().filter(|step| !kept.contains(step)) {
-            let path = self.directory.join(step.to_string());
-            self.storage.remove_directory(&path).map_err(StorageError::of("remove", &path))?;
+        // Later ones were passed over: this run resumed from before them.
+        let earlier = || steps.iter().copied().filter(|&step| step <= current);
+        let mut kept: BTreeSet<u64> = earlier().rev().take(self.keep).collect();
+        let scored = earlier().filter_map(|step| Some((step, self.score(step)?)));
+        let best = scored.max_by(|(a, x), (b, y)| x.total_cmp(y).then(b.cmp(a)));
+        kept.extend(best.map(|(step, _)| step));
+        let mut remove = |path: &Path| {
+            let removed = match kind(path) {
+                Ok(Kind::Nothing) => Ok(()),
+                Ok(Kind::Folder) => self.storage.remove_directory(path),
+                _ => self.storage.remove_file(path),
+            };
+            failed.extend(removed.map_err(StorageError::of("remove", path)).err());
+        };
+        for step in steps.iter().filter(|step| !kept.contains(step)) {
+            remove(&self.directory.join(step.to_string()));
         }
-        for leftover in entries(&self.directory)?.filter(|path| is_hidden(path)) {
-            self.storage
-                .remove_directory(&leftover)
-                .map_err(StorageError::of("remove", &leftover))?;
+        for leftover in entries(&self.directory)?.filter(|path| is_leftover(path)) {
+            remove(&leftover);
         }
-        let used: BTreeSet<String> = kept
-            .iter()
-            .filter_map(|&step| self.header(step))
+        let headers: Vec<Option<Header>> = kept.iter().map(|&step| self.header(step)).collect();
+        // What a header that cannot be read lists is not known.
+        let all_known = !headers.contains(&None);
+        let used: BTreeSet<String> = headers
+            .into_iter()
+            .flatten()
             .flat_map(|header| header.tables.into_values().flatten())
             .map(|segment| segment.file)
             .collect();
-        for file in entries(&self.directory.join(ROWS))? {
-            if !file
-                .file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(|name| used.contains(name))
-            {
-                self.storage.remove_file(&file).map_err(StorageError::of("remove", &file))?;
-            }
-        }
+        let unused = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| {
+                is_begun_segment(name) || all_known && is_segment(name) && !used.contains(name)
+            })
+        };
+        entries(&self.directory.join(ROWS))?.filter(unused).for_each(|file| remove(&file));
         Ok(())
     }
 
     /// A checkpoint's header, if it can be read.
     fn header(&self, step: u64) -> Option<Header> {
-        let path = self.directory.join(step.to_string());
-        parse_header(&path, &verify::read(&path.join(HEADER)).ok()?).ok()
+        verify::header(&self.directory.join(step.to_string()))
     }
 
-    /// Return by which checkpoints are compared; without an evaluation the worst.
-    fn score(&self, step: u64) -> f64 {
-        let evaluation = self.header(step).and_then(|header| header.info.evaluation);
-        evaluation.map_or(f64::NEG_INFINITY, |evaluation| evaluation.return_mean)
+    /// Return of the policy in a checkpoint; `None` when that policy was not evaluated, but an earlier one.
+    fn score(&self, step: u64) -> Option<f64> {
+        self.header(step)?.info.score()
     }
 }
+
+/// Hidden names tried for one step.
+const NAMES: u32 = 10;
 
 /// What is in a folder.
 fn entries(folder: &Path) -> Result<impl Iterator<Item = PathBuf>, StorageError> {
     let listing = std::fs::read_dir(folder).map_err(StorageError::of("read", folder))?;
     Ok(listing.filter_map(Result::ok).map(|entry| entry.path()))
-}
-
-/// Whether it has a temporary name, left behind by a save that did not end.
-fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }

@@ -1,14 +1,24 @@
-//! The folder of one run, and the lock that keeps other processes out while one works in it.
+//! The folder of one run, and what may lie in it.
+//!
+//! `config.toml` is written last when a run starts: where it is, all else that the run needs is there, too.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Read, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::storage::{Disk, StorageError, replace};
+use super::lock::{LOCK, Lock, Refused};
+use super::storage::{Disk, Kind, StorageError, kind, read_regular, replace};
 use crate::config::{Config, ConfigError};
 
-const LOCK: &str = "run.lock";
 const CONFIG: &str = "config.toml";
+/// What [`replace`] leaves when it is killed.
+const CONFIG_BEGUN: &str = ".tmp-config.toml";
+/// Where a robot of the user's own is kept, before the configuration that names it.
+const ROBOT: &str = "robot";
+/// Where that is put together; left behind when the start is killed.
+const ROBOT_BEGUN: &str = ".tmp-robot";
+/// Bytes of the longest configuration that is read.
+const LONGEST_CONFIG: u64 = 1 << 20;
 
 /// A folder that cannot be used as asked.
 #[derive(Debug, thiserror::Error)]
@@ -44,46 +54,52 @@ pub enum DirectoryError {
 #[derive(Debug)]
 pub struct RunDirectory {
     root: PathBuf,
-    /// The operating system holds the lock on this open file and drops it with the process, however that ends: a lock file
-    /// left behind by a crash locks nobody out.
-    _lock: File,
+    lock: Lock,
 }
 
 impl RunDirectory {
-    /// Makes the folder of a new run and writes its configuration.
+    /// Makes the folder of a new run, and locks it. There is no run in it before [`RunDirectory::begin`].
+    ///
+    /// A folder in which a start was killed before that is taken too, and emptied.
     ///
     /// # Errors
-    /// When the folder exists and is not empty, or cannot be made.
-    pub fn create(root: &Path, config: &Config) -> Result<Self, DirectoryError> {
-        let shown = root.display().to_string();
-        if root.join(CONFIG).exists() {
-            return Err(DirectoryError::Occupied(shown));
-        }
-        if let Some(parent) = root.parent() {
+    /// When the folder holds anything else, or cannot be made.
+    pub fn claim(root: &Path) -> Result<Self, DirectoryError> {
+        require_free(root)?;
+        if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             fs::create_dir_all(parent).map_err(StorageError::of("create", parent))?;
         }
         match fs::create_dir(root) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let mut entries =
-                    fs::read_dir(root).map_err(|_| DirectoryError::NotEmpty(shown.clone()))?;
-                // A run that was killed in its first instant leaves its lock file.
-                if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != LOCK)) {
-                    return Err(DirectoryError::NotEmpty(shown));
-                }
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(StorageError::of("create", root)(error).into());
             }
-            Err(error) => return Err(StorageError::of("create", root)(error).into()),
+            _ => {}
         }
-        let directory = Self { root: root.to_owned(), _lock: lock(root)? };
-        replace(&Disk, &directory.config_path(), config.to_toml().as_bytes())?;
+        let directory = Self { root: root.to_owned(), lock: lock(root)? };
+        // Again, now that nobody else can be at it: another process may have begun a run meanwhile.
+        for leftover in require_free(root)? {
+            let removed = match kind(&leftover) {
+                Ok(Kind::Folder) => fs::remove_dir_all(&leftover),
+                _ => fs::remove_file(&leftover),
+            };
+            removed.map_err(StorageError::of("remove", &leftover))?;
+        }
         Ok(directory)
+    }
+
+    /// Writes the configuration: from now on the folder holds a run.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn begin(&self, config: &Config) -> Result<(), StorageError> {
+        self.write_config(config)
     }
 
     /// Makes `runs/<task>-seed<seed>-<n>` with the lowest n that is free; `<task>-<method>-…` for methods other than DDPPO.
     ///
     /// # Errors
-    /// As [`RunDirectory::create`].
-    pub fn create_numbered(parent: &Path, config: &Config) -> Result<Self, DirectoryError> {
+    /// As [`RunDirectory::claim`].
+    pub fn claim_numbered(parent: &Path, config: &Config) -> Result<Self, DirectoryError> {
         let method = match config.algorithm() {
             "ddppo" => String::new(),
             other => format!("-{other}"),
@@ -91,7 +107,7 @@ impl RunDirectory {
         let mut n = 1_u64;
         loop {
             let root = parent.join(format!("{}{method}-seed{}-{n}", config.task(), config.seed()));
-            match Self::create(&root, config) {
+            match Self::claim(&root) {
                 // Taken before, or just now by another process.
                 Err(
                     DirectoryError::Occupied(_)
@@ -109,7 +125,25 @@ impl RunDirectory {
     /// When it holds no run, or another process is at work in it.
     pub fn open(root: &Path) -> Result<Self, DirectoryError> {
         require_run(root)?;
-        Ok(Self { root: root.to_owned(), _lock: lock(root)? })
+        Ok(Self { root: root.to_owned(), lock: lock(root)? })
+    }
+
+    /// What the user should know of how the folder is locked.
+    pub fn warning(&self) -> Option<&'static str> {
+        self.lock.is_by_name().then_some(
+            "the file system has no locks: a second ddppo in this folder is noticed by the name in run.lock only",
+        )
+    }
+
+    /// Shows other processes that this one is still at work. Cheap: to be called at every step.
+    ///
+    /// # Errors
+    /// When another process has taken the folder over, where the file system has no locks.
+    pub fn beat(&mut self) -> Result<(), DirectoryError> {
+        match self.lock.beat() {
+            None => Ok(()),
+            Some(holder) => Err(in_use(&self.root, holder)),
+        }
     }
 
     /// The folder.
@@ -146,13 +180,24 @@ impl RunDirectory {
     }
 }
 
-/// Where the run in `root` has its configuration.
+/// The text of the configuration of the run in `root`, without locking it, and the name of its file for messages.
 ///
 /// # Errors
-/// When there is no run.
-pub fn config_path(root: &Path) -> Result<PathBuf, DirectoryError> {
+/// When there is no run, or its configuration cannot be read.
+pub fn config_text(root: &Path) -> Result<(String, String), DirectoryError> {
     require_run(root)?;
-    Ok(root.join(CONFIG))
+    let path = root.join(CONFIG);
+    let bytes = read_regular(&path, LONGEST_CONFIG).map_err(StorageError::of("read", &path))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        let reason = std::io::Error::other("it is no UTF-8 text");
+        StorageError::of("read", &path)(reason)
+    })?;
+    Ok((text, path.display().to_string()))
+}
+
+/// Whether `root` is the folder of a run.
+pub fn holds_run(root: &Path) -> bool {
+    root.join(CONFIG).exists()
 }
 
 /// Where the run in `root` has its checkpoints.
@@ -165,42 +210,61 @@ pub fn metrics_path(root: &Path) -> PathBuf {
     root.join("metrics.jsonl")
 }
 
+/// The folder in which the run in `root` keeps a robot of the user's own.
+pub fn robot_path(root: &Path) -> PathBuf {
+    root.join(ROBOT)
+}
+
+/// What a killed start has left in a folder that is free for a new run; refuses any other folder.
+fn require_free(root: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
+    let shown = || root.display().to_string();
+    match kind(&root.join(CONFIG)) {
+        Ok(Kind::Nothing) => {}
+        Ok(_) => return Err(DirectoryError::Occupied(shown())),
+        Err(error) => return Err(StorageError::of("read", root)(error).into()),
+    }
+    let entries = match fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            return Err(DirectoryError::NotEmpty(shown()));
+        }
+        Err(error) => return Err(StorageError::of("read", root)(error).into()),
+    };
+    let mut leftovers = Vec::new();
+    let mut locked = false;
+    for entry in entries {
+        let entry = entry.map_err(StorageError::of("read", root))?;
+        match entry.file_name().to_str() {
+            Some(LOCK) => locked = true,
+            Some(CONFIG_BEGUN | ROBOT | ROBOT_BEGUN) => leftovers.push(entry.path()),
+            _ => return Err(DirectoryError::NotEmpty(shown())),
+        }
+    }
+    // The lock is what a start makes first: without it, the rest is not ours.
+    if locked || leftovers.is_empty() {
+        Ok(leftovers)
+    } else {
+        Err(DirectoryError::NotEmpty(shown()))
+    }
+}
+
 fn require_run(root: &Path) -> Result<(), DirectoryError> {
     let config = root.join(CONFIG);
-    match fs::metadata(&config) {
+    match kind(&config) {
+        Ok(Kind::Nothing) => Err(DirectoryError::NoRun(root.display().to_string())),
         Ok(_) => Ok(()),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Err(DirectoryError::NoRun(root.display().to_string()))
-        }
         Err(error) => Err(StorageError::of("read", &config)(error).into()),
     }
 }
 
-fn lock(root: &Path) -> Result<File, DirectoryError> {
-    let path = root.join(LOCK);
-    let mut file = File::options()
-        .create(true)
-        .read(true)
-        .write(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(StorageError::of("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let process =
-                file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse::<u32>().ok());
-            let holder = process.map(|id| format!(" (process {id})")).unwrap_or_default();
-            return Err(DirectoryError::InUse { path: root.display().to_string(), holder });
-        }
-        Err(TryLockError::Error(error)) => {
-            return Err(StorageError::of("lock", &path)(error).into());
-        }
-    }
-    // Who holds it, for the message above; of no other use.
-    file.set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(StorageError::of("write", &path))?;
-    Ok(file)
+fn lock(root: &Path) -> Result<Lock, DirectoryError> {
+    Lock::acquire(root).map_err(|refused| match refused {
+        Refused::InUse(holder) => in_use(root, holder),
+        Refused::Failed(error) => StorageError::of("lock", &root.join(LOCK))(error).into(),
+    })
+}
+
+fn in_use(root: &Path, holder: String) -> DirectoryError {
+    DirectoryError::InUse { path: root.display().to_string(), holder }
 }

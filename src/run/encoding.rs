@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::snapshot::{Data, Tensor};
 
 /// The layout of checkpoints that this program writes and reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// `state.json` of a checkpoint.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -31,10 +31,19 @@ pub struct Info {
     /// Lines of `metrics.jsonl` at that moment: resuming cuts it back to these. (Their length in bytes differs between
     /// equal runs, with the wall-clock figures in them.)
     pub metrics_lines: u64,
-    /// The last evaluation before it, by which the best checkpoint is chosen.
+    /// The last evaluation up to then. The policy in this checkpoint is the one that was scored only if it was made at the
+    /// same step: see [`Info::score`].
     pub evaluation: Option<Evaluation>,
     /// The configuration that led to it, as TOML.
     pub config: String,
+}
+
+impl Info {
+    /// Mean return of the policy in this checkpoint; `None` when that policy was not evaluated.
+    pub fn score(&self) -> Option<f64> {
+        let evaluation = self.evaluation.filter(|evaluation| evaluation.step == self.step);
+        evaluation.map(|evaluation| evaluation.return_mean).filter(|value| value.is_finite())
+    }
 }
 
 /// An evaluation's outcome.

@@ -1,12 +1,16 @@
 //! Measurements of a run: one JSON object a line in `metrics.jsonl`, documented name by name in `docs/metrics.md`.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::storage::StorageError;
+use super::storage::{Disk, StorageError, open_regular, read_regular, replace};
+
+/// Bytes of the longest file that is read.
+const LONGEST: u64 = 1 << 30;
 
 /// The kinds a line can have.
 pub const KINDS: [&str; 5] = ["train", "model", "rollout", "evaluation", "analysis"];
@@ -163,7 +167,7 @@ impl Line {
 /// # Errors
 /// When the file cannot be read, or names the first line that is no record.
 pub fn read(path: &Path) -> Result<Vec<Line>, MetricsError> {
-    let bytes = std::fs::read(path).map_err(StorageError::of("read", path))?;
+    let bytes = read_regular(path, LONGEST).map_err(StorageError::of("read", path))?;
     let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     let bad = |line, problem| MetricsError::Line { path: path.to_owned(), line, problem };
     let text = std::str::from_utf8(&bytes[..whole]).map_err(|error| {
@@ -176,6 +180,22 @@ pub fn read(path: &Path) -> Result<Vec<Line>, MetricsError> {
         .enumerate()
         .map(|(i, line)| Line::parse(line).map_err(|problem| bad(i + 1, problem)))
         .collect()
+}
+
+/// The steps of a file's whole lines, in order; those that are no record have none.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn steps(path: &Path) -> Result<Vec<Option<u64>>, StorageError> {
+    let bytes = match read_regular(path, LONGEST) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        bytes => bytes.map_err(StorageError::of("read", path))?,
+    };
+    let mut lines: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();
+    // Behind the last line's end: nothing, or a line that is not whole.
+    lines.pop();
+    let step = |line: &&[u8]| Some(Line::parse(std::str::from_utf8(line).ok()?).ok()?.step);
+    Ok(lines.iter().map(step).collect())
 }
 
 /// `metrics.jsonl`, open for appending.
@@ -193,28 +213,35 @@ impl MetricsLog {
     /// # Errors
     /// When the file has fewer lines, or is not to be opened.
     pub fn open(path: &Path, lines: u64) -> Result<Self, MetricsError> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .write(true)
-            .truncate(false)
-            .open(path)
-            .map_err(StorageError::of("open", path))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(StorageError::of("read", path))?;
-        let mut ends = bytes
-            .iter()
-            .enumerate()
-            .filter(|&(_, &byte)| byte == b'\n')
-            .map(|(at, _)| at as u64 + 1);
-        let end = match lines {
-            0 => Some(0),
-            lines => usize::try_from(lines - 1).ok().and_then(|before| ends.nth(before)),
+        let open = || -> Result<File, StorageError> {
+            let mut options = OpenOptions::new();
+            options.create(true).read(true).write(true).truncate(false);
+            open_regular(&mut options, path).map_err(StorageError::of("open", path))
         };
-        let Some(end) = end else {
-            let found = bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
-            return Err(MetricsError::Cut { path: path.to_owned(), found, expected: lines });
-        };
+        let mut file = open()?;
+        let mut reader = BufReader::new(&file);
+        let (mut found, mut end) = (0, 0);
+        let mut line = Vec::new();
+        while found < lines {
+            line.clear();
+            // Line by line: the file is as long as the run, or as whoever sent it made it.
+            let read = (&mut reader)
+                .take(LONGEST)
+                .read_until(b'\n', &mut line)
+                .map_err(StorageError::of("read", path))?;
+            if line.last() != Some(&b'\n') {
+                return Err(MetricsError::Cut { path: path.to_owned(), found, expected: lines });
+            }
+            found += 1;
+            end += read as u64;
+        }
+        drop(reader);
+        if file.metadata().map_err(StorageError::of("read", path))?.nlink() > 1 {
+            // Another name of the file, such as a copy made of links, keeps what it has.
+            let bytes = read_regular(path, LONGEST).map_err(StorageError::of("read", path))?;
+            replace(&Disk, path, &bytes)?;
+            file = open()?;
+        }
         file.set_len(end).map_err(StorageError::of("cut", path))?;
         file.seek(SeekFrom::Start(end)).map_err(StorageError::of("write", path))?;
         Ok(Self { path: path.to_owned(), file, lines })

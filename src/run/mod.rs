@@ -4,11 +4,14 @@ pub mod checkpoint;
 pub mod directory;
 pub mod encoding;
 pub mod entries;
+mod lock;
 pub mod manifest;
 pub mod metrics;
+mod names;
 pub mod snapshot;
 pub mod storage;
 pub mod tally;
+pub mod text;
 mod verify;
 
 pub use checkpoint::CheckpointStore;

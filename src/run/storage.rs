@@ -1,7 +1,12 @@
 //! The few file operations that saving is made of, behind a trait so that tests can make each of them fail.
+//!
+//! A run's folder may have come from elsewhere. So nothing here follows a link that lies in it: files are made anew under
+//! a name that was free (`O_EXCL`), read only where they are regular files (`O_NOFOLLOW`), and folders are used only where
+//! they are folders.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A file operation that failed, as one sentence.
@@ -57,7 +62,12 @@ impl Storage for Disk {
         fs::create_dir(path)
     }
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = File::create(path)?;
+        // What lies there is taken away, not written into: it may be a link, or a second name of a file elsewhere.
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = File::create_new(path)?;
         file.write_all(bytes)?;
         file.sync_all()
     }
@@ -88,4 +98,84 @@ pub fn replace(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> Result<(), S
     storage.write(&temporary, bytes).map_err(StorageError::of("write", &temporary))?;
     storage.rename(&temporary, path).map_err(StorageError::of("write", path))?;
     storage.sync_directory(folder).map_err(StorageError::of("sync", folder))
+}
+
+/// What a path is, links not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing is there.
+    Nothing,
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A link, wherever it leads.
+    Link,
+    /// A pipe, a socket or a device.
+    Other,
+}
+
+/// What is at `path`, links not followed.
+///
+/// # Errors
+/// When that cannot be found out.
+pub fn kind(path: &Path) -> io::Result<Kind> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => Ok(Kind::Link),
+        Ok(found) if found.is_dir() => Ok(Kind::Folder),
+        Ok(found) if found.is_file() => Ok(Kind::File),
+        Ok(_) => Ok(Kind::Other),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(Kind::Nothing)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a folder is at `path`.
+///
+/// # Errors
+/// When something else is there: a link to a folder is none.
+pub fn is_folder(path: &Path) -> io::Result<bool> {
+    match kind(path)? {
+        Kind::Nothing => Ok(false),
+        Kind::Folder => Ok(true),
+        Kind::Link => Err(link()),
+        Kind::File | Kind::Other => Err(ErrorKind::NotADirectory.into()),
+    }
+}
+
+fn link() -> io::Error {
+    io::Error::other("it is a link, and no link in a run's folder is followed")
+}
+
+/// Opens a regular file that lies in a run's folder.
+///
+/// # Errors
+/// When it is a link, or a pipe or device (which could keep its reader waiting for ever), or cannot be opened.
+pub fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    // Without waiting: opening a pipe would last until somebody writes into it.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = options
+        .custom_flags(flags)
+        .open(path)
+        .map_err(|error| if error.raw_os_error() == Some(libc::ELOOP) { link() } else { error })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
+}
+
+/// The content of a regular file in a run's folder, which must not be longer than `limit` bytes.
+///
+/// # Errors
+/// As [`open_regular`], and when the file is longer: nothing is read then.
+pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = open_regular(OpenOptions::new().read(true), path)?;
+    let length = file.metadata()?.len();
+    if length > limit {
+        return Err(io::Error::other(format!("it has {length} bytes, more than {limit}")));
+    }
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length as usize + 1).map_err(|_| ErrorKind::OutOfMemory)?;
+    // A file that grows meanwhile is read to here.
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

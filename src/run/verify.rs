@@ -6,12 +6,17 @@ use std::path::{Path, PathBuf};
 use super::encoding;
 use super::encoding::{FORMAT, Header, Info, Segment};
 use super::snapshot::{Snapshot, Tensor};
-use super::storage::StorageError;
+use super::storage::{Kind, StorageError, kind, read_regular};
 
 pub(crate) const HEADER: &str = "state.json";
 pub(crate) const TENSORS: &str = "state.safetensors";
 pub(crate) const CHECKSUMS: &str = "checksums";
 pub(crate) const ROWS: &str = "rows";
+
+/// Bytes of the longest `checksums`: two short lines.
+const LONGEST_CHECKSUMS: u64 = 1 << 12;
+/// Bytes of the longest `state.json`: it lists files and counters.
+const LONGEST_HEADER: u64 = 1 << 26;
 
 /// A file of a checkpoint that is not as it was written.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -42,10 +47,11 @@ pub enum CheckpointError {
     },
     /// Another program wrote it.
     #[error(
-        "{} was saved in format {found} by a newer ddppo ({version}); this one reads formats up to {FORMAT}",
+        "{} was saved in format {found} by ddppo {version}; this one reads format {FORMAT} only: go on with that version, or start a \
+         run of its own",
         path.display()
     )]
-    Newer {
+    OtherFormat {
         /// The checkpoint.
         path: PathBuf,
         /// Its format.
@@ -73,14 +79,14 @@ pub struct Loaded {
     pub info: Info,
     /// The state.
     pub snapshot: Snapshot,
-    /// Newer checkpoints that are damaged and were passed over, newest first.
+    /// Checkpoints that would have come first, but are damaged or do not fit, in the order in which they were passed over.
     pub passed_over: Vec<Damage>,
 }
 
 /// Why one checkpoint cannot be loaded.
 pub(crate) enum Unusable {
     Damaged(Damage),
-    Newer(CheckpointError),
+    OtherFormat(CheckpointError),
 }
 
 /// Reads the checkpoint of `step` in `directory`, and the list of its row segments.
@@ -89,10 +95,15 @@ pub(crate) fn load(
     step: u64,
 ) -> Result<(Loaded, BTreeMap<String, Vec<Segment>>), Unusable> {
     let path = directory.join(step.to_string());
-    let json = read(&path.join(HEADER))?;
-    let tensors = read(&path.join(TENSORS))?;
+    require_folder(&path)?;
     let checksums = path.join(CHECKSUMS);
-    if read(&checksums)? != checksum_file(&json, &tensors).into_bytes() {
+    // The sizes first: memory is asked for only where they agree.
+    let written = read(&checksums, LONGEST_CHECKSUMS)?;
+    let sizes = sizes(&written).ok_or_else(|| damage(&checksums, "is no list of checksums"))?;
+    let [json, tensors] = [(HEADER, sizes[0].min(LONGEST_HEADER)), (TENSORS, sizes[1])]
+        .map(|(name, size)| read(&path.join(name), size));
+    let (json, tensors) = (json?, tensors?);
+    if written != checksum_file(&json, &tensors).into_bytes() {
         return Err(damage(
             &checksums,
             "does not agree with the files beside it: one of them has changed",
@@ -126,13 +137,15 @@ fn read_table(
     segments: &[Segment],
 ) -> Result<Tensor, Unusable> {
     let mut whole: Option<Tensor> = None;
+    let folder = directory.join(ROWS);
+    require_folder(&folder)?;
     for segment in segments {
         if !is_plain(&segment.file) {
             let problem = format!("lists the rows {:?}, which is no name of ours", segment.file);
             return Err(damage(&checkpoint.join(HEADER), problem));
         }
-        let file = directory.join(ROWS).join(&segment.file);
-        let bytes = read(&file)?;
+        let file = folder.join(&segment.file);
+        let bytes = read(&file, longest_segment(segment.rows))?;
         if crc32fast::hash(&bytes) != segment.crc32 {
             return Err(damage(&file, "has changed: its checksum is not the one that was written"));
         }
@@ -144,7 +157,8 @@ fn read_table(
             return Err(damage(&file, format!("does not hold {} rows", segment.rows)));
         };
         let first = whole.as_ref().map_or(0, |table| table.shape[0]);
-        if first != segment.first_row {
+        // The sum is of numbers that somebody may have written: it must not overflow.
+        if first != segment.first_row || first.checked_add(segment.rows).is_none() {
             return Err(damage(
                 &file,
                 format!("starts at row {} instead of {first}", segment.first_row),
@@ -169,11 +183,42 @@ fn damage(path: &Path, problem: impl Into<String>) -> Unusable {
     Unusable::Damaged(Damage { path: path.to_owned(), problem: problem.into() })
 }
 
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
-    std::fs::read(path).map_err(|error| match error.kind() {
+/// Reads a file of a checkpoint that may have `limit` bytes.
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Unusable> {
+    read_regular(path, limit).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => damage(path, "is missing"),
         _ => damage(path, format!("cannot be read: {error}")),
     })
+}
+
+/// `state.json` of the checkpoint in `path`, its checksum not looked at.
+pub(crate) fn header(path: &Path) -> Option<Header> {
+    require_folder(path).ok()?;
+    parse_header(path, &read(&path.join(HEADER), LONGEST_HEADER).ok()?).ok()
+}
+
+fn require_folder(path: &Path) -> Result<(), Unusable> {
+    match kind(path) {
+        Ok(Kind::Folder) => Ok(()),
+        Ok(Kind::Nothing) => Err(damage(path, "is missing")),
+        Ok(Kind::Link) => Err(damage(path, "is a link, and no link in a run's folder is followed")),
+        Ok(_) => Err(damage(path, "is no folder")),
+        Err(error) => Err(damage(path, format!("cannot be read: {error}"))),
+    }
+}
+
+/// The sizes that [`CHECKSUMS`] states, of header and tensors.
+fn sizes(checksums: &[u8]) -> Option<[u64; 2]> {
+    let text = std::str::from_utf8(checksums).ok()?;
+    let mut sizes = text.lines().map(|line| line.split(' ').nth(1)?.parse().ok());
+    Some([sizes.next()??, sizes.next()??])
+}
+
+/// Bytes that a file of so many rows can have: a row of a run has a few hundred numbers, and none has more than these.
+fn longest_segment(rows: usize) -> u64 {
+    const HEAD: u64 = 1 << 16;
+    const LONGEST_ROW: u64 = 1 << 20;
+    (rows as u64).saturating_mul(LONGEST_ROW).saturating_add(HEAD)
 }
 
 /// The content of [`CHECKSUMS`].
@@ -187,16 +232,20 @@ pub(crate) fn checksum_file(json: &[u8], tensors: &[u8]) -> String {
 pub(crate) fn parse_header(path: &Path, json: &[u8]) -> Result<Header, Unusable> {
     let file = path.join(HEADER);
     let unreadable = |error: serde_json::Error| damage(&file, format!("cannot be read: {error}"));
-    // The format first: a newer one may have other fields.
+    // The format first: another one may have other fields.
     let value: serde_json::Value = serde_json::from_slice(json).map_err(unreadable)?;
     match value.get("format").and_then(serde_json::Value::as_u64) {
-        Some(found) if found > u64::from(FORMAT) => {
+        Some(found) if found != u64::from(FORMAT) => {
             let version = value
                 .get("version")
                 .and_then(serde_json::Value::as_str)
                 .unwrap_or("unknown")
                 .to_owned();
-            Err(Unusable::Newer(CheckpointError::Newer { path: path.to_owned(), found, version }))
+            Err(Unusable::OtherFormat(CheckpointError::OtherFormat {
+                path: path.to_owned(),
+                found,
+                version,
+            }))
         }
         _ => serde_json::from_slice(json).map_err(unreadable),
     }

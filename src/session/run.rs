@@ -1,56 +1,66 @@
-//! One process's work on a run, from its start or a checkpoint to its end: train, log, save, draw.
+//! One process's work on a run, from its start or a checkpoint to its end: train, log, save, tell the sinks.
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::env::Task;
-use crate::lab::analysis::observer;
-use crate::report::curves::{self, CurveError};
 use crate::run::checkpoint::{CheckpointStore, Evaluation, Info, Loaded};
-use crate::run::directory::{RunDirectory, checkpoints_path};
+use crate::run::directory::RunDirectory;
 use crate::run::manifest::{self, ManifestFile};
-use crate::run::metrics::{self, MetricsLog};
-use crate::run::storage::Disk;
+use crate::run::metrics::{self, MetricsLog, Record};
 use crate::train::{TrainError, Trainer};
-use anyhow::Context;
 
-use super::progress::Progress;
+use super::SessionError;
 use super::progress::thousands;
-use super::signals::StopRequest;
+use super::signals::{Signal, StopRequest};
+use super::sink::{Answer, Begun, Ended, Sink, Sinks};
+use super::start::{Ready, State};
 
-/// Where a session begins.
-pub enum Start {
-    /// At step 0.
-    New,
-    /// At a saved state.
-    From(Box<Loaded>),
-}
-
-/// What a session needs.
-pub struct Session {
-    pub directory: RunDirectory,
-    pub config: Config,
-    pub task: Arc<dyn Task>,
-    /// Where states are saved; the one that loaded the state to start from.
-    pub store: CheckpointStore,
-    /// All cores if `None`.
-    pub threads: Option<u16>,
-    pub quiet: bool,
+/// Looks at a run after each step, without changing it, and may add records to those of the step.
+pub trait Observer: Send {
+    /// The step is done; `records` are those that the trainer gave.
+    ///
+    /// # Errors
+    /// When what is observed fails: the run stops.
+    fn observe(&mut self, trainer: &Trainer, records: &mut Vec<Record>) -> Result<(), TrainError>;
 }
 
 /// How training ended, when it did not fail.
-enum End {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All steps are done.
     Finished,
     /// By this signal.
-    Interrupted(u8),
+    Interrupted(Signal),
+    /// A sink wished it.
+    Stopped,
 }
 
-/// The checkpoints of the run in `root`.
-pub fn store(root: &Path, config: &Config) -> CheckpointStore {
-    CheckpointStore::new(&checkpoints_path(root), config.run().checkpoint.keep, Box::new(Disk))
+/// What came of a session.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome {
+    /// How it ended.
+    pub end: End,
+    /// Environment steps done, all of them saved.
+    pub step: u64,
+    /// The last evaluation.
+    pub evaluation: Option<Evaluation>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// A run that is ready, and who is told of it.
+pub struct Session {
+    /// The run.
+    pub ready: Ready,
+    /// All cores if `None`.
+    pub threads: Option<u16>,
+    /// Told what happens.
+    pub sinks: Vec<Box<dyn Sink>>,
+    /// Asked after each step.
+    pub observers: Vec<Box<dyn Observer>>,
 }
 
 /// Worker threads for what was asked for: no more than there are cores. The result does not depend on their number, and
@@ -60,197 +70,216 @@ pub fn worker_threads(asked: Option<u16>) -> usize {
     asked.map_or(cores, |asked| usize::from(asked).min(cores))
 }
 
+/// The run of a saved state, and what the state says of itself.
+pub(super) fn restore(
+    config: Config,
+    task: Arc<dyn Task>,
+    loaded: Loaded,
+) -> Result<(Trainer, Info), SessionError> {
+    let Loaded { path, info, snapshot, .. } = loaded;
+    let trainer = match Trainer::restore(config, task, snapshot) {
+        Ok(trainer) => trainer,
+        Err(source) => return Err(SessionError::Unusable { path, source }),
+    };
+    let found = trainer.step();
+    if found != info.step {
+        return Err(SessionError::OtherStep { path, found });
+    }
+    Ok((trainer, info))
+}
+
 /// What is at work while a run trains.
 struct Work {
+    directory: RunDirectory,
+    config: Config,
+    store: CheckpointStore,
     trainer: Trainer,
     log: MetricsLog,
+    manifest: ManifestFile,
+    sinks: Sinks,
+    observers: Vec<Box<dyn Observer>>,
     evaluation: Option<Evaluation>,
+    /// Score of the best policy that is saved.
+    best: Option<f64>,
 }
 
 impl Session {
-    /// Trains to the end of the run, or until a signal comes.
-    pub fn run(self, start: Start) -> anyhow::Result<ExitCode> {
+    /// Trains to the end of the run, or until a signal comes or a sink wants it to stop.
+    ///
+    /// # Errors
+    /// When the run cannot be begun, or breaks: [`SessionError::Stopped`] says then what is saved.
+    pub fn run(self, stop: &StopRequest) -> Result<Outcome, SessionError> {
         let threads = worker_threads(self.threads);
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("worker {i}"))
             .build()
-            .context("the worker threads cannot be started")?;
-        let stop = StopRequest::listen().context("signals cannot be listened to")?;
-        pool.install(|| self.run_in_pool(start, threads, &stop))
+            .map_err(|error| SessionError::Threads(error.to_string()))?;
+        pool.install(|| self.run_in_pool(threads, stop))
     }
 
-    fn run_in_pool(
-        mut self,
-        start: Start,
-        threads: usize,
-        stop: &StopRequest,
-    ) -> anyhow::Result<ExitCode> {
+    fn run_in_pool(self, threads: usize, stop: &StopRequest) -> Result<Outcome, SessionError> {
         let started = Instant::now();
-        let mut work = self.prepare(start)?;
-        let first_step = work.trainer.step();
-        let session = manifest::Session::start(threads, first_step, mujoco_rs::mujoco_version());
-        let mut manifest =
-            ManifestFile::begin(&self.directory.manifest_path(), &self.config, session)?;
-        let root = self.directory.root().display().to_string();
-        if !self.quiet {
-            let from = if first_step == 0 {
-                String::new()
-            } else {
-                format!(" from step {}", thousands(first_step))
-            };
-            eprintln!(
-                "training {} by {} with seed {}{from} in {root}",
-                self.config.task(),
-                self.config.algorithm(),
-                self.config.seed()
-            );
-        }
-        let mut progress = Progress::new(self.quiet, first_step, self.config.steps())?;
-        let end = self.train(&mut work, &mut progress, stop);
-        progress.finish();
+        let mut work = self.prepare(threads)?;
+        let result = work.train(stop);
         let step = work.trainer.step();
-        match end {
-            Ok(End::Finished) => {
-                manifest.end(step, "finished")?;
-                self.conclude(&work, started.elapsed())?;
-                Ok(ExitCode::SUCCESS)
-            }
-            Ok(End::Interrupted(signal)) => {
-                manifest.end(step, "interrupted")?;
-                eprintln!("saved at step {}; go on with `ddppo resume {root}`", thousands(step));
-                Ok(ExitCode::from(128 + signal))
-            }
+        let outcome = match &result {
+            Ok(End::Finished) => "finished".to_owned(),
+            Ok(End::Interrupted(_) | End::Stopped) => "interrupted".to_owned(),
+            Err(error) => chain(error),
+        };
+        work.manifest.end(step, &outcome);
+        let noted = work.manifest.write();
+        if let (Ok(_), Err(error)) = (&result, noted) {
+            // Of a run that failed, the same reason may keep the manifest from being written.
+            work.sinks.notice(&format!("the manifest is not up to date: {error}"));
+        }
+        let (evaluation, elapsed) = (work.evaluation, started.elapsed());
+        let Work { directory, config, store, mut sinks, .. } = work;
+        let end = result.as_ref().ok().copied();
+        let root = directory.root();
+        sinks.end(Ended { root, config: &config, step, end, evaluation, elapsed });
+        match result {
+            Ok(end) => Ok(Outcome { end, step, evaluation, elapsed }),
             Err(error) => {
-                // Best effort: the reason of the failure may keep the manifest from being written as well.
-                let _ = manifest.end(step, &format!("{error:#}"));
-                let broke = matches!(error.downcast_ref(), Some(TrainError::Diverged { .. }));
-                let error = match self.last_finite_metrics().filter(|_| broke) {
-                    Some(metrics) => error.context(metrics),
-                    None => error,
-                };
-                let saved = self.store.steps().ok().and_then(|steps| steps.last().copied());
-                Err(match saved {
-                    Some(saved) => error.context(format!(
-                        "stopped at step {}; the checkpoint of step {} is intact, and `ddppo resume {root}` \
-                         goes on from there",
-                        thousands(step),
-                        thousands(saved)
-                    )),
-                    None => error.context(format!("stopped at step {}, before the first checkpoint", thousands(step))),
+                let broke = matches!(error, SessionError::Train(TrainError::Diverged { .. }));
+                let metrics = if broke { last_finite(&directory.metrics_path()) } else { None };
+                Err(SessionError::Stopped {
+                    step,
+                    saved: store.newest_whole(),
+                    root: root.display().to_string(),
+                    metrics,
+                    source: Box::new(error),
                 })
             }
         }
     }
 
-    /// What training saw last that was all finite, in words.
-    fn last_finite_metrics(&self) -> Option<String> {
-        let lines = metrics::read(&self.directory.metrics_path()).ok()?;
-        let line = lines.iter().rfind(|line| line.kind == "train" && line.is_finite())?;
-        let seen = |name: &String| Some(format!("{name} {:.5}", line.get(name)?));
-        let seen: Vec<String> = line.values.keys().filter_map(seen).collect();
-        Some(format!(
-            "the last finite metrics, of step {}: {}",
-            thousands(line.step),
-            seen.join(", ")
-        ))
-    }
-
-    fn prepare(&self, start: Start) -> anyhow::Result<Work> {
-        let (config, task) = (self.config.clone(), Arc::clone(&self.task));
-        let (trainer, evaluation, lines) = match start {
-            Start::New => {
-                observer::check(&config, &*task)?;
-                (Trainer::new(config, task)?, None, 0)
-            }
-            Start::From(loaded) => {
-                let Loaded { path, info, snapshot, .. } = *loaded;
-                let trainer = Trainer::restore(config, task, snapshot)
-                    .with_context(|| format!("{} cannot be used", path.display()))?;
+    fn prepare(self, threads: usize) -> Result<Work, SessionError> {
+        let Self { ready, threads: _, sinks, observers } = self;
+        let Ready { directory, config, task, store, state, notices } = ready;
+        let (trainer, evaluation, lines) = match state {
+            State::New => (Trainer::new(config.clone(), task)?, None, 0),
+            State::Saved(loaded) => {
+                let (trainer, info) = restore(config.clone(), task, *loaded)?;
                 (trainer, info.evaluation, info.metrics_lines)
             }
         };
-        let log = MetricsLog::open(&self.directory.metrics_path(), lines)?;
-        Ok(Work { trainer, log, evaluation })
+        let first_step = trainer.step();
+        let log = MetricsLog::open(&directory.metrics_path(), lines)?;
+        let best = store.best_score(first_step)?;
+        let session = manifest::Session::start(threads, first_step, mujoco_rs::mujoco_version());
+        let manifest = ManifestFile::begin(&directory.manifest_path(), &config, session);
+        let sinks = Sinks::new(sinks);
+        let mut work = Work {
+            directory,
+            config,
+            store,
+            trainer,
+            log,
+            manifest,
+            sinks,
+            observers,
+            evaluation,
+            best,
+        };
+        let root = work.directory.root();
+        work.sinks.begin(Begun { root, config: &work.config, first_step });
+        notices.iter().for_each(|notice| work.sinks.notice(notice));
+        work.write_manifest();
+        Ok(work)
     }
+}
 
-    fn train(
-        &mut self,
-        work: &mut Work,
-        progress: &mut Progress,
-        stop: &StopRequest,
-    ) -> anyhow::Result<End> {
-        let mut step = work.trainer.step();
-        while step < self.config.steps() {
-            let mut records = work.trainer.advance()?;
-            records.extend(observer::observe(&work.trainer)?);
-            step = work.trainer.step();
-            work.log.append(&records)?;
-            if let Some(warning) = work.trainer.take_warning() {
-                progress.warn(step, &warning);
+impl Work {
+    fn train(&mut self, stop: &StopRequest) -> Result<End, SessionError> {
+        let (steps, every) = (self.config.steps(), self.config.run().checkpoint.every_steps);
+        let mut step = self.trainer.step();
+        while step < steps {
+            let mut records = self.trainer.advance()?;
+            step = self.trainer.step();
+            for observer in &mut self.observers {
+                observer.observe(&self.trainer, &mut records)?;
             }
-            for record in records.iter().filter(|record| record.kind == "evaluation") {
-                // A policy that breaks the physics, if only at times, is never the best.
-                let stable = record.get("unstable").is_none_or(|unstable| unstable == 0.0);
-                let return_mean =
-                    record.get("return_mean").filter(|value| value.is_finite() && stable);
-                work.evaluation = return_mean.map(|return_mean| Evaluation { step, return_mean });
+            self.log.append(&records)?;
+            self.directory.beat()?;
+            if let Some(warning) = self.trainer.take_warning() {
+                self.sinks.notice(&format!("step {}: {warning}", thousands(step)));
             }
-            progress.update(step, &records);
+            let best = self.take_scores(step, &records);
+            let answer = self.sinks.step(step, &records);
             let signal = stop.signal();
-            if signal.is_some()
-                || step.is_multiple_of(self.config.run().checkpoint.every_steps)
-                || step >= self.config.steps()
-            {
-                self.save(work)?;
+            let stops = signal.is_some() || answer == Answer::Stop;
+            if stops || best || step.is_multiple_of(every) || step >= steps {
+                self.save()?;
             }
-            if let Some(signal) = signal {
-                return Ok(End::Interrupted(signal));
+            match signal {
+                Some(signal) => return Ok(End::Interrupted(signal)),
+                None if stops => return Ok(End::Stopped),
+                None => {}
             }
         }
         Ok(End::Finished)
     }
 
-    fn save(&mut self, work: &mut Work) -> anyhow::Result<()> {
+    /// Notes the evaluations of a step; whether the policy is better than all that are saved. It is saved then, whatever
+    /// the interval of checkpoints: `--best` is the policy that was scored.
+    fn take_scores(&mut self, step: u64, records: &[Record]) -> bool {
+        let mut better = false;
+        for record in records.iter().filter(|record| record.kind == "evaluation") {
+            // A policy that breaks the physics, if only at times, has no score that could make it the best.
+            let stable = record.get("unstable").is_none_or(|unstable| unstable == 0.0);
+            let score = record.get("return_mean").filter(|score| score.is_finite() && stable);
+            self.evaluation = score.map(|return_mean| Evaluation { step, return_mean });
+            if let Some(score) = score.filter(|score| self.best.is_none_or(|best| *score > best)) {
+                self.best = Some(score);
+                better = true;
+            }
+        }
+        better
+    }
+
+    fn save(&mut self) -> Result<(), SessionError> {
         let info = Info {
-            step: work.trainer.step(),
-            metrics_lines: work.log.sync()?,
-            evaluation: work.evaluation,
+            step: self.trainer.step(),
+            metrics_lines: self.log.sync()?,
+            evaluation: self.evaluation,
             config: self.config.identity().to_string(),
         };
-        self.store.save(&info, &work.trainer.snapshot())?;
+        self.store.save(&info, &self.trainer.snapshot())?;
+        for warning in self.store.take_warnings() {
+            self.sinks.notice(&warning);
+        }
+        if self.manifest.saved(info.step) {
+            self.write_manifest();
+        }
         Ok(())
     }
 
-    /// Draws the curve and says where everything is.
-    fn conclude(&self, work: &Work, elapsed: Duration) -> anyhow::Result<()> {
-        let root = self.directory.root();
-        let curve = match curves::learning_curves(&[root.to_owned()], &[]) {
-            Ok(figure) => {
-                let (svg, png) = (root.join("curve.svg"), root.join("curve.png"));
-                figure.write(&svg)?;
-                figure.write(&png)?;
-                format!("  curve       {}\n              {}\n", svg.display(), png.display())
-            }
-            // Runs too short for one, as tests of a set-up are.
-            Err(CurveError::Empty(_)) => String::new(),
-            Err(error) => return Err(error.into()),
-        };
-        let step = work.trainer.step();
-        let outcome = match work.evaluation {
-            Some(Evaluation { return_mean, step }) => {
-                format!("mean return {return_mean:.1} at step {}", thousands(step))
-            }
-            None => "never evaluated".to_owned(),
-        };
-        let shown = root.display();
-        print!(
-            "trained {} for {} steps in {}: {outcome}\n{curve}  checkpoint  {}\n  try         ddppo evaluate {shown}\n",
-            self.config.task(),
-            thousands(step),
-            humantime::format_duration(Duration::from_secs(elapsed.as_secs())),
-            checkpoints_path(root).join(step.to_string()).display(),
-        );
-        Ok(())
+    fn write_manifest(&mut self) {
+        if let Err(error) = self.manifest.write() {
+            self.sinks.notice(&format!("the manifest is not up to date: {error}"));
+        }
     }
+}
+
+/// An error with its causes, as one sentence.
+fn chain(error: &SessionError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// What training saw last that was all finite, in words.
+fn last_finite(path: &Path) -> Option<String> {
+    let lines = metrics::read(path).ok()?;
+    let line = lines.iter().rfind(|line| line.kind == "train" && line.is_finite())?;
+    let seen = |name: &String| Some(format!("{name} {:.5}", line.get(name)?));
+    let seen: Vec<String> = line.values.keys().filter_map(seen).collect();
+    let step = thousands(line.step);
+    Some(format!("the last finite metrics, of step {step}: {}", seen.join(", ")))
 }

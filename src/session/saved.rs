@@ -3,24 +3,38 @@
 use std::path::Path;
 
 use crate::env::Task;
-use crate::env::robot::task_of_run;
 use crate::methods::config_of_run;
 use crate::policy::Actor;
 use crate::rng::Rng;
 use crate::train::Trainer;
-use anyhow::Context;
 
-/// The run in `root` at its newest whole checkpoint, or at the one with the best evaluation.
-pub fn load(root: &Path, best: bool) -> anyhow::Result<Trainer> {
+use super::SessionError;
+use super::start::{store, task_of};
+
+/// The run in `root` at its newest whole checkpoint, or at the one with the policy that was scored best. `warn` is told
+/// what the user should know of it.
+///
+/// # Errors
+/// When there is no run, or no state of it that can be used.
+pub fn load(
+    root: &Path,
+    best: bool,
+    warn: &mut dyn FnMut(String),
+) -> Result<Trainer, SessionError> {
     let config = config_of_run(root)?;
-    let task = task_of_run(root, config.task())?;
-    let mut store = super::run::store(root, &config);
+    let task = task_of(root, &config)?;
+    let mut store = store(root, &config);
     let loaded = if best { store.load_best() } else { store.load_newest() }?;
     for damage in &loaded.passed_over {
-        eprintln!("warning: a checkpoint is damaged and passed over: {damage}");
+        warn(format!("a checkpoint is damaged and passed over: {damage}"));
     }
-    Trainer::restore(config, task, loaded.snapshot)
-        .with_context(|| format!("{} cannot be used", loaded.path.display()))
+    if best && loaded.info.score().is_none() {
+        warn(format!(
+            "no checkpoint holds a policy that was evaluated: {} is the newest",
+            loaded.path.display()
+        ));
+    }
+    super::run::restore(config, task, loaded).map(|(trainer, _)| trainer)
 }
 
 /// How to act on an observation, with the random numbers to do it.

@@ -1,10 +1,22 @@
-//! Ctrl-C and SIGTERM: the first asks the run to save and stop, the second ends the process at once.
+//! Signals that ask a run to save and stop: those of a terminal and those of a scheduler.
+//!
+//! | signal | sent by | exit code |
+//! |---|---|---|
+//! | INT | Ctrl-C | 130 |
+//! | HUP | a terminal or an SSH connection that closes | 129 |
+//! | TERM, USR1, USR2, XCPU | schedulers, before they take the machine away | 75 (EX_TEMPFAIL: to be tried again) |
+//!
+//! A second Ctrl-C ends the process at once. A second of the others does not: schedulers send USR1 and later TERM, and the
+//! save that the first one asked for may still be going on. A run started with `nohup` outlives its terminal.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ};
 use signal_hook::iterator::Signals;
+
+/// Exit code of a run that a scheduler has stopped.
+const TRY_AGAIN: u8 = 75;
 
 /// Whether a signal has asked the run to stop.
 #[derive(Clone, Debug, Default)]
@@ -13,25 +25,59 @@ pub struct StopRequest {
 }
 
 impl StopRequest {
-    /// Starts to listen.
-    pub fn listen() -> std::io::Result<Self> {
+    /// Starts to listen. `heard` is called with the first signal, on a thread of its own.
+    ///
+    /// # Errors
+    /// When the signals cannot be listened to.
+    pub fn listen(heard: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        let mut wanted = vec![SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU];
+        if !is_ignored(SIGHUP) {
+            wanted.push(SIGHUP);
+        }
+        // A file that reaches its limit is an error of the write, not the end of the process.
+        signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         let request = Self::default();
         let seen = Arc::clone(&request.signal);
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let mut signals = Signals::new(wanted)?;
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in &mut signals {
-                if seen.swap(signal, Ordering::Relaxed) != 0 {
-                    signal_hook::low_level::exit(128 + signal);
+                match seen.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed) {
+                    Ok(_) => heard(),
+                    Err(SIGINT) if signal == SIGINT => {
+                        signal_hook::low_level::exit(128 + signal);
+                    }
+                    Err(_) => {}
                 }
-                eprintln!("\nstopping after this step; once more stops at once, without saving");
             }
         })?;
         Ok(request)
     }
 
     /// The signal that came.
-    pub fn signal(&self) -> Option<u8> {
-        // Signal numbers are small and positive; 0 stands for none.
-        u8::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|&signal| signal != 0)
+    pub fn signal(&self) -> Option<Signal> {
+        let number = self.signal.load(Ordering::Relaxed);
+        (number != 0).then_some(Signal(number))
     }
+}
+
+/// A signal that asked a run to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signal(i32);
+
+impl Signal {
+    /// The exit code of the process that was asked.
+    pub fn exit_code(self) -> u8 {
+        match self.0 {
+            SIGINT | SIGHUP => 128 + self.0 as u8,
+            _ => TRY_AGAIN,
+        }
+    }
+}
+
+/// Whether the process was started with a signal ignored, as `nohup` does it.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
 }

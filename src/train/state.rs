@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::trainer::{Live, TrainError, Trainer};
+use super::trainer::{TrainError, Trainer};
 use crate::config::Config;
-use crate::env::Task;
+use crate::env::{EpisodeState, Task};
 use crate::methods::{self, Method};
-use crate::run::snapshot::{Snapshot, SnapshotError};
+use crate::run::snapshot::Snapshot;
 use crate::run::{Entries, Tally};
 
 impl Trainer {
@@ -52,7 +52,7 @@ impl Trainer {
             config: _,
             task: _,
             method,
-            live,
+            episode,
             step,
             tally,
             resets,
@@ -60,27 +60,23 @@ impl Trainer {
             evaluations,
             actor: _,
             action: _,
-            next_observation: _,
             narrow: _,
             warning: _,
-            unstable_in_a_row,
         } = self;
         method.visit(entries)?;
-        let Live { environment, observation, length, score } = live;
-        let mut state = environment.state();
-        entries.vector("environment/state", &[], &mut state)?;
-        if entries.restores() {
-            environment.set_state(&state)?;
-        }
+        let mut state = episode.state();
+        let EpisodeState { environment, observation, length, total_reward, broken_in_a_row } =
+            &mut state;
+        entries.vector("environment/state", &[], environment)?;
         let dim = [observation.len()];
         entries.array("environment/observation", &dim, observation)?;
-        entries.array("environment/score", &[1], std::slice::from_mut(score))?;
-        let mut steps = *length as u64;
-        entries.value("environment/length", &mut steps)?;
-        *length = usize::try_from(steps)
-            .map_err(|_| SnapshotError::invalid("environment/length", "a number of steps"))?;
+        entries.array("environment/score", &[1], std::slice::from_mut(total_reward))?;
+        entries.value("environment/length", length)?;
+        entries.value("environment/broken_in_a_row", broken_in_a_row)?;
+        if entries.restores() {
+            episode.set_state(state)?;
+        }
         entries.value("step", step)?;
-        entries.value("unstable_in_a_row", unstable_in_a_row)?;
         Tally::visit(tally, entries)?;
         entries.rng("streams/resets", resets)?;
         entries.rng("streams/exploration", exploration)?;

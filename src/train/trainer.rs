@@ -4,27 +4,27 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::evaluation::{self, Played, evaluate};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::data::Transition;
-use crate::env::{Environment, EnvironmentError, Episode, Task};
+use crate::env::{EnvironmentError, Episode, Outcome, Task};
 use crate::methods::{self, Method, RealStep};
 use crate::policy::Actor;
 use crate::rng::Rng;
 use crate::run::snapshot::SnapshotError;
 use crate::run::{Record, Tally};
 
-/// Steps in a row whose physics broke that end a run: nothing can be learned from them.
-const MOST_UNSTABLE: u64 = Episode::HOPELESS;
-
 /// A run that cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// The world refused.
+    /// The environment refused.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     /// A saved state does not fit.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// A setting does not fit the task.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Numbers broke.
     #[error("step {step}: {problem}; the last good checkpoint is kept")]
     Diverged {
@@ -35,24 +35,15 @@ pub enum TrainError {
     },
     /// The physics breaks all the time.
     #[error(
-        "step {step}: the physics became unstable in each of the last {MOST_UNSTABLE} steps, so there is nothing to learn from: look at \
+        "step {step}: the physics became unstable in each of the last {steps} steps, so there is nothing to learn from: look at \
          the model's timestep, masses and actuators"
     )]
     Unstable {
         /// Environment step.
         step: u64,
+        /// How many steps in a row.
+        steps: u64,
     },
-}
-
-/// The episode being lived.
-pub(crate) struct Live {
-    pub(crate) environment: Box<dyn Environment>,
-    /// The observation to act on.
-    pub(crate) observation: Vec<f64>,
-    /// Steps of this episode.
-    pub(crate) length: usize,
-    /// Rewards of this episode.
-    pub(crate) score: f64,
 }
 
 /// A run: everything that changes, and the task and configuration that do not.
@@ -60,7 +51,7 @@ pub struct Trainer {
     pub(super) config: Config,
     pub(super) task: Arc<dyn Task>,
     pub(super) method: Box<dyn Method>,
-    pub(super) live: Live,
+    pub(super) episode: Episode,
     pub(super) step: u64,
     /// What has happened since the last `train` record.
     pub(super) tally: Tally,
@@ -72,12 +63,9 @@ pub struct Trainer {
     pub(super) evaluations: Rng,
     pub(super) actor: Actor,
     pub(super) action: Vec<f64>,
-    pub(super) next_observation: Vec<f64>,
     pub(super) narrow: Narrow,
     /// What the environment said of the last step.
     pub(super) warning: Option<String>,
-    /// Steps up to now whose physics broke, without one between that did not.
-    pub(super) unstable_in_a_row: u64,
 }
 
 /// A transition in the precision in which the replay buffer stores it; made once.
@@ -88,6 +76,20 @@ pub(crate) struct Narrow {
 }
 
 impl Narrow {
+    /// A step that did not break, as it is stored.
+    fn transition(&mut self, action: &[f64], outcome: &Outcome<'_>) -> Transition<'_> {
+        narrow(&mut self.observation, outcome.observation);
+        narrow(&mut self.action, action);
+        narrow(&mut self.next_observation, outcome.next_observation);
+        Transition {
+            observation: &self.observation,
+            action: &self.action,
+            reward: outcome.reward as f32,
+            next_observation: &self.next_observation,
+            terminated: outcome.terminated,
+        }
+    }
+
     fn new(task: &dyn Task) -> Self {
         Self {
             observation: vec![0.0; task.observation_dim()],
@@ -120,22 +122,26 @@ impl Trainer {
         config: Config,
         task: Arc<dyn Task>,
     ) -> Result<Self, TrainError> {
+        if let Some(key) = method.given_termination().filter(|_| !task.knows_termination()) {
+            let name = task.name();
+            return Err(TrainError::Config(ConfigError::Impossible {
+                key: key.to_owned(),
+                value: "`given`".to_owned(),
+                expected: format!(
+                    "`learned`: task `{name}` does not say which observations end an episode"
+                ),
+            }));
+        }
         let stream = |name: &str| Rng::new(config.seed(), name);
-        let mut live = Live {
-            environment: task.make()?,
-            observation: vec![0.0; task.observation_dim()],
-            length: 0,
-            score: 0.0,
-        };
         let mut resets = stream("environment");
-        live.environment.reset(&mut resets, &mut live.observation);
+        let episode = Episode::begin(&*task, &mut resets)?;
         let mut tally = Tally::default();
         // Counts that every record has, if only to say 0.
         for name in ["episodes", "policy_updates", "critic_updates"] {
             tally.count(name, 0);
         }
         Ok(Self {
-            live,
+            episode,
             resets,
             exploration: stream("exploration"),
             evaluations: stream("evaluation"),
@@ -143,10 +149,8 @@ impl Trainer {
             tally,
             actor: Actor::new(method.policy()),
             action: vec![0.0; task.action_dim()],
-            next_observation: vec![0.0; task.observation_dim()],
             narrow: Narrow::new(&*task),
             warning: None,
-            unstable_in_a_row: 0,
             method,
             config,
             task,
@@ -204,63 +208,48 @@ impl Trainer {
 
     /// Acts once, stores the transition, and starts a new episode where one ended.
     fn act(&mut self) -> Result<(), TrainError> {
-        let Live { environment, observation, length, score } = &mut self.live;
-        let (action, next) = (&mut self.action, &mut self.next_observation);
-        if self.step < self.method.warmup_steps() {
+        let Self {
+            episode, method, action, exploration, narrow, tally, resets, step, actor, ..
+        } = self;
+        let random = *step < method.warmup_steps();
+        if random {
             let ranges = self.task.action_low().iter().zip(self.task.action_high());
             for (a, (&low, &high)) in action.iter_mut().zip(ranges) {
-                *a = self.exploration.uniform_in(low, high);
+                *a = exploration.uniform_in(low, high);
             }
         } else {
-            let policy = self.method.policy();
-            action.copy_from_slice(self.actor.explore(policy, observation, &mut self.exploration));
+            let observation = episode.observation();
+            action.copy_from_slice(actor.explore(method.policy(), observation, exploration));
         }
         if action.iter().any(|a| !a.is_finite()) {
             return Err(self.diverged("the policy's action is not finite".to_owned()));
         }
-        let step = environment.step(action, next)?;
-        self.warning = environment.take_warning();
-        let broke = self.warning.is_some();
-        *length += 1;
-        let over = step.terminated || broke || *length >= self.task.time_limit();
-        // An environment that broke and said so ends its episode; the step that broke it is no data.
-        if broke {
-            self.tally.count("unstable_steps", 1);
-            self.unstable_in_a_row += 1;
-            if self.unstable_in_a_row >= MOST_UNSTABLE {
-                return Err(TrainError::Unstable { step: self.step });
-            }
+        let outcome = episode.step(action)?;
+        let over = outcome.is_over();
+        // A step that broke the physics ends its episode and is no data.
+        if outcome.broke {
+            tally.count("unstable_steps", 1);
         } else {
-            self.unstable_in_a_row = 0;
-            let stored = &mut self.narrow;
-            narrow(&mut stored.observation, observation);
-            narrow(&mut stored.action, action);
-            narrow(&mut stored.next_observation, next);
-            let reward = step.reward as f32;
-            // In the precision in which it is stored: what is finite before may not be after.
-            if !reward.is_finite() || stored.next_observation.iter().any(|x| !x.is_finite()) {
-                return Err(self.diverged(format!(
+            if !outcome.is_finite() {
+                let problem = format!(
                     "the environment gave an observation or a reward ({:e}) that is not finite in 32 bits",
-                    step.reward
-                )));
+                    outcome.reward
+                );
+                return Err(self.diverged(problem));
             }
-            let transition = Transition {
-                observation: &stored.observation,
-                action: &stored.action,
-                reward,
-                next_observation: &stored.next_observation,
-                terminated: step.terminated,
-            };
-            self.method.store(RealStep { transition, ended: over });
-            *score += step.reward;
+            let transition = narrow.transition(action, &outcome);
+            let draw = actor.draw().filter(|_| !random);
+            method.store(RealStep { transition, ended: over, draw });
         }
-        std::mem::swap(observation, next);
+        self.warning = episode.take_warning();
+        if episode.broken_in_a_row() >= Episode::HOPELESS {
+            return Err(TrainError::Unstable { step: self.step, steps: Episode::HOPELESS });
+        }
         if over {
-            self.tally.count("episodes", 1);
-            self.tally.mean("episode_return", *score);
-            self.tally.mean("episode_length", *length as f64);
-            (*length, *score) = (0, 0.0);
-            environment.reset(&mut self.resets, observation);
+            tally.count("episodes", 1);
+            tally.mean("episode_return", episode.total_reward());
+            tally.mean("episode_length", episode.length() as f64);
+            episode.begin_next(resets);
         }
         Ok(())
     }

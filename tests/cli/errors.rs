@@ -18,7 +18,7 @@ fn mistakes_are_named() {
         (&["train", ""], "there is no task ``"),
         (
             &["train", "--algo", "sacc"],
-            "there is no method `sacc` (did you mean `sac`?); the methods are ddppo, sac, mbpo, maac",
+            "there is no method `sacc` (did you mean `sac`?); the methods are ddppo, sac, mbpo, maac, ddppo-plus",
         ),
         (&["train", "--set", "algorithm=sac"], "must be chosen by `--algo`"),
         (

@@ -71,3 +71,50 @@ fn figures_of_runs_are_planned() {
     let message = place.fail(2, &["train", "--variant", "doubeled"]);
     assert!(message.contains("did you mean `doubled`?"), "{message}");
 }
+
+#[test]
+fn figure_1_plans_trains_and_draws_what_there_is() {
+    let place = Place::new("figure1");
+    let methods = ddppo::methods::all().len();
+    let plan = place.succeed(&["figure", "1", "--dry-run", "--seeds", "2"]);
+    assert_eq!(plan.matches(" steps done ").count(), methods * 6 * 2, "{plan}");
+    assert!(plan.contains("figures/figure1/runs/Hopper-sac-seed1"), "{plan}");
+    assert!(!place.file("figures").exists(), "a plan makes nothing");
+    let small = ["figure", "1", "--tasks", "PointMass", "--methods", "sac", "--seeds", "2"];
+    let train = [&small[..], &["--steps", "1000", "--quiet", "--threads", "1"]].concat();
+    let summary = place.succeed(&train);
+    assert!(summary.contains("| sac | 2 | 1000 |"), "{summary}");
+    let svg = fs::read_to_string(place.file("figures/figure1/figure1.svg")).unwrap();
+    assert!(svg.contains(">SAC, 2 seeds<"), "{svg}");
+    let plan = place.succeed(&[&train[..], &["--dry-run"]].concat());
+    assert_eq!(plan.matches("finished ").count(), 2, "{plan}");
+    let longer = [&small[..], &["--steps", "1200", "--dry-run"]].concat();
+    let plan = place.succeed(&longer);
+    assert_eq!(plan.matches("about ").count(), 3, "what has run shows how long it takes: {plan}");
+
+    let run = "figures/figure1/runs/PointMass-sac-seed1";
+    let drawn = ["figure", "1", "--tasks", "PointMass,Hopper", "--methods", "sac,ddppo"];
+    let summary = place.succeed(&[&drawn[..], &["-o", "d", "--runs", run]].concat());
+    assert!(summary.contains("| ddppo | no run |"), "{summary}");
+    let svg = fs::read_to_string(place.file("d/figure1.svg")).unwrap();
+    for text in ["SAC, 1 seed", "DDPPO, no run", "no run yet", "MBPO, published"] {
+        assert!(svg.contains(text), "{text}: {svg}");
+    }
+    // A table of other runs stands for them.
+    place.succeed(&["plot", "figures/figure1/runs/PointMass-sac-seed0", "-o", "t.csv"]);
+    let both = [&drawn[..], &["-o", "d", "--runs", run, "t.csv"]].concat();
+    assert!(place.succeed(&both).contains("| sac | 2 | 1000 |"));
+    for (arguments, expected) in [
+        (&["--methods", "sacc"][..], "did you mean `sac`?"),
+        (&["--tasks", "Hoper"], "did you mean `Hopper`?"),
+        (&["--published", "MPBO"], "there are no published returns of `MPBO`"),
+        (&["--runs", run, run], "with the same seed (1)"),
+        (&["--runs", "nowhere"], "nowhere"),
+        (&["--runs", run, "--dry-run"], "cannot be used with"),
+    ] {
+        let tasks = ["figure", "1", "--tasks", "PointMass"];
+        let tasks = if arguments.contains(&"--tasks") { &tasks[..2] } else { &tasks[..] };
+        let message = place.fail(2, &[tasks, arguments].concat());
+        assert!(message.contains(expected), "{message}");
+    }
+}

@@ -43,24 +43,28 @@ fn what_needs_a_model_says_so_where_there_is_none() {
         place.succeed(&small_run_by(name, name, "200"));
         let probe = ["probe", name, "-o", "probe.safetensors"];
         match name {
+            "ddppo-plus" => {
+                let text = place.succeed(&analyze(name));
+                assert!(text.contains("M^g") && !text.contains("policy gradient"), "{text}");
+            }
             "ddppo" => {
                 place.succeed(&probe);
                 place.succeed(&analyze(name));
             }
-            "sac" => {
+            "sac" | "steve" | "mage" => {
                 let message = place.fail(2, &analyze(name));
                 assert!(
-                    message.contains("sac, which learns no model of the environment"),
+                    message.contains(&format!("{name}, which learns no model of the environment")),
                     "{message}"
                 );
-                let watched = ["train", "--algo", "sac", "--set", "analysis.every_steps=100"];
+                let watched = ["train", "--algo", name, "--set", "analysis.every_steps=100"];
                 let message = place.fail(2, &watched);
                 assert!(
                     message.contains("there is no setting `analysis.every_steps`"),
                     "{message}"
                 );
             }
-            "mbpo" | "maac" => {
+            "mbpo" | "maac" | "svg" => {
                 let text = place.succeed(&analyze(name));
                 assert!(text.contains("gradient M^p") && !text.contains("M^g"), "{text}");
                 assert_eq!(text.contains("policy gradient"), name == "maac", "{text}");

@@ -18,6 +18,10 @@ const SMALL: &str = "training.warmup_steps=50 training.batch_size=16 training.mo
     rollout.starts=50 rollout.capacity_per_step=400 policy.hidden=8 policy.horizon=2 critic.hidden=8 \
     checkpoint.every_steps=100";
 
+/// The same for methods that learn in blocks of steps.
+const SMALL_BLOCKS: &str = "training.block_steps=100 training.first_updates=20 training.critic_updates=5 model.first_steps=20 \
+    model.steps=10 model.look_every=5 policy.layers=1 critic.layers=1 rollout.capacity=2000";
+
 /// A working folder, removed when the test is over.
 pub struct Place {
     pub path: PathBuf,
@@ -41,9 +45,19 @@ impl Place {
 
     /// Starts the program, without its final message.
     pub fn spawn(&self, arguments: &[&str]) -> Running {
-        Running(
-            self.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap(),
-        )
+        self.start(self.command(arguments))
+    }
+
+    /// Starts a command, without its final message.
+    pub fn start(&self, mut command: Command) -> Running {
+        Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Steps of a run's checkpoints, oldest first.
+    pub fn steps(&self, run: &str) -> Vec<u64> {
+        let store =
+            CheckpointStore::new(&self.path.join(run).join("checkpoints"), 1, Box::new(Disk));
+        store.steps().unwrap()
     }
 
     /// Runs the program to its end.
@@ -129,10 +143,14 @@ impl Running {
 
     /// Sends a signal, as Ctrl-C or `kill` would.
     pub fn signal(&self, name: &str) {
+        assert!(self.try_signal(name));
+    }
+
+    /// Sends a signal to a process that may be over; whether it was there.
+    pub fn try_signal(&self, name: &str) -> bool {
         let process = self.0.id().to_string();
-        assert!(
-            Command::new("kill").args([&format!("-{name}"), &process]).status().unwrap().success()
-        );
+        let mut kill = Command::new("kill");
+        kill.args([&format!("-{name}"), &process]).stderr(Stdio::null()).status().unwrap().success()
     }
 }
 
@@ -154,7 +172,7 @@ pub fn small_run_by<'a>(algorithm: &'a str, out: &'a str, steps: &'a str) -> Vec
     let mut arguments = vec!["train", "PointMass", "--algo", algorithm];
     arguments.extend(["--quiet", "--out", out, "--steps", steps]);
     let has = |setting: &&str| preset.get(setting.split('=').next().unwrap()).is_some();
-    for setting in SMALL.split_whitespace().filter(has) {
+    for setting in SMALL.split_whitespace().chain(SMALL_BLOCKS.split_whitespace()).filter(has) {
         arguments.extend(["--set", setting]);
     }
     arguments

@@ -88,12 +88,12 @@ const OBJ: &str = "v 0 0 0\nv .1 0 0\nv 0 .1 0\nv 0 0 .1\nf 1 3 2\nf 1 2 4\nf 1 
 fn scattered(place: &Place) -> &'static str {
     let motor = "<motor joint=\"shoulder\" gear=\"5\" ctrllimited=\"true\" ctrlrange=\"-1 1\"/>";
     let absolute = place.file("elsewhere/Cone.OBJ");
-    for folder in ["robots/arm/parts", "robots/shared/meshes", "elsewhere"] {
+    for folder in ["robots/arm/parts", "robots/common/meshes", "elsewhere"] {
         fs::create_dir_all(place.file(folder)).unwrap();
     }
     let assets = format!(
-        "<compiler meshdir=\"../shared/meshes\"/><asset><mesh name=\"near\" file=\"cone 1.obj\"/>\
-         <mesh name=\"far\" file=\"{}\"/><hfield name=\"hill\" file=\"../shared/hill.bin\" size=\"5 5 .1 .1\"/></asset>",
+        "<compiler meshdir=\"../common/meshes\"/><asset><mesh name=\"near\" file=\"cone 1.obj\"/>\
+         <mesh name=\"far\" file=\"{}\"/><hfield name=\"hill\" file=\"../hill.bin\" size=\"5 5 .1 .1\"/></asset>",
         absolute.display()
     );
     let text = ARM
@@ -103,11 +103,11 @@ fn scattered(place: &Place) -> &'static str {
     fs::write(place.file("robots/arm/arm.xml"), text).unwrap();
     fs::write(place.file("robots/arm/parts/motor.xml"), format!("<mujoco>{motor}</mujoco>"))
         .unwrap();
-    fs::write(place.file("robots/shared/meshes/cone 1.obj"), OBJ).unwrap();
+    fs::write(place.file("robots/common/meshes/cone 1.obj"), OBJ).unwrap();
     fs::write(absolute, OBJ).unwrap();
     let mut hill: Vec<u8> = [2_i32, 2].iter().flat_map(|n| n.to_ne_bytes()).collect();
     hill.extend([0.0_f32, 1.0, 1.0, 0.0].iter().flat_map(|x| x.to_ne_bytes()));
-    fs::write(place.file("robots/shared/hill.bin"), hill).unwrap();
+    fs::write(place.file("robots/common/hill.bin"), hill).unwrap();
     "robots/arm/arm.xml"
 }
 
@@ -258,6 +258,22 @@ fn unstable_physics_ends_the_episode_with_a_warning() {
         10,
         "a robot that breaks all the time says so a few times: {said}"
     );
+}
+
+#[test]
+fn a_robot_with_which_no_step_goes_well_stops_its_run() {
+    let place = place("robot-hopeless");
+    fs::write(place.file("strong.xml"), ARM.replace("gear=\"5\"", "gear=\"1e14\"")).unwrap();
+    fs::write(
+        place.file("heavy.xml"),
+        ARM.replace("<mujoco>", "<mujoco><option gravity=\"0 0 nan\"/>"),
+    )
+    .unwrap();
+    for model in ["strong.xml", "heavy.xml"] {
+        let _ = fs::remove_dir_all(place.file("run"));
+        let message = place.fail(1, &train("run", "130", model, "arm.toml"));
+        assert!(message.contains("unstable in each of the last 100 steps"), "{model}: {message}");
+    }
 }
 
 /// An arm of two links whose physics breaks within a few steps of strong control.

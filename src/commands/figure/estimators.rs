@@ -6,17 +6,18 @@ use std::process::ExitCode;
 use ddppo::lab::estimator_study::{EstimatorStudy, StudyError, StudySize};
 use ddppo::lab::estimator_trial::{EstimatorOutcome, EstimatorTrial};
 use ddppo::lab::figures::estimators;
-use ddppo::session::saved as saved_run;
+
 use ddppo::sweep::trials::{PlacedTrial, estimates, run_missing};
 use ddppo::train::Trainer;
 
+use super::super::output::{print, saved_run};
 use super::written::{duration, say_plan, worker_pool, write};
 use crate::cli::EstimatorsArgs;
 
 /// Trains the run's model further with each loss, and compares the policy gradients that come of it.
 pub fn run(args: &EstimatorsArgs) -> anyhow::Result<ExitCode> {
     let pool = worker_pool(args.threads)?;
-    let saved = saved_run::load(&args.run, false)?;
+    let saved = saved_run(&args.run, false)?;
     pool.install(move || study(&saved, args))
 }
 
@@ -56,8 +57,8 @@ fn study(saved: &Trainer, args: &EstimatorsArgs) -> anyhow::Result<ExitCode> {
     let outcomes = run_missing::<_, StudyError>(&trials, run, done)?;
     let (picture, csv) = (estimators::picture(&outcomes), estimators::csv(&outcomes));
     write(&args.output, "estimators", &picture, &csv)?;
-    super::super::print(&format!("{} real paths\n", study.paths()))?;
-    super::super::print(&estimators::summary(&outcomes))?;
+    print(&format!("{} real paths\n", study.paths()))?;
+    print(&estimators::summary(&outcomes))?;
     Ok(ExitCode::SUCCESS)
 }
 

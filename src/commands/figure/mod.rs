@@ -1,5 +1,6 @@
 //! `ddppo figure`: runs what is missing of a figure of the paper, then draws it.
 
+mod comparison;
 mod estimators;
 mod models;
 mod runs;
@@ -15,6 +16,7 @@ use crate::cli::{Figure, FigureArgs};
 /// Makes the figure.
 pub fn run(args: &FigureArgs) -> anyhow::Result<ExitCode> {
     match &args.figure {
+        Figure::Comparison(args) => comparison::run(args),
         Figure::Models(args) => models::with_and_without(args),
         Figure::Directions(args) => models::directions(args),
         Figure::Estimators(args) => estimators::run(args),

@@ -10,7 +10,7 @@ use ddppo::methods::ddppo::{DdppoConfig, INFO};
 use ddppo::model::GradientLossConfig;
 use ddppo::sweep::trials::{PlacedTrial, estimates, run_missing};
 
-use super::super::UsageError;
+use super::super::output::{UsageError, print};
 use super::written::{duration, say_plan, worker_pool, write};
 use crate::cli::{DirectionsArgs, ModelsArgs, TrialArgs};
 
@@ -134,7 +134,7 @@ fn make(
     };
     let outcomes = pool.install(|| run_missing::<_, TrialError>(&placed, run, done))?;
     write(folder, name, &model_trials::picture(&outcomes), &model_trials::csv(&outcomes))?;
-    super::super::print(&model_trials::summary(&outcomes))?;
+    print(&model_trials::summary(&outcomes))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -10,15 +10,16 @@ use ddppo::lab::figures::run_curves::{Seeds, csv, panel, summary};
 use ddppo::lab::figures::run_figures::{Curve, RunFigure};
 use ddppo::methods::config_of_run;
 use ddppo::report::chart::{Panel, draw};
-use ddppo::run::directory::{RunDirectory, metrics_path};
+use ddppo::run::directory::metrics_path;
 use ddppo::run::metrics;
 use ddppo::sweep::cells::{Cell, arms, cells, folder};
 
-use super::super::{UsageError, print, resume};
+use super::super::output::{UsageError, print};
+use super::super::resume;
 use super::written::{duration, worker_pool, write};
 use crate::cli::{ResumeArgs, RunFigureArgs, SessionArgs};
 use ddppo::session::progress::thousands;
-use ddppo::session::run::{self as session, Session, Start};
+use ddppo::session::start::{Place, begin, store};
 
 /// Trains what is missing and draws.
 pub fn run(figure: RunFigure, args: &RunFigureArgs) -> anyhow::Result<ExitCode> {
@@ -60,7 +61,7 @@ pub fn run(figure: RunFigure, args: &RunFigureArgs) -> anyhow::Result<ExitCode> 
 }
 
 /// Steps that the run in the folder has saved; `None` where there is none. A run with other settings is an error.
-fn done(run: &Cell) -> anyhow::Result<Option<u64>> {
+pub(super) fn done(run: &Cell) -> anyhow::Result<Option<u64>> {
     if !run.folder.join("config.toml").exists() {
         return Ok(None);
     }
@@ -73,10 +74,10 @@ fn done(run: &Cell) -> anyhow::Result<Option<u64>> {
         );
         return Err(UsageError(message).into());
     }
-    Ok(Some(session::store(&run.folder, &found).steps()?.last().copied().unwrap_or(0)))
+    Ok(Some(store(&run.folder, &found).steps()?.last().copied().unwrap_or(0)))
 }
 
-fn train(run: &Cell, session: SessionArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn train(run: &Cell, session: SessionArgs) -> anyhow::Result<ExitCode> {
     match done(run)? {
         Some(step) if step >= run.config.steps() => Ok(ExitCode::SUCCESS),
         Some(_) => resume::run(&ResumeArgs {
@@ -85,12 +86,9 @@ fn train(run: &Cell, session: SessionArgs) -> anyhow::Result<ExitCode> {
             session,
         }),
         None => {
-            let config = run.config.clone();
-            let directory = RunDirectory::create(&run.folder, &config)?;
-            let store = session::store(directory.root(), &config);
-            let task = ddppo::env::task(config.task())?;
-            let SessionArgs { threads, quiet } = session;
-            Session { directory, config, task, store, threads, quiet }.run(Start::New)
+            let task = ddppo::env::task(run.config.task())?;
+            let ready = begin(Place::Folder(&run.folder), run.config.clone(), task, None)?;
+            super::super::train::train(ready, session)
         }
     }
 }

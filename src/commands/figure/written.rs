@@ -1,5 +1,6 @@
 //! What figures write and say.
 
+use super::super::output::print;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -15,11 +16,11 @@ pub(crate) fn write(folder: &Path, name: &str, picture: &Picture, csv: &str) -> 
     fs::create_dir_all(folder).map_err(StorageError::of("create", folder))?;
     let table = folder.join(format!("{name}.csv"));
     replace(&Disk, &table, csv.as_bytes())?;
-    super::super::print(&format!("{}\n", table.display()))?;
+    print(&format!("{}\n", table.display()))?;
     for extension in ["svg", "png"] {
         let file = folder.join(format!("{name}.{extension}"));
         picture.write(&file)?;
-        super::super::print(&format!("{}\n", file.display()))?;
+        print(&format!("{}\n", file.display()))?;
     }
     Ok(())
 }
@@ -42,13 +43,13 @@ pub(crate) fn say_plan<T>(
 ) -> anyhow::Result<()> {
     for (PlacedTrial { place, .. }, seconds) in trials.iter().zip(seconds) {
         let place = place.display();
-        super::super::print(&match seconds {
+        print(&match seconds {
             Some(seconds) => format!("about {:<8} {place}\n", duration(*seconds)),
             None => format!("finished       {place}\n"),
         })?;
     }
     let total: f64 = seconds.iter().flatten().sum();
-    super::super::print(&format!(
+    print(&format!(
         "about {} in all, by one minibatch and one measurement timed here just now\n",
         duration(total)
     ))

@@ -144,6 +144,8 @@ fn confine(limits: Limits) {
         #[cfg(target_os = "linux")]
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
     }
+    // Where memory ends after all, the child is to be ended and not its parent.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     if let Ok(nowhere) = std::fs::File::options().read(true).write(true).open("/dev/null") {
         for standard in 0..3 {
             // SAFETY: both descriptors are open.

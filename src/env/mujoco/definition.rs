@@ -55,13 +55,19 @@ impl Definition {
             .collect::<Result<Vec<_>, _>>()?;
         let healthy = healthy(source, &file, &model, &observation)?;
         let start = Start::resolve(source, &file.reset, &model)?;
+        let timestep = model.opt().timestep;
+        if !(timestep.is_finite() && timestep > 0.0) {
+            let message =
+                format!("{model_name}: the timestep is {timestep} and must be a number above 0");
+            return Err(EnvironmentError::description(&message));
+        }
         let (quaternions, quaternion_positions) = quaternions(&model, &observation);
         // `parse` has checked that both are at least 1.
         let frame_skip = *file.frame_skip.get_ref() as usize;
         let time_limit = *file.time_limit.get_ref() as usize;
         Ok(Self {
             name: file.name.into_inner(),
-            duration: model.opt().timestep * frame_skip as f64,
+            duration: timestep * frame_skip as f64,
             frame_skip,
             time_limit,
             observation_dim: observation.iter().map(|shown| shown.coordinates.len()).sum(),

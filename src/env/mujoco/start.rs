@@ -8,6 +8,9 @@ use super::simulation::Simulation;
 use super::task_file::{Part, Reset, Source};
 use crate::env::EnvironmentError;
 
+/// Most physics steps that are tried before training: they must not take long.
+const MOST_SUBSTEPS: usize = 100;
+
 /// The model's initial state or a keyframe, and noise on it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Start {
@@ -78,7 +81,7 @@ impl Start {
             warnings
                 .push(format!("episodes begin with {joint}; {}", keyframes(simulation.model())));
         }
-        match simulation.step(middle, frame_skip) {
+        match simulation.step(middle, frame_skip.min(MOST_SUBSTEPS)) {
             Ok(outcome) if outcome.is_regular() => {}
             Ok(_) => warnings.push(
                 "the physics becomes unstable in the very first step, with controls in the middle of their ranges: look for a \

@@ -1,7 +1,7 @@
 //! How well the two learned models predict, and how true their derivatives are, on real states that they were not trained on
-//! (the paper's Fig. 2 and 6, which it shows for two analytic worlds only).
+//! (the paper's Fig. 2 and 6, which it shows for two analytic environments only).
 //!
-//! The states are new: the run's own stochastic policy meets them in a fresh world. The true Jacobian is that of
+//! The states are new: the run's own stochastic policy meets them in a fresh environment. The true Jacobian is that of
 //! [`crate::env::jacobian`]. States where a contact begins or ends within the differences have no derivative worth the
 //! name, and are counted apart.
 
@@ -92,7 +92,7 @@ impl RealStates {
     /// Meets `count` states with a policy's sampled actions.
     ///
     /// # Errors
-    /// When the world fails, or cannot be displaced.
+    /// When the environment fails, or cannot be displaced.
     pub fn meet(
         policy: &Policy<f32>,
         task: &dyn Task,
@@ -108,7 +108,7 @@ impl RealStates {
     /// Meets `count` states with any way to act.
     ///
     /// # Errors
-    /// When the world fails, or cannot be displaced.
+    /// When the environment fails, or cannot be displaced.
     pub fn along(
         task: &dyn Task,
         count: usize,
@@ -116,13 +116,13 @@ impl RealStates {
         policy: &mut dyn FnMut(&[f64], &mut Rng) -> Vec<f64>,
     ) -> Result<Self, EnvironmentError> {
         let points = sample_points(task, count, EVERY, seed, policy)?;
-        let mut world = task.make()?;
+        let mut environment = task.make()?;
         let outcomes = points
             .iter()
             .map(|point| {
                 let mut next = vec![0.0; task.observation_dim()];
-                world.set_state(&point.state)?;
-                let reward = world.step(&point.action, &mut next)?.reward;
+                environment.set_state(&point.state)?;
+                let reward = environment.step(&point.action, &mut next)?.reward;
                 next.push(reward);
                 Ok(next)
             })

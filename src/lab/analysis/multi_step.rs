@@ -1,4 +1,4 @@
-//! How far a model's predictions drift from the world over several steps: the model is fed its own predictions, and the
+//! How far a model's predictions drift from the environment over several steps: the model is fed its own predictions, and the
 //! actions that were really taken (open loop), from real states on.
 //!
 //! At every step the prediction is the elites' mean, as everywhere in the analysis: this one function is what has the
@@ -55,7 +55,7 @@ impl StepError {
 /// [`super::gradient_error::RealStates::meet`]. An h that no episode reaches is left out. The models must have been trained.
 ///
 /// # Errors
-/// When the world fails.
+/// When the environment fails.
 pub fn multi_step_errors(
     policy: &Policy<f32>,
     models: Models<'_>,
@@ -139,13 +139,13 @@ mod tests {
         trajectories(task, (starts, EVERY, STEPS), 3, &mut uniform_actions(task)).unwrap()
     }
 
-    /// The world itself as a model; the analytic worlds' state is their observation.
+    /// The environment itself as a model; the analytic environments' state is their observation.
     fn truth(task: &dyn Task) -> impl FnMut(&[f64], &[f64]) -> Vec<f64> {
-        let mut world = task.make().unwrap();
+        let mut environment = task.make().unwrap();
         let mut next = vec![0.0; task.observation_dim()];
         move |observation, action| {
-            world.set_state(observation).unwrap();
-            let reward = world.step(action, &mut next).unwrap().reward;
+            environment.set_state(observation).unwrap();
+            let reward = environment.step(action, &mut next).unwrap().reward;
             next.iter().copied().chain([reward]).collect()
         }
     }

@@ -10,7 +10,8 @@ use crate::config::{AnalysisConfig, Config};
 use crate::env::{EnvironmentError, Task};
 use crate::rng::Rng;
 use crate::run::metrics::Record;
-use crate::train::Trainer;
+use crate::session::Observer;
+use crate::train::{TrainError, Trainer};
 
 /// The analyses that a run is to have; `None` for none.
 fn wanted(config: &Config) -> Option<AnalysisConfig> {
@@ -30,6 +31,16 @@ pub fn check(config: &Config, task: &dyn Task) -> Result<(), EnvironmentError> {
     environment.reset(&mut Rng::new(config.seed(), "analysis"), &mut still);
     still.fill(0.0);
     environment.displace(&still)
+}
+
+/// What a session asks after each step.
+pub struct Analyses;
+
+impl Observer for Analyses {
+    fn observe(&mut self, trainer: &Trainer, records: &mut Vec<Record>) -> Result<(), TrainError> {
+        records.extend(observe(trainer)?);
+        Ok(())
+    }
 }
 
 /// The `analysis` record of the step that was just done; `None` where none is due, and until the models have been trained.

@@ -1,4 +1,4 @@
-//! How far the policy gradient is off because the models' derivatives are: the adjoint of SPEC section 2 along *real*
+//! How far the policy gradient is off because the models' derivatives are: the adjoint (docs/algorithm.md, "The policy's gradient") along *real*
 //! trajectories of K steps, with the models' Jacobians and with the true ones. Start states, noise, critic and
 //! temperature are the same, so that nothing but the derivative differs.
 
@@ -68,7 +68,7 @@ fn mixed(a: &StepJacobians, b: &StepJacobians, c: f64) -> Vec<Vec<Vec<f64>>> {
 /// of contact events and ends.
 ///
 /// # Errors
-/// When the world fails, or cannot be displaced.
+/// When the environment fails, or cannot be displaced.
 pub fn policy_gradient_bias(
     of: Objective<'_, f32>,
     models: Models<'_>,

@@ -110,20 +110,20 @@ mod tests {
 
     /// The discounted cost along the real trajectories that a policy makes from the same starts with the same noise.
     fn cost(objective: &RealObjective<'_>, trajectories: &[RealPath], task: &dyn Task) -> f64 {
-        let mut world = task.make().unwrap();
+        let mut environment = task.make().unwrap();
         let mut tape = PolicyTape::new(objective.policy, 1, Keep::Nothing);
         let mut values = LeastTape::new(objective.critic, 1);
         let mut last = Matrix::zeros(1, task.observation_dim());
         let mut total = 0.0;
         for trajectory in trajectories {
-            world.set_state(&trajectory.points[0].state).unwrap();
+            environment.set_state(&trajectory.points[0].state).unwrap();
             let mut state = trajectory.points[0].observation.clone();
             for (j, noise) in trajectory.noise.iter().enumerate() {
                 tape.network.input.row_mut(0).copy_from_slice(&state);
                 tape.noise.copy_from_slice(noise);
                 objective.policy.sample(&mut tape, 1);
                 let gain = if j < trajectory.points.len() {
-                    world.step(&tape.actions, &mut state).unwrap().reward
+                    environment.step(&tape.actions, &mut state).unwrap().reward
                 } else {
                     last.row_mut(0).copy_from_slice(&state);
                     objective.critic.least(&mut values, &last, &tape.actions);

@@ -53,12 +53,12 @@ pub(crate) fn live(
     let starts = sample_points(task, starts, EVERY, seed, &mut |observation, rng| {
         actor.explore(acting, observation, rng).to_vec()
     })?;
-    let mut world = task.make()?;
+    let mut environment = task.make()?;
     let mut rng = Rng::new(seed, "policy gradient");
     let mut tape = PolicyTape::new(policy, 1, Keep::Nothing);
     let mut all = Vec::new();
     'starts: for start in starts {
-        world.set_state(&start.state)?;
+        environment.set_state(&start.state)?;
         let mut trajectory = RealPath {
             points: Vec::new(),
             truth: Vec::new(),
@@ -72,9 +72,9 @@ pub(crate) fn live(
             tape.network.input.row_mut(0).copy_from_slice(&trajectory.last);
             tape.noise.copy_from_slice(&trajectory.noise[j]);
             policy.sample(&mut tape, 1);
-            let (state, action) = (world.state(), tape.actions.clone());
+            let (state, action) = (environment.state(), tape.actions.clone());
             let mut next = vec![0.0; task.observation_dim()];
-            if world.step(&action, &mut next)?.terminated {
+            if environment.step(&action, &mut next)?.terminated {
                 continue 'starts;
             }
             let observation = std::mem::replace(&mut trajectory.last, next);

@@ -13,7 +13,8 @@ pub enum Unsuitable {
     NotTrained,
     /// It never has.
     #[error(
-        "this is a run of {0}, which learns no model of the environment that could be looked into"
+        "this is a run of {0}, which learns no model of the environment that could be looked into: \
+         no ensemble of Gaussians for (r, Δs)"
     )]
     NoModel(String),
     /// It trains none with R.

@@ -60,7 +60,7 @@ impl ModelTerms {
     }
 }
 
-/// The three errors at one state: of a model's ((s', r), J) against the world's (s', J*). J has |S| rows of the next
+/// The three errors at one state: of a model's ((s', r), J) against the environment's (s', J*). J has |S| rows of the next
 /// observation and one of the reward, each of |S| + |A| numbers.
 fn sizes(learned: (&[f64], &[f64]), real: (&[f64], &[f64])) -> ErrorSizes {
     let states = real.0.len();

@@ -54,7 +54,7 @@ pub enum BenchError {
         /// What was looked for.
         compiler: String,
     },
-    /// The world refused.
+    /// The environment refused.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     /// Numbers broke.

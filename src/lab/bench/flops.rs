@@ -43,7 +43,7 @@ pub(crate) fn of(piece: Piece, config: &DdppoConfig, task: &dyn Task) -> Option<
     };
     let (whole, mean) = (model(2 * (1 + s)), model(1 + s));
     let policy = Network::new(s, config.policy.network.hidden, 2, 2 * a);
-    let critic = Network::new(s + a, config.critic.hidden, 2, 1);
+    let critic = Network::new(s + a, config.critic.network.hidden, 2, 1);
     let batch = config.training.experience.batch_size;
     match piece {
         // The policy acts in s' and in s; each twin runs its target, and is trained.

@@ -49,7 +49,7 @@ pub struct Timing {
     pub ms_p10: f64,
     /// 10⁹ operations a second at the median, where operations are counted.
     pub gflops: Option<f64>,
-    /// The same as a share of [`Peak`].
+    /// The same as a share of the best rate known of this machine, a [`Peak`].
     pub fraction_of_peak: Option<f64>,
 }
 
@@ -90,6 +90,11 @@ impl Bench {
     /// The machine's speed at matrix products, the best seen so far.
     pub fn peak(&self) -> &Peak {
         &self.peak
+    }
+
+    /// Takes into account what a twin said of its own products at their best: a share of the peak then means the same for both sides.
+    pub fn hear(&mut self, answer: &twin::Answer) {
+        self.peak.hear(answer.gflops / answer.fraction_of_peak);
     }
 
     /// Runs a piece and tells what it took, on the threads of the rayon pool that this is called in.

@@ -22,7 +22,7 @@ pub enum Piece {
     StandardisedNeighbours,
     /// A rollout of one step from 100 000 states into the model buffer.
     Rollout100k,
-    /// The policy acts once, the world steps, the transition is stored.
+    /// The policy acts once, the environment steps, the transition is stored.
     EnvironmentStep,
     /// The task's evaluation episodes at their full length.
     Evaluation,

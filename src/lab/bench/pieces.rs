@@ -218,13 +218,14 @@ fn neighbour_update(task: &dyn Task, mut learner: Ddppo) -> Timed {
 
 fn rollout_100k(task: Arc<dyn Task>, learner: Ddppo) -> Timed {
     let Ddppo { policy, prediction_model, real, mut imagined, .. } = learner;
-    let model = prediction_model.model;
-    let mut workspace = RolloutWorkspace::new(&policy, &model, 1);
+    let model = &prediction_model.model;
+    let mut workspace = RolloutWorkspace::new(&policy, model, prediction_model.ending(&*task), 1);
     let mut rng = Rng::new(0, "bench rollout");
     Box::new(move || {
         let (into, size) = (&mut imagined.transitions, (ROLLOUT_STARTS, 1));
+        let (model, ending) = (&prediction_model.model, prediction_model.ending(&*task));
         timed(|| {
-            rollout(&mut workspace, &policy, &model, &*task, &real, into, size, &mut rng);
+            rollout(&mut workspace, &policy, model, ending, &real, into, size, &mut rng);
             Ok(())
         })
     })

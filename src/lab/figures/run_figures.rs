@@ -4,7 +4,7 @@ use crate::config::{Config, ConfigError};
 use crate::methods::ddppo::{DdppoConfig, INFO};
 
 /// Tasks of Fig. 1, in its order.
-const ALL: [&str; 6] = [
+pub const ALL: [&str; 6] = [
     "InvertedPendulum",
     "Hopper",
     "Walker2d",

@@ -29,7 +29,7 @@ pub struct DdppoConfig {
     /// The policy and its update (eq. 11).
     pub policy: DdppoPolicy,
     /// The twin critic (eq. 12).
-    pub critic: CriticConfig,
+    pub critic: DdppoCritic,
     /// The entropy temperature (eq. 13).
     pub temperature: TemperatureConfig,
 }
@@ -77,6 +77,18 @@ pub struct DdppoPolicy {
 
 fn one_member() -> usize {
     1
+}
+
+/// The critic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DdppoCritic {
+    #[serde(flatten)]
+    pub network: CriticConfig,
+    /// Weight of the error of the critic's action gradient beside that of its value, on imagined rows, the target's slope taken
+    /// through the gradient model (0: the paper's critic; MAGE: 5).
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1e9))]
+    pub action_gradient_weight: f64,
 }
 
 impl Settings for DdppoConfig {

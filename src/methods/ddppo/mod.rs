@@ -1,11 +1,14 @@
 //! DDPPO: two models of the environment, one that predicts well and one whose derivative is right, and a policy improved by
 //! back-propagating through them (Li et al., ICLR 2022; Algorithm 1).
 
+mod action_gradient;
 mod config;
 
-pub use config::{DdppoConfig, DdppoModel, DdppoPolicy, DdppoTraining};
+pub use action_gradient::ActionGradientTerm;
+pub use config::{DdppoConfig, DdppoCritic, DdppoModel, DdppoPolicy, DdppoTraining};
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{Method, MethodInfo, RealStep};
 use crate::config::{Config, Description};
@@ -40,6 +43,7 @@ pub const INFO: MethodInfo = MethodInfo {
         ("no-gradient-loss", include_str!("variants/no_gradient_loss.toml")),
         ("single-model", include_str!("variants/single_model.toml")),
         ("prediction-gradients", include_str!("variants/prediction_gradients.toml")),
+        ("mage-critic", include_str!("variants/mage_critic.toml")),
         ("doubled", include_str!("variants/doubled.toml")),
         ("secant", include_str!("variants/secant.toml")),
     ],
@@ -66,6 +70,8 @@ pub struct Ddppo {
     gradient_data: Option<GradientData>,
     policy_update: PolicyUpdate,
     critic_update: CriticUpdate,
+    /// Where the critic's loss has it.
+    action_gradient: Option<ActionGradientTerm>,
     config: DdppoConfig,
     task: Arc<dyn Task>,
 }
@@ -84,7 +90,9 @@ impl Ddppo {
         let mut weights = stream("initial weights");
         let range = (task.action_low(), task.action_high());
         let policy_network = Policy::new(sizes.0, range, &policy.network, &mut weights);
-        let critic = Critic::new(sizes.0, sizes.1, 2, critic, &mut weights);
+        let weight = critic.action_gradient_weight;
+        let critic = Critic::new(sizes.0, sizes.1, 2, &critic.network, &mut weights);
+        let term = || ActionGradientTerm::new(&critic, weight, batch, stream("action gradient"));
         let mut learned =
             |name| LearnedModel::new(name, sizes, &model.ensemble, run.seed, &mut weights);
         let prediction_model = learned("prediction");
@@ -93,6 +101,7 @@ impl Ddppo {
         let gradient_model = two.then(|| learned("gradient"));
         let with_loss = (two || model.single_model) && gradient_loss.weight > 0.0;
         Self {
+            action_gradient: (weight > 0.0).then(term),
             policy: policy_network,
             critic,
             temperature: Temperature::new(&settings.temperature, sizes.1),
@@ -145,9 +154,9 @@ impl Ddppo {
     /// Refills the model buffer with rollouts of the present policy through M^p.
     fn imagine(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { policy, prediction_model, real, imagined, task, .. } = self;
-        let model = &prediction_model.model;
+        let (model, ending) = (&prediction_model.model, prediction_model.ending(&**task));
         let record =
-            tally.timed("rollout", || imagined.refill(policy, model, &**task, real, step))?;
+            tally.timed("rollout", || imagined.refill(policy, model, ending, real, step))?;
         tally.record(record);
         Ok(())
     }
@@ -176,9 +185,22 @@ impl Ddppo {
     pub fn improve_critic(&mut self, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { policy, critic, temperature, real, imagined, critic_update, config, .. } = self;
         let training = &config.training;
+        let models = (&self.prediction_model, self.gradient_model.as_ref());
+        let of = objective((policy, critic, temperature.alpha()), models, config, &*self.task);
+        let states = &imagined.transitions;
+        let term = match self.action_gradient.as_mut().filter(|_| !states.is_empty()) {
+            Some(term) => {
+                let started = Instant::now();
+                let (loss, term) = term.differentiate(of, states)?;
+                tally.mean("action_gradient_loss", loss);
+                tally.add_seconds("critic", started.elapsed().as_secs_f64());
+                Some(term)
+            }
+            None => None,
+        };
         let real_rows = (training.experience.batch_size as f64 * training.real_ratio) as usize;
         let draw = mixture(real, &imagined.transitions, real_rows);
-        critic_update.run(critic, policy, temperature, draw, tally)?;
+        critic_update.run_with(critic, policy, temperature, draw, term, tally)?;
         Ok(())
     }
 }
@@ -197,7 +219,7 @@ fn objective<'a>(
         gradient_model: &gradient_model.unwrap_or(prediction_model).model,
         gradient_source: path.gradient_source,
         derivative_members: config.policy.derivative_members,
-        task,
+        ending: prediction_model.ending(task),
     };
     let discount = config.training.experience.discount;
     Objective { policy, imagination: Some(imagination), critic, alpha, discount }
@@ -254,6 +276,10 @@ impl Method for Ddppo {
         Some(Models { prediction: &self.prediction_model.model, gradient })
     }
 
+    fn given_termination(&self) -> Option<&'static str> {
+        self.prediction_model.given_termination()
+    }
+
     fn objective(&self) -> Option<Objective<'_, f32>> {
         let models = (&self.prediction_model, self.gradient_model.as_ref());
         let learned = (&self.policy, &self.critic, self.temperature.alpha());
@@ -277,6 +303,7 @@ impl Method for Ddppo {
             gradient_data: _,
             policy_update,
             critic_update,
+            action_gradient,
             config: _,
             task: _,
         } = self;
@@ -290,6 +317,10 @@ impl Method for Ddppo {
         real.visit("real", entries, Storage::Growing)?;
         imagined.visit(entries)?;
         policy_update.visit(entries)?;
-        critic_update.visit(entries)
+        critic_update.visit(entries)?;
+        match action_gradient {
+            Some(term) => term.visit(entries),
+            None => Ok(()),
+        }
     }
 }

@@ -1,8 +1,8 @@
-//! MAAC: model-augmented actor-critic (Clavera et al., ICLR 2020), in the form that DDPPO's authors compare with (facts.md 1.5b):
+//! MAAC: model-augmented actor-critic (Clavera et al., ICLR 2020), in the form that DDPPO's authors compare with (docs/algorithm.md, "MAAC"):
 //! one model, and a policy improved by true back-propagation through its sampled steps, the noise included.
 //!
-//! `policy.gradient_source = "prediction_model"` takes the derivatives of the model's mean head instead, which have the same
-//! expectation over the noise's sign and less variance (facts.md 3.2).
+//! `policy.gradient_source = "prediction_model"` takes the derivatives of the model's mean head instead: less variance, but
+//! without what the slope of σ adds (docs/algorithm.md, "The mean head and the sampled step").
 
 mod config;
 
@@ -116,9 +116,9 @@ impl Maac {
     /// Refills the model buffer with rollouts of the present policy through the model.
     fn imagine(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { policy, model, real, imagined, task, .. } = self;
-        let model = &model.model;
+        let (model, ending) = (&model.model, model.ending(&**task));
         let record =
-            tally.timed("rollout", || imagined.refill(policy, model, &**task, real, step))?;
+            tally.timed("rollout", || imagined.refill(policy, model, ending, real, step))?;
         tally.record(record);
         Ok(())
     }
@@ -161,7 +161,7 @@ fn objective<'a>(
         gradient_model: &model.model,
         gradient_source: path.gradient_source,
         derivative_members: 1,
-        task,
+        ending: model.ending(task),
     };
     let discount = config.training.experience.discount;
     Objective { policy, imagination: Some(imagination), critic, alpha, discount }
@@ -215,6 +215,10 @@ impl Method for Maac {
 
     fn models(&self) -> Option<Models<'_>> {
         Some(Models { prediction: &self.model.model, gradient: None })
+    }
+
+    fn given_termination(&self) -> Option<&'static str> {
+        self.model.given_termination()
     }
 
     fn objective(&self) -> Option<Objective<'_, f32>> {

@@ -1,4 +1,4 @@
-//! MBPO: soft actor-critic on the short rollouts of one model (Janner et al., NeurIPS 2019; facts.md 1.2). How its model differs
+//! MBPO: soft actor-critic on the short rollouts of one model (Janner et al., NeurIPS 2019; docs/algorithm.md, "MBPO"). How its model differs
 //! from DDPPO's (bootstrap, trained bounds, restored weights) is configuration.
 
 mod config;
@@ -106,9 +106,9 @@ impl Mbpo {
     /// Refills the model buffer with rollouts of the present policy through the model.
     fn imagine(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { policy, model, real, imagined, task, .. } = self;
-        let model = &model.model;
+        let (model, ending) = (&model.model, model.ending(&**task));
         let record =
-            tally.timed("rollout", || imagined.refill(policy, model, &**task, real, step))?;
+            tally.timed("rollout", || imagined.refill(policy, model, ending, real, step))?;
         tally.record(record);
         Ok(())
     }
@@ -186,6 +186,10 @@ impl Method for Mbpo {
 
     fn models(&self) -> Option<Models<'_>> {
         Some(Models { prediction: &self.model.model, gradient: None })
+    }
+
+    fn given_termination(&self) -> Option<&'static str> {
+        self.model.given_termination()
     }
 
     fn objective(&self) -> Option<Objective<'_, f32>> {

@@ -1,4 +1,4 @@
-//! SAC: soft actor-critic (Haarnoja et al., 2018), without a model of the environment (facts.md 1.1).
+//! SAC: soft actor-critic (Haarnoja et al., 2018), without a model of the environment (docs/algorithm.md, "SAC").
 
 mod config;
 

@@ -1,19 +1,19 @@
-//! Matrix products for small, tall matrices (K of 14 to 256, N of 24 to 256, tens to hundreds of rows).
+//! Matrix products for small, tall matrices (K of 14 to 256, N of 1 to 256, tens to hundreds of rows). See
+//! `docs/kernels.md`.
 //!
 //! The right-hand matrix is always in *panels*: groups of [`LANES`] columns, each stored `[depth, LANES]` and the last
 //! one padded with zeros. Weights live in that form for good, so a product packs nothing; the left-hand matrix is read
 //! in place. Every sum runs over the depth in order, whatever the instruction set's width and the thread count.
 
+use std::ops::Range;
+
 use super::epilogue::Epilogue;
 use super::lanes::{HALF, lanes, lanes_mut};
 use super::matrix::{Rows, RowsMut};
-use super::tile::{Left, by_size, tile, tiles};
+use super::tile::{Left, Target, by_size, tile, tile_rows, tiles};
+use super::wide;
 use crate::machine::isa::{Isa, dispatched};
 use crate::machine::{LANES, Real};
-
-/// Rows of an outer product summed at a time: a column of tiles of A and a panel of D, a cache line a row each, take half
-/// of a nearest cache of 32 kB.
-const OUTER_ROWS: usize = 128;
 
 /// What a product starts from.
 #[derive(Clone, Copy)]
@@ -22,6 +22,17 @@ pub(crate) enum Start<'a, T> {
     Zero,
     /// C = A·B + bias in every row, `[padded(n)]`.
     Bias(&'a [T]),
+}
+
+impl<T: Real> Start<'_, T> {
+    /// Of `P` panels from number `j` on.
+    pub(crate) fn row<const P: usize>(self, j: usize) -> [[T; LANES]; P] {
+        let mut row = [[T::ZERO; LANES]; P];
+        if let Start::Bias(bias) = self {
+            row.as_flattened_mut().copy_from_slice(&bias[j * LANES..(j + P) * LANES]);
+        }
+        row
+    }
 }
 
 #[inline(always)]
@@ -57,7 +68,7 @@ dispatched! {
     ) {
         let [panel, next, mut later] = panels;
         let left = Left { data: a, row: a_stride, depth: 1 };
-        let tiles = tiles::<I>(rows, columns);
+        let tiles = tiles(rows, tile_rows::<I>(columns));
         let share = (later.len() / LANES).div_ceil(tiles.len().max(2) - 1) * LANES;
         for (first, height) in tiles {
             let (origin, c) = (first * a_stride, &mut c[first * c_stride..]);
@@ -75,19 +86,22 @@ dispatched! {
 }
 
 dispatched! {
-    /// The epilogue over one panel of C. A function of its own: in one with the product, its constants take registers
+    /// The epilogue over rows of one panel of C, which `c` begins with. A function of its own: in one with the product, its constants take registers
     /// that the accumulators need.
-    fn finish_panel<T, I, E: Epilogue<T>>(
-        rows: usize,
+    pub(crate) fn finish_panel<T, I, E: Epilogue<T>>(
+        rows: Range<usize>,
         column: usize,
         c: &mut [T],
         c_stride: usize,
         epilogue: &mut E,
     ) {
-        for (row, z) in c.chunks_mut(c_stride).enumerate().take(rows) {
-            if let Some(z) = z.first_chunk_mut::<LANES>() {
-                epilogue.finish::<I>(row, column, z);
-            }
+        for row in rows {
+            let z: &mut [T; LANES] = lanes_mut(c, row * c_stride);
+            // On a copy: of numbers that lie in memory, the compiler would load and store one at a time, lest what it loads
+            // between be the same memory.
+            let mut own = *z;
+            epilogue.finish::<I>(row, column, &mut own);
+            *z = own;
         }
     }
 }
@@ -113,182 +127,71 @@ pub(crate) fn product_from<T: Real, E: Epilogue<T>>(
     panels: &[T],
     panel_depth: usize,
     start: Start<'_, T>,
-    c: RowsMut<'_, T>,
+    mut c: RowsMut<'_, T>,
     epilogue: &mut E,
 ) {
-    let (rows, columns, depth) = (a.len(), c.columns, a.columns);
+    let (columns, depth) = (c.columns, a.columns);
     let (count, size) = (columns.div_ceil(LANES), panel_depth * LANES);
     assert!(depth <= panel_depth && panels.len() >= count * size, "B is smaller than the product");
+    if a.len() == 0 {
+        return;
+    }
+    let mut j = first;
+    while j < count {
+        let taken = if wide::is_used::<T>() { (count - j).min(2) } else { 1 };
+        match taken {
+            2 => wide_product::<T, 2>(j, a, panels, size, start, &mut c),
+            _ if wide::is_used::<T>() => wide_product::<T, 1>(j, a, panels, size, start, &mut c),
+            _ => narrow_product(j, a, panels, size, start, &mut c),
+        }
+        for column in (j..j + taken).map(|j| j * LANES).filter(|_| !E::IDLE) {
+            finish_panel(0..a.len(), column, &mut c.data[column..], c.stride, epilogue);
+        }
+        j += taken;
+    }
+}
+
+/// Panel `j` of a product.
+fn narrow_product<T: Real>(
+    j: usize,
+    a: Rows<'_, T>,
+    panels: &[T],
+    size: usize,
+    start: Start<'_, T>,
+    c: &mut RowsMut<'_, T>,
+) {
     let panel = |j: usize| {
         let rest = panels.get(j * size..).unwrap_or_default();
-        &rest[..rest.len().min(depth * LANES)]
+        &rest[..rest.len().min(a.columns * LANES)]
     };
-    for j in first..count {
-        let column = j * LANES;
-        let mut first_row = [T::ZERO; LANES];
-        if let Start::Bias(bias) = start {
-            first_row.copy_from_slice(&bias[column..column + LANES]);
-        }
-        let three = [panel(j), panel(j + 1), panel(j + 2)];
-        let (a_stride, c_stride, c) = (a.stride, c.stride, &mut c.data[column..]);
-        product_panel(rows, columns - column, a.data, a_stride, three, &first_row, c, c_stride);
-        if !E::IDLE {
-            finish_panel(rows, column, c, c_stride, epilogue);
-        }
-    }
+    let column = j * LANES;
+    let three = [panel(j), panel(j + 1), panel(j + 2)];
+    let [first_row] = start.row(j);
+    let (columns, c_stride) = (c.columns - column, c.stride);
+    product_panel(
+        a.len(),
+        columns,
+        a.data,
+        a.stride,
+        three,
+        &first_row,
+        &mut c.data[column..],
+        c_stride,
+    );
 }
 
-/// Adds to the first `W` columns of the first `R` rows of a panel.
-#[inline(always)]
-fn outer_tile<T: Real, I: Isa, const R: usize, const W: usize>(
-    a: Left<'_, T>,
-    origin: usize,
-    panel: &[T],
-    out: &mut [[T; LANES]],
-) {
-    let out: &mut [[T; LANES]; R] = out.first_chunk_mut().expect("a panel holds all rows");
-    let mut start = [[T::ZERO; W]; R];
-    for (row, out) in start.iter_mut().zip(&*out) {
-        *row = *lanes::<T, W>(out, 0);
-    }
-    let sum = tile::<T, I, R, W, false>(a, origin, panel, &[], start);
-    for (row, out) in sum.iter().zip(out) {
-        *lanes_mut::<T, W>(out, 0) = *row;
-    }
-}
-
-/// A panel of D, rows next to each other: scratch of [`add_outer_panel`].
-type Gathered<T> = [T; OUTER_ROWS * LANES];
-
-dispatched! {
-    /// Adds to `out` `[inputs, LANES]` the panel of Aᵀ·D that begins at D's column `column`, A `[rows, inputs]` and D `[rows, columns]`; and to
-    /// `sums` the sums of its columns.
-    fn add_outer_panel<T, I>(
-        a: Rows<'_, T>,
-        d: Rows<'_, T>,
-        column: usize,
-        gathered: &mut Gathered<T>,
-        out: &mut [T],
-        sums: &mut [T; LANES],
-    ) {
-        let (rows, inputs, columns) = (a.len(), a.columns, d.columns - column);
-        let left = Left { data: a.data, row: 1, depth: a.stride };
-        let out = out.as_chunks_mut::<LANES>().0;
-        let mut sum = *sums;
-        for top in (0..rows).step_by(OUTER_ROWS) {
-            let panel = &mut gathered[..OUTER_ROWS.min(rows - top) * LANES];
-            for (row, p) in panel.chunks_exact_mut(LANES).enumerate() {
-                let d = lanes::<T, LANES>(d.data, (top + row) * d.stride + column);
-                p.copy_from_slice(d);
-                for (s, &x) in sum.iter_mut().zip(d) {
-                    *s += x;
-                }
-            }
-            for (first, height) in tiles::<I>(inputs, columns) {
-                let (origin, out) = (top * a.stride + first, &mut out[first..]);
-                by_size!(height, columns, R, W => outer_tile::<T, I, R, W>(left, origin, panel, out));
-            }
-        }
-        *sums = sum;
-    }
-}
-
-/// Adds to the panels `out`, each `[inputs, LANES]`, those of Aᵀ·D from panel `first` on, A `[rows, inputs]` and D
-/// `[rows, columns]`; and to `sums`, one a panel, the sums of their columns of D.
-pub(crate) fn add_outer_panels<T: Real>(
+/// `P` panels of a product from number `j` on, by the tile for AVX-512.
+fn wide_product<T: Real, const P: usize>(
+    j: usize,
     a: Rows<'_, T>,
-    d: Rows<'_, T>,
-    first: usize,
-    out: &mut [T],
-    sums: &mut [[T; LANES]],
+    panels: &[T],
+    size: usize,
+    start: Start<'_, T>,
+    c: &mut RowsMut<'_, T>,
 ) {
-    let mut gathered = [T::ZERO; OUTER_ROWS * LANES];
-    for (j, (out, sum)) in out.chunks_exact_mut(a.columns * LANES).zip(sums).enumerate() {
-        add_outer_panel(a, d, (first + j) * LANES, &mut gathered, out, sum);
-    }
-}
-
-/// Adds Aᵀ·D to the panels `out`, A `[rows, inputs]`, D `[rows, columns]`; and the sums of D's columns to `sums`, where it is not
-/// empty.
-pub(crate) fn add_outer_product<T: Real>(
-    a: Rows<'_, T>,
-    d: Rows<'_, T>,
-    out: &mut [T],
-    sums: &mut [T],
-) {
-    let panels = out.chunks_exact_mut(a.columns * LANES).take(d.columns.div_ceil(LANES));
-    let mut sums = sums.as_chunks_mut().0.iter_mut();
-    for (j, out) in panels.enumerate() {
-        let mut nowhere = [[T::ZERO; LANES]];
-        let sum = sums.next().map_or(&mut nowhere, std::array::from_mut);
-        add_outer_panels(a, d, j, out, sum);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::nn::cpu::epilogue::Plain;
-    use crate::nn::cpu::lanes::padded;
-    use crate::nn::cpu::pack::{pack, unpack};
-    use crate::rng::Rng;
-
-    fn random(n: usize, rng: &mut Rng) -> Vec<f64> {
-        let mut x = vec![0.0; n];
-        rng.fill_normal(&mut x);
-        x
-    }
-
-    #[test]
-    fn products_match_the_definition_at_every_remainder() {
-        let mut rng = Rng::new(0, "gemm");
-        for (rows, depth, columns) in
-            [(1, 1, 1), (7, 3, 16), (13, 14, 24), (26, 33, 200), (6, 200, 17)]
-        {
-            let a = random(rows * depth, &mut rng);
-            let b = random(depth * columns, &mut rng);
-            let bias = random(padded(columns), &mut rng);
-            let mut panels = vec![0.0; depth * padded(columns)];
-            pack(&b, columns, &mut panels);
-            let stride = padded(columns);
-            let mut c = vec![0.0; rows * stride];
-            product(
-                Rows { data: &a, columns: depth, stride: depth },
-                &panels,
-                depth,
-                Start::Bias(&bias),
-                RowsMut { data: &mut c, columns, stride },
-                &mut Plain,
-            );
-            for i in 0..rows {
-                for j in 0..columns {
-                    let exact: f64 = bias[j]
-                        + (0..depth).map(|p| a[i * depth + p] * b[p * columns + j]).sum::<f64>();
-                    assert!((c[i * stride + j] - exact).abs() < 1e-12 * depth as f64, "{i} {j}");
-                }
-            }
-            // Aᵀ·C and the sums of C's columns, added to what is there.
-            let mut out = vec![1.0; depth * padded(columns)];
-            let mut sums = vec![1.0; padded(columns)];
-            add_outer_product(
-                Rows { data: &a, columns: depth, stride: depth },
-                Rows { data: &c, columns, stride },
-                &mut out,
-                &mut sums,
-            );
-            for (j, sum) in sums.iter().enumerate().take(columns) {
-                let exact = 1.0 + (0..rows).map(|i| c[i * stride + j]).sum::<f64>();
-                assert!((sum - exact).abs() < 1e-10, "{j}");
-            }
-            let mut plain = vec![0.0; depth * columns];
-            unpack(&out, columns, &mut plain);
-            for p in 0..depth {
-                for j in 0..columns {
-                    let exact: f64 =
-                        1.0 + (0..rows).map(|i| a[i * depth + p] * c[i * stride + j]).sum::<f64>();
-                    assert!((plain[p * columns + j] - exact).abs() < 1e-10, "{p} {j}");
-                }
-            }
-        }
-    }
+    let own = &panels[j * size..];
+    let taken = std::array::from_fn(|p| &own[p * size..][..a.columns * LANES]);
+    let left = Left { data: a.data, row: a.stride, depth: 1 };
+    let target = Target { data: &mut c.data[j * LANES..], row: c.stride, panel: LANES };
+    wide::multiply::<T, P>(a.len(), left, taken, &own[P * size..], Some(&start.row(j)), target);
 }

@@ -80,13 +80,13 @@ fn outer_products_have_the_same_bits_with_zeros_left_out() {
             let (mut expected, mut expected_sums) = (out.clone(), sums.clone());
             let (a, d) = (a.view(0..rows), d.view(0..rows));
             add_outer_panels(a, d, 1, &mut out, &mut sums);
-            gemm::add_outer_panels(a, d, 1, &mut expected, &mut expected_sums);
+            outer::add_outer_panels(a, d, 1, &mut expected, &mut expected_sums);
             assert!(out == expected && sums == expected_sums, "{rows} {inputs} {columns}, {zeros}");
             // All panels, without sums.
             let mut out = vec![1.0; (panels + 1) * inputs * LANES];
             let mut expected = out.clone();
             add_outer_product(a, d, &mut out);
-            gemm::add_outer_product(a, d, &mut expected, &mut []);
+            outer::add_outer_product(a, d, &mut expected, &mut []);
             assert!(out == expected, "{rows} {inputs} {columns}, {zeros} zero");
         }
     }

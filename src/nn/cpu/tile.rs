@@ -17,6 +17,15 @@ pub(crate) struct Left<'a, T> {
     pub depth: usize,
 }
 
+/// Where sums lie.
+pub(crate) struct Target<'a, T> {
+    pub data: &'a mut [T],
+    /// From one row to the next.
+    pub row: usize,
+    /// From one panel to the next.
+    pub panel: usize,
+}
+
 /// One register tile: `R` rows by the first `W` columns of a panel, summed over the panel's depth, with `a` starting
 /// at `origin`. Lines of `ahead` are asked for on the way, one a step: into the second cache where they are `FAR` ahead, else
 /// into the nearest.
@@ -52,7 +61,7 @@ pub(crate) fn tile<T: Real, I: Isa, const R: usize, const W: usize, const FAR: b
 
 /// One step of [`tile`]: a column of A, starting at `at`, times a row of the panel. Its rows are written out, not looped over: where
 /// a column of A is contiguous, a loop of eight rows and more was vectorised down the column, which gathers and scatters
-/// the sums (decision 023).
+/// the sums.
 #[inline(always)]
 fn rank_one<T: Real, I: Isa, const R: usize, const W: usize>(
     a: Left<'_, T>,
@@ -75,19 +84,21 @@ fn rank_one<T: Real, I: Isa, const R: usize, const W: usize>(
     rows!(0 1 2 3 4 5 6 7 8 9 10 11);
 }
 
-/// Splits `n` rows into tiles of as equal a height as possible, for a panel of which `columns` columns are wanted: a tile
-/// of few accumulators would run at the latency, not at the throughput, of the multiply-add. Yields (first row, height).
+/// Splits `n` rows into tiles of as equal a height as possible, up to `highest`: a tile of few accumulators would run at the
+/// latency, not at the throughput, of the multiply-add. Yields (first row, height).
 #[inline(always)]
-pub(crate) fn tiles<I: Isa>(
-    n: usize,
-    columns: usize,
-) -> impl ExactSizeIterator<Item = (usize, usize)> {
-    let highest = if columns <= HALF { HALF_TILE_ROWS } else { I::TILE_ROWS };
+pub(crate) fn tiles(n: usize, highest: usize) -> impl ExactSizeIterator<Item = (usize, usize)> {
     let tiles = n.div_ceil(highest).max(1);
     (0..tiles).map(move |t| {
         let first = t * n / tiles;
         (first, (t + 1) * n / tiles - first)
     })
+}
+
+/// Rows of the highest tile of a panel of which `columns` columns are wanted.
+#[inline(always)]
+pub(crate) fn tile_rows<I: Isa>(columns: usize) -> usize {
+    if columns <= HALF { HALF_TILE_ROWS } else { I::TILE_ROWS }
 }
 
 /// Calls with the height, and with the width that `columns` columns from the panel on need, as constants.

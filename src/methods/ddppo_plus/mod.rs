@@ -1,0 +1,254 @@
+//! DDPPO+: the paper's second model, trained on secants, in a loop of few updates on short differentiable paths, as that of DHMBPO (TMLR 2025).
+//! Critic and policy are updated on the same paths; these start from states of long imagined ones.
+
+mod config;
+mod learning;
+
+pub use config::{
+    DdppoPlusConfig, LongRolloutConfig, PlusCritic, PlusPolicy, PlusTraining, SecantConfig,
+};
+
+use std::sync::Arc;
+
+use super::{Method, MethodInfo, RealStep};
+use crate::config::{Config, Description};
+use crate::critic::{Critic, TargetRule, ValueRange};
+use crate::data::{Replay, Standardiser, StateRing, Storage};
+use crate::env::Task;
+use crate::model::{DynamicsModel, Models, NormalisedModel};
+use crate::nn::{Activation, LearnError, Mlp, Shape};
+use crate::path::{DerivativeSource, Objective};
+use crate::policy::{Head, Policy, Temperature};
+use crate::rng::Rng;
+use crate::run::{Entries, Record, SnapshotError, Tally};
+use learning::Buffers;
+
+/// DDPPO+.
+pub const INFO: MethodInfo = MethodInfo {
+    name: "ddppo-plus",
+    summary: "DDPPO's two models, the second trained on secants, in a loop of few updates.",
+    description: Description::of::<DdppoPlusConfig>,
+    default: include_str!("presets/default.toml"),
+    tasks: &[
+        ("InvertedPendulum", include_str!("presets/inverted_pendulum.toml")),
+        ("Hopper", include_str!("presets/hopper.toml")),
+        ("Walker2d", include_str!("presets/walker2d.toml")),
+        ("HalfCheetah", include_str!("presets/half_cheetah.toml")),
+        ("AntTruncatedObs", include_str!("presets/ant.toml")),
+        ("HumanoidTruncatedObs", include_str!("presets/humanoid.toml")),
+        ("PointMass", include_str!("presets/point_mass.toml")),
+        ("Pendulum", include_str!("presets/pendulum.toml")),
+    ],
+    robot: include_str!("presets/robot.toml"),
+    variants: &[("prediction-gradients", include_str!("variants/prediction_gradients.toml"))],
+    build: |config, task| Box::new(DdppoPlus::new(config, task)),
+};
+
+/// What DDPPO+ is made of.
+pub struct DdppoPlus {
+    /// π, of standardised states.
+    pub policy: Policy<f32>,
+    /// Q₁ … Q_N and their targets, of standardised states, in units of the range of values.
+    pub critic: Critic<f32>,
+    /// Where values can lie.
+    pub range: ValueRange,
+    /// α.
+    pub temperature: Temperature,
+    /// M^p, trained by likelihood.
+    pub prediction_model: NormalisedModel<f32>,
+    /// M^g, trained by likelihood and secants; `None` where M^p gives the derivatives, too.
+    pub gradient_model: Option<NormalisedModel<f32>>,
+    /// The models in raw units, as analyses know them: made again with every training.
+    raw_models: Option<(DynamicsModel<f32>, Option<DynamicsModel<f32>>)>,
+    /// Real transitions.
+    pub real: Replay,
+    /// States of long rollouts.
+    pub states: StateRing,
+    /// The models' rows and steps; start states, members and noise of all paths; those of long rollouts.
+    streams: [(&'static str, Rng); 4],
+    buffers: Buffers,
+    config: DdppoPlusConfig,
+    task: Arc<dyn Task>,
+}
+
+/// Sizes of a network of `layers` hidden layers.
+fn shape(inputs: usize, (hidden, layers): (usize, usize), outputs: usize) -> Shape {
+    let mut sizes = vec![inputs];
+    sizes.extend(std::iter::repeat_n(hidden, layers));
+    sizes.push(outputs);
+    Shape::new(&sizes, Activation::Silu)
+}
+
+impl DdppoPlus {
+    /// Freshly drawn networks and empty buffers.
+    pub fn new(config: &Config, task: Arc<dyn Task>) -> Self {
+        let settings: DdppoPlusConfig = config.view();
+        let DdppoPlusConfig { run, training, model, rollout, policy, critic, .. } = &settings;
+        let (s, a) = (task.observation_dim(), task.action_dim());
+        let stream = |name: &str| Rng::new(run.seed, name);
+        // One stream draws all weights, in this order.
+        let mut weights = stream("initial weights");
+        let network =
+            Mlp::orthogonal(shape(s, (policy.hidden, policy.layers), 2 * a), &mut weights);
+        let range = (task.action_low(), task.action_high());
+        let (rate, clip) = (policy.learning_rate, policy.gradient_clip);
+        let mut pi = Policy::from_network(network, range, Head::Softplus, rate, clip);
+        pi.normalise_density();
+        pi.input = Some(Standardiser::identity(s));
+        let networks = (0..critic.members).map(|_| {
+            let shape = shape(s + a, (critic.hidden, critic.layers), 1);
+            let mut network = Mlp::orthogonal(shape, &mut weights);
+            network.update(|parameters, shape| {
+                let last = &shape.layers[critic.layers];
+                parameters[last.weight.clone()].fill(0.0);
+            });
+            network
+        });
+        let (rate, clip) = (critic.learning_rate, critic.gradient_clip);
+        let q = Critic::from_networks(networks, rate, clip, TargetRule::Polyak(critic.target_rate));
+        let mut learned = || {
+            NormalisedModel::new((s, a), model.members, (model.hidden, model.layers), &mut weights)
+        };
+        let prediction_model = learned();
+        let two = policy.path.gradient_source == DerivativeSource::Gradient;
+        Self {
+            policy: pi,
+            critic: q,
+            range: ValueRange::default(),
+            temperature: Temperature::new(&settings.temperature, a),
+            prediction_model,
+            gradient_model: two.then(learned),
+            raw_models: None,
+            real: Replay::new(s, a, training.experience.replay_capacity),
+            states: StateRing::new(s, rollout.capacity),
+            streams: ["prediction_model", "gradient_model", "paths", "rollout"]
+                .map(|name| (name, stream(name))),
+            buffers: Buffers::new(run.seed, &settings),
+            config: settings,
+            task,
+        }
+    }
+
+    /// Makes the models in raw units anew.
+    fn renew_raw_models(&mut self) {
+        let gradient = self.gradient_model.as_ref().map(NormalisedModel::in_raw_units);
+        let prediction = &self.prediction_model;
+        self.raw_models = prediction.trained.then(|| (prediction.in_raw_units(), gradient));
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &DdppoPlusConfig {
+        &self.config
+    }
+}
+
+impl Method for DdppoPlus {
+    fn policy(&self) -> &Policy<f32> {
+        &self.policy
+    }
+
+    fn warmup_steps(&self) -> u64 {
+        self.config.training.experience.warmup_steps
+    }
+
+    fn record_every(&self) -> u64 {
+        self.config.training.block_steps
+    }
+
+    fn store(&mut self, step: RealStep<'_>) {
+        self.real.push(step.transition);
+        if step.ended {
+            self.real.end_episode();
+        }
+    }
+
+    /// When a block of environment steps is over: both models are trained, then the critic alone is updated, then critic and policy
+    /// together, on fresh moments. The random first steps are the first block.
+    fn learn(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
+        let PlusTraining { experience, block_steps, first_updates, updates_per_step, .. } =
+            self.config.training;
+        let since = step.checked_sub(experience.warmup_steps.max(1));
+        if since.is_none_or(|since| !since.is_multiple_of(block_steps)) {
+            return Ok(());
+        }
+        // Too few rows to part, or to be each other's neighbours: physics that broke all the time.
+        if !self.can_train_models() {
+            return Ok(());
+        }
+        let first = !self.prediction_model.trained;
+        self.train_models(step, first, tally)?;
+        self.renew_raw_models();
+        self.policy.adam.restart();
+        self.critic.restart_moments();
+        self.temperature.adam.restart();
+        let updates = match first {
+            true => first_updates,
+            false => (block_steps as f64 * updates_per_step).round() as u64,
+        };
+        let alone = self.config.training.critic_updates;
+        let (mut states, mut rollouts) = (0, 0);
+        for update in 0..alone + updates {
+            if update.is_multiple_of(self.config.rollout.every_updates) {
+                states += self.roll_out(tally)?;
+                rollouts += 1;
+            }
+            self.update(update.checked_sub(alone), tally)?;
+        }
+        let mut record = Record::new("rollout", step);
+        record.put_count("imagined_states", states);
+        let rows = (rollouts * self.config.rollout.starts).max(1);
+        record.put("imagined_length", states as f64 / rows as f64);
+        tally.record(record);
+        Ok(())
+    }
+
+    fn gauges(&self) -> Vec<(&'static str, f64)> {
+        let ValueRange { low, high, .. } = self.range;
+        vec![("alpha", self.temperature.alpha()), ("q_low", low), ("q_high", high)]
+    }
+
+    fn models(&self) -> Option<Models<'_>> {
+        let (prediction, gradient) = self.raw_models.as_ref()?;
+        Some(Models { prediction, gradient: gradient.as_ref() })
+    }
+
+    /// None in the form that analyses know: states are standardised, and the policy is improved on the mean of the critics.
+    fn objective(&self) -> Option<Objective<'_, f32>> {
+        None
+    }
+
+    fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
+        let Self {
+            policy,
+            critic,
+            range,
+            temperature,
+            prediction_model,
+            gradient_model,
+            raw_models: _,
+            real,
+            states,
+            streams,
+            buffers: _,
+            config: _,
+            task: _,
+        } = self;
+        policy.visit("policy", entries)?;
+        critic.visit(entries)?;
+        range.visit(entries)?;
+        temperature.visit(entries)?;
+        prediction_model.visit("prediction_model", entries)?;
+        if let Some(model) = gradient_model {
+            model.visit("gradient_model", entries)?;
+        }
+        real.visit("real", entries, Storage::Growing)?;
+        states.visit("states", entries)?;
+        for (name, stream) in streams {
+            entries.rng(&format!("streams/{name}"), stream)?;
+        }
+        if entries.restores() {
+            self.renew_raw_models();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,555 @@
+//! Training a [`NormalisedModel`] for a budget of steps: weights are kept from one training to the next, moments are not; a fixed share of the
+//! transitions is held out, and each member gets the weights back that were best on them.
+//!
+//! Members know nothing of each other, so each is trained from beginning to end by one thread.
+
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::normalised::{NormalisedMember, NormalisedModel};
+use super::secant::{SecantNeighbours, SecantUnits};
+use crate::config::{ConfigError, require};
+use crate::data::Replay;
+use crate::nn::{Adam, Keep, Real, Tape};
+use crate::rng::Rng;
+
+/// Rows of a minibatch that go through a network together.
+const CHUNK: usize = 128;
+
+/// The ensembles and their training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BudgetConfig {
+    /// Members of an ensemble (8). All are used.
+    #[schemars(range(min = 1, max = 1000))]
+    pub members: usize,
+    /// Units of each hidden layer (256).
+    #[schemars(range(min = 1, max = 16_384))]
+    pub hidden: usize,
+    /// Hidden layers (3).
+    #[schemars(range(min = 1, max = 64))]
+    pub layers: usize,
+    /// Adam's step size (1e-3).
+    #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0))]
+    pub learning_rate: f64,
+    /// Weight decay of each layer beside Adam's step (AdamW), `layers + 1` numbers (2.5e-4, 5e-4, 7.5e-4, 1e-3).
+    #[schemars(inner(range(min = 0.0, max = 1e3)))]
+    pub weight_decay: Vec<f64>,
+    /// Rows of a minibatch of a member (512).
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub batch_size: usize,
+    /// Steps of a member in the first training (3000).
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub first_steps: usize,
+    /// Steps of a member in each later training (1000).
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub steps: usize,
+    /// Steps between two looks at the held-out transitions (100).
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub look_every: usize,
+    /// Chance of a transition to be held out for good (0.2).
+    #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 0.9))]
+    pub holdout_fraction: f64,
+}
+
+impl BudgetConfig {
+    /// Checks the values against each other.
+    ///
+    /// # Errors
+    /// On the first that is impossible.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let Self { layers, weight_decay, .. } = self;
+        let expected = format!(
+            "a list of {} numbers: one for each of the {layers} hidden layers and the output",
+            layers + 1
+        );
+        let given = format!("a list of {}", weight_decay.len());
+        require(weight_decay.len() == layers + 1, "model.weight_decay", given, expected)
+    }
+}
+
+/// The secant loss's place in a training.
+#[derive(Clone, Copy, Debug)]
+pub struct SecantTerm<'a, T> {
+    /// Of every row of the replay, among the rows that are trained on.
+    pub neighbours: &'a SecantNeighbours,
+    /// Secants of a row at each step.
+    pub directions: usize,
+    /// w.
+    pub weight: f64,
+    /// ρ_d², `[label_dim]`.
+    pub weights: &'a [T],
+    /// ε².
+    pub least_square: f64,
+}
+
+/// Which transitions are held out, and how much each counts for each member: fixed for good when it is made, by its number.
+#[derive(Clone, Copy, Debug)]
+pub struct RowDraws {
+    holdout: u64,
+    weights: u64,
+}
+
+impl RowDraws {
+    /// Those of a run's model of this name; what is held out is the same for all its models.
+    pub fn new(seed: u64, name: &str) -> Self {
+        let word = |name: &str| Rng::new(seed, name).next_u64();
+        Self { holdout: word("held-out rows"), weights: word(&format!("{name} row weights")) }
+    }
+
+    fn uniform(key: u64, sequence: u64, member: u64) -> f64 {
+        let word = sequence.wrapping_mul(0xD134_2543_DE82_EF95).wrapping_add(member);
+        Rng::from_word(key ^ word).uniform()
+    }
+
+    /// Whether the transition pushed as number `sequence` is held out.
+    pub fn holds_out(self, sequence: u64, fraction: f64) -> bool {
+        Self::uniform(self.holdout, sequence, 0) < fraction
+    }
+
+    /// Its weight in the loss of `member`, a draw from the exponential distribution of mean 1.
+    pub fn weight(self, sequence: u64, member: usize) -> f64 {
+        -(1.0 - Self::uniform(self.weights, sequence, member as u64)).ln()
+    }
+}
+
+/// The rows of a replay, parted.
+#[derive(Clone, Debug, Default)]
+pub struct Split {
+    /// Rows to train on, in order.
+    pub training: Vec<u32>,
+    /// The others.
+    pub holdout: Vec<u32>,
+}
+
+impl Split {
+    /// Parts all rows of `replay`.
+    pub fn renew(&mut self, replay: &Replay, draws: RowDraws, fraction: f64) {
+        self.training.clear();
+        self.holdout.clear();
+        for row in 0..replay.len() {
+            let out = draws.holds_out(replay.sequence_of(row), fraction);
+            let part = if out { &mut self.holdout } else { &mut self.training };
+            part.push(row as u32);
+        }
+    }
+}
+
+/// What a training came to, means over the members.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BudgetReport {
+    /// Weighted NLL over the last steps.
+    pub nll: f64,
+    /// R̃ over the last steps; 0 where it is no part of the loss.
+    pub secant_loss: f64,
+    /// Least loss on the held-out rows.
+    pub holdout_loss: f64,
+    /// Step at which it was met.
+    pub best_step: f64,
+    /// Mean squared error on the held-out rows at the end, standardised (r, Δs).
+    pub holdout_error: f64,
+}
+
+/// What one training is made with.
+struct Lesson<'a, T> {
+    replay: &'a Replay,
+    split: &'a Split,
+    draws: RowDraws,
+    units: Option<(SecantTerm<'a, T>, SecantUnits<'a, T>)>,
+    inputs: &'a crate::data::Standardiser<T>,
+    labels: &'a crate::data::Standardiser<T>,
+    config: &'a BudgetConfig,
+    steps: usize,
+}
+
+/// A member's buffers.
+#[derive(Debug)]
+struct Trainee<T> {
+    rng: Rng,
+    adam: Adam<T>,
+    sigma_adam: Adam<T>,
+    /// Rows of a chunk, then the far ends of their secants.
+    tape: Tape<T>,
+    rows: Vec<u32>,
+    ends: Vec<u32>,
+    choice: Vec<usize>,
+    label: Vec<T>,
+    inverse_variance: Vec<T>,
+    gradient: Vec<T>,
+    sigma_gradient: Vec<T>,
+    best: NormalisedMember<T>,
+    report: BudgetReport,
+}
+
+/// Sums over some rows.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    nll: f64,
+    secants: f64,
+    squares: f64,
+}
+
+/// Buffers of all members, allocated once.
+#[derive(Debug)]
+pub struct BudgetWorkspace<T> {
+    trainees: Vec<Trainee<T>>,
+}
+
+impl<T: Real> BudgetWorkspace<T> {
+    /// Buffers for one model; `directions` secants of each row are part of its loss.
+    pub fn new(model: &NormalisedModel<T>, config: &BudgetConfig, directions: usize) -> Self {
+        let (labels, len) = (model.label_dim(), model.shape().parameter_len());
+        let chunk = CHUNK.min(config.batch_size);
+        let trainee = |member: &NormalisedMember<T>| Trainee {
+            rng: Rng::from_word(0),
+            adam: Adam::new(len, config.learning_rate),
+            sigma_adam: Adam::new(labels, config.learning_rate),
+            tape: Tape::new(model.shape(), chunk * (1 + directions), Keep::Values),
+            rows: vec![0; config.batch_size],
+            ends: vec![0; chunk * directions],
+            choice: Vec::new(),
+            label: vec![T::ZERO; labels],
+            inverse_variance: vec![T::ZERO; labels],
+            gradient: vec![T::ZERO; len],
+            sigma_gradient: vec![T::ZERO; labels],
+            best: member.clone(),
+            report: BudgetReport::default(),
+        };
+        Self { trainees: model.members.iter().map(trainee).collect() }
+    }
+}
+
+/// Trains all members for `steps` steps on the rows of `split`. The standardisers are the caller's to renew.
+#[allow(clippy::too_many_arguments)]
+pub fn fit_within<T: Real>(
+    model: &mut NormalisedModel<T>,
+    workspace: &mut BudgetWorkspace<T>,
+    replay: &Replay,
+    (split, draws): (&Split, RowDraws),
+    secants: Option<SecantTerm<'_, T>>,
+    config: &BudgetConfig,
+    steps: usize,
+    rng: &mut Rng,
+) -> BudgetReport {
+    let NormalisedModel { members, inputs, labels, trained, .. } = model;
+    let (inputs, labels) = (&*inputs, &*labels);
+    let units = secants.map(|term| {
+        let SecantTerm { weights, least_square, .. } = term;
+        let (label_scale, least_square) = (&labels.deviation[..], T::from_f64(least_square));
+        (term, SecantUnits { inputs, label_scale, weights, least_square })
+    });
+    let lesson = Lesson { replay, split, draws, units, inputs, labels, config, steps };
+    let trainees = &mut workspace.trainees;
+    trainees.iter_mut().for_each(|trainee| trainee.rng = Rng::from_word(rng.next_u64()));
+    let pairs = members.par_iter_mut().zip(&mut *trainees).enumerate();
+    pairs.for_each(|(m, (member, trainee))| trainee.train(m, member, &lesson));
+    *trained = true;
+    let mean = |of: fn(&BudgetReport) -> f64| {
+        trainees.iter().map(|trainee| of(&trainee.report)).sum::<f64>() / trainees.len() as f64
+    };
+    BudgetReport {
+        nll: mean(|r| r.nll),
+        secant_loss: mean(|r| r.secant_loss),
+        holdout_loss: mean(|r| r.holdout_loss),
+        best_step: mean(|r| r.best_step),
+        holdout_error: mean(|r| r.holdout_error),
+    }
+}
+
+impl<T: Real> Trainee<T> {
+    fn train(&mut self, m: usize, member: &mut NormalisedMember<T>, lesson: &Lesson<'_, T>) {
+        let &Lesson { split, config, steps, .. } = lesson;
+        self.adam.restart();
+        self.sigma_adam.restart();
+        self.report = BudgetReport { holdout_loss: f64::INFINITY, ..BudgetReport::default() };
+        let (mut recent, mut count) = (Sums::default(), 0.0);
+        for step in 1..=steps {
+            for k in 0..config.batch_size {
+                self.rows[k] = split.training[self.rng.below(split.training.len())];
+            }
+            let sums = self.minibatch(m, member, lesson);
+            recent.nll += sums.nll;
+            recent.secants += sums.secants;
+            count += 1.0;
+            if step.is_multiple_of(config.look_every) || step == steps {
+                (self.report.nll, self.report.secant_loss) =
+                    (recent.nll / count, recent.secants / count);
+                (recent, count) = (Sums::default(), 0.0);
+                self.look(step, m, member, lesson);
+            }
+        }
+        if self.report.holdout_loss < f64::INFINITY {
+            member.log_sigma.copy_from_slice(&self.best.log_sigma);
+            let best = self.best.network.parameters();
+            member.network.update(|parameters, _| parameters.copy_from_slice(best));
+        }
+    }
+
+    /// A step on the rows drawn.
+    fn minibatch(
+        &mut self,
+        m: usize,
+        member: &mut NormalisedMember<T>,
+        lesson: &Lesson<'_, T>,
+    ) -> Sums {
+        self.gradient.fill(T::ZERO);
+        self.sigma_gradient.fill(T::ZERO);
+        let mut sums = Sums::default();
+        let rows = std::mem::take(&mut self.rows);
+        let directions = lesson.units.map_or(0, |(term, _)| term.directions);
+        let chunk = self.tape.rows() / (1 + directions);
+        for part in rows.chunks(chunk) {
+            self.draw_ends(part, lesson);
+            self.evaluate(Some(m), member, lesson, (part, rows.len()), &mut sums);
+        }
+        self.rows = rows;
+        let Self { adam, sigma_adam, gradient, sigma_gradient, .. } = self;
+        let decay = &lesson.config.weight_decay;
+        member.network.update(|parameters, shape| {
+            let mut step = adam.begin();
+            for (layer, &decay) in shape.layers.iter().zip(decay) {
+                step.apply_decoupled(parameters, gradient, layer.weight.clone(), decay);
+                step.apply(parameters, gradient, layer.bias.clone(), 0.0);
+            }
+        });
+        let all = 0..sigma_gradient.len();
+        sigma_adam.begin().apply(&mut member.log_sigma, sigma_gradient, all, 0.0);
+        sums
+    }
+
+    /// Draws the far ends of the rows' secants.
+    fn draw_ends(&mut self, rows: &[u32], lesson: &Lesson<'_, T>) {
+        let Some((term, _)) = lesson.units else { return };
+        let Self { ends, choice, rng, .. } = self;
+        choice.resize(term.neighbours.count(), 0);
+        for (ends, &row) in ends.chunks_exact_mut(term.directions).zip(rows) {
+            choice.iter_mut().enumerate().for_each(|(k, choice)| *choice = k);
+            for (k, end) in ends.iter_mut().enumerate() {
+                let other = k + rng.below(choice.len() - k);
+                choice.swap(k, other);
+                *end = term.neighbours.nth(row, choice[k]);
+            }
+        }
+    }
+
+    /// Forward over some rows of a minibatch of `batch`, adding their share to the sums of losses, and, for member number `m`, back, adding to
+    /// the gradients.
+    fn evaluate(
+        &mut self,
+        m: Option<usize>,
+        member: &NormalisedMember<T>,
+        lesson: &Lesson<'_, T>,
+        (rows, batch): (&[u32], usize),
+        sums: &mut Sums,
+    ) {
+        let Self { tape, ends, label, inverse_variance, gradient, sigma_gradient, .. } = self;
+        let directions = lesson.units.map_or(0, |(term, _)| term.directions);
+        let ends = &ends[..rows.len() * directions];
+        let all = rows.len() + ends.len();
+        let inputs = lesson.inputs;
+        for (i, &row) in rows.iter().chain(ends).enumerate() {
+            let t = lesson.replay.get(row as usize);
+            let input = tape.input.row_mut(i);
+            inputs.apply((0..input.len()).map(|d| t.input(d)), input);
+        }
+        member.network.forward(tape, 0..all);
+        let labels = label.len();
+        let share = 1.0 / (batch * labels) as f64;
+        let half = T::from_f64(0.5);
+        let constant: T = member.log_sigma.iter().copied().sum();
+        for (inverse, &log_sigma) in inverse_variance.iter_mut().zip(&member.log_sigma) {
+            *inverse = (-(log_sigma + log_sigma)).exp();
+        }
+        for (i, &row) in rows.iter().enumerate() {
+            let t = lesson.replay.get(row as usize);
+            lesson.labels.apply((0..labels).map(|d| t.label(d)), label);
+            let weight =
+                m.map_or(1.0, |m| lesson.draws.weight(lesson.replay.sequence_of(row as usize), m));
+            let scale = T::from_f64(weight * share);
+            let (mut nll, mut square) = (constant, T::ZERO);
+            let (output, adjoint) = (tape.output.row(i), tape.output_adjoint.row_mut(i));
+            for d in 0..labels {
+                let error = output[d] - label[d];
+                let weighted = error * inverse_variance[d];
+                nll += half * error * weighted;
+                square += error * error;
+                adjoint[d] = scale * weighted;
+                sigma_gradient[d] += scale * (T::ONE - error * weighted);
+            }
+            sums.nll += weight * share * nll.to_f64();
+            sums.squares += share * square.to_f64();
+        }
+        if let Some((term, units)) = lesson.units {
+            let each = share / directions as f64;
+            let scale = T::from_f64(term.weight * each);
+            for (k, &end) in ends.iter().enumerate() {
+                tape.output_adjoint.row_mut(rows.len() + k).fill(T::ZERO);
+                let own = k / directions;
+                units.difference(lesson.replay, (rows[own], end), label);
+                let pair = (own, rows.len() + k);
+                sums.secants += each * units.add_secant(tape, pair, label, scale).to_f64();
+            }
+        }
+        if m.is_some() {
+            member.network.backward(tape, 0..all, Some(gradient), false);
+        }
+    }
+
+    /// Notes the member if it is the best yet on the held-out rows. There each row has one secant, always the same.
+    fn look(
+        &mut self,
+        step: usize,
+        m: usize,
+        member: &NormalisedMember<T>,
+        lesson: &Lesson<'_, T>,
+    ) {
+        let mut sums = Sums::default();
+        let directions = lesson.units.map_or(0, |(term, _)| term.directions);
+        let chunk = self.tape.rows() / (1 + directions);
+        let holdout = &lesson.split.holdout;
+        for rows in holdout.chunks(chunk) {
+            if let Some((term, _)) = lesson.units {
+                let n = term.neighbours.count();
+                for (ends, &row) in self.ends.chunks_exact_mut(directions).zip(rows) {
+                    for (k, end) in ends.iter_mut().enumerate() {
+                        *end = term.neighbours.nth(row, (row as usize + m + k) % n);
+                    }
+                }
+            }
+            self.evaluate(None, member, lesson, (rows, holdout.len()), &mut sums);
+        }
+        let weight = lesson.units.map_or(0.0, |(term, _)| term.weight);
+        let loss = sums.nll + weight * sums.secants;
+        if loss < self.report.holdout_loss {
+            self.report.holdout_loss = loss;
+            self.report.best_step = step as f64;
+            self.report.holdout_error = sums.squares;
+            let Self { best, .. } = self;
+            best.log_sigma.copy_from_slice(&member.log_sigma);
+            best.network.update_forward_only(|parameters| {
+                parameters.copy_from_slice(member.network.parameters());
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Standardiser, Transition};
+
+    #[test]
+    fn gradients_of_likelihood_and_secants_equal_central_differences() {
+        let rng = &mut Rng::new(0, "budget");
+        let mut replay = Replay::new(2, 1, 80);
+        for _ in 0..80 {
+            let mut x = [0.0_f32; 6];
+            rng.fill_normal(&mut x);
+            replay.push(Transition {
+                observation: &x[..2],
+                action: &x[2..3],
+                reward: 3.0 * x[3],
+                next_observation: &[x[0] + 0.1 * x[4], x[1] + 0.2 * x[5]],
+                terminated: false,
+            });
+        }
+        let config = BudgetConfig {
+            members: 2,
+            hidden: 12,
+            layers: 2,
+            learning_rate: 1e-3,
+            weight_decay: vec![0.0; 3],
+            batch_size: 20,
+            first_steps: 1,
+            steps: 1,
+            look_every: 1,
+            holdout_fraction: 0.2,
+        };
+        let mut model = NormalisedModel::<f64>::new((2, 1), 2, (12, 2), rng);
+        model.standardise(&replay);
+        let draws = RowDraws::new(0, "test");
+        let mut split = Split::default();
+        split.renew(&replay, draws, 0.2);
+        let mut neighbours = SecantNeighbours::new(5, 3);
+        let rows: Vec<u32> = (0..80).collect();
+        neighbours.update(&replay, &Standardiser::fit(&replay, &rows, 3), &split.training);
+        let term = SecantTerm {
+            neighbours: &neighbours,
+            directions: 2,
+            weight: 3.0,
+            weights: &[1.0, 0.5, 2.0],
+            least_square: 0.04,
+        };
+        let units = SecantUnits {
+            inputs: &model.inputs,
+            label_scale: &model.labels.deviation,
+            weights: term.weights,
+            least_square: 0.04,
+        };
+        let lesson = Lesson {
+            replay: &replay,
+            split: &split,
+            draws,
+            units: Some((term, units)),
+            inputs: &model.inputs,
+            labels: &model.labels,
+            config: &config,
+            steps: 1,
+        };
+        let mut workspace = BudgetWorkspace::new(&model, &config, 2);
+        let trainee = &mut workspace.trainees[1];
+        let mut member = model.members[1].clone();
+        member.log_sigma = vec![-0.5, 0.2, -1.0];
+        let rows: Vec<u32> = split.training[..20].to_vec();
+        trainee.draw_ends(&rows, &lesson);
+        let mut loss = |member: &NormalisedMember<f64>| {
+            let mut sums = Sums::default();
+            trainee.gradient.fill(0.0);
+            trainee.sigma_gradient.fill(0.0);
+            trainee.evaluate(Some(1), member, &lesson, (&rows, 20), &mut sums);
+            let gradients = (trainee.gradient.clone(), trainee.sigma_gradient.clone());
+            (sums.nll + 3.0 * sums.secants, gradients)
+        };
+        let (_, (gradient, sigma_gradient)) = loss(&member);
+        let mut compare = |expected: f64, change: &dyn Fn(&mut NormalisedMember<f64>, f64)| {
+            let mut at = |h: f64| {
+                let mut moved = member.clone();
+                change(&mut moved, h);
+                loss(&moved).0
+            };
+            let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+            assert!(
+                (difference - expected).abs() < 1e-7 * (1.0 + difference.abs()),
+                "{expected} for {difference}"
+            );
+        };
+        for (k, &expected) in gradient.iter().enumerate() {
+            // Padding has no part in the loss: the products never read it.
+            if expected != 0.0 {
+                compare(expected, &|member, h| member.network.update(|p, _| p[k] += h));
+            }
+        }
+        for (d, &expected) in sigma_gradient.iter().enumerate() {
+            compare(expected, &|member, h| member.log_sigma[d] += h);
+        }
+        assert!(gradient.iter().filter(|g| g.abs() > 1e-4).count() > 150);
+    }
+
+    #[test]
+    fn row_draws_are_fixed_and_have_their_distributions() {
+        let draws = RowDraws::new(3, "test");
+        let n = 20_000;
+        let out = (0..n).filter(|&k| draws.holds_out(k, 0.2)).count() as f64 / n as f64;
+        // Six standard errors each.
+        assert!((out - 0.2).abs() < 6.0 * (0.16 / n as f64).sqrt(), "{out}");
+        for power in [1, 2] {
+            let sum: f64 = (0..n).map(|k| draws.weight(k, 1).powi(power)).sum();
+            let (moment, expected) = (sum / n as f64, f64::from(power));
+            let deviation = if power == 1 { 1.0 } else { 20.0_f64.sqrt() };
+            assert!((moment - expected).abs() < 6.0 * deviation / (n as f64).sqrt(), "{moment}");
+        }
+        assert_eq!(draws.weight(7, 0), RowDraws::new(3, "test").weight(7, 0));
+        assert_ne!(draws.weight(7, 0), draws.weight(7, 1));
+        assert_ne!(draws.weight(7, 0), RowDraws::new(3, "other").weight(7, 0));
+    }
+}

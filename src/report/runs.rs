@@ -1,0 +1,126 @@
+//! Runs as curves are drawn from them: read, each once, and sorted by what they share.
+
+use std::path::{Path, PathBuf};
+
+use super::curves::CurveError;
+use crate::config::Config;
+use crate::methods;
+use crate::run::directory::{metrics_path, robot_path};
+use crate::run::metrics;
+use crate::run::storage::read_regular;
+use crate::run::text::one_line;
+
+/// An evaluation: step, mean return, deviation over the episodes.
+pub(super) type Score = (u64, f64, f64);
+
+/// A run with its evaluations.
+pub(super) struct Run {
+    pub root: PathBuf,
+    pub config: Config,
+    /// What tells its robot from others of that name; `None` for a built-in task.
+    pub robot: Option<String>,
+    pub scores: Vec<Score>,
+}
+
+/// Bytes of the longest file that says which robot a run has.
+const LONGEST_ORIGIN: u64 = 1 << 16;
+
+fn read(root: &Path) -> Result<Run, CurveError> {
+    let config = methods::config_of_run(root)?;
+    let scores: Vec<Score> = metrics::read(&metrics_path(root))?
+        .iter()
+        .filter(|line| line.kind == "evaluation")
+        .filter_map(|line| {
+            Some((line.step, line.get("return_mean")?, line.get("return_std").unwrap_or(0.0)))
+        })
+        .collect();
+    if scores.is_empty() {
+        return Err(CurveError::Empty(root.display().to_string()));
+    }
+    // It holds a checksum of all that the robot is made of.
+    let origin = read_regular(&robot_path(root).join("origin.toml"), LONGEST_ORIGIN).ok();
+    let robot = origin.map(|text| format!("{:08x}", crc32fast::hash(&text)));
+    Ok(Run { root: root.to_owned(), config, robot, scores })
+}
+
+impl Run {
+    /// The task, and which robot it is where several have its name.
+    fn robot_and_task(&self) -> (&str, Option<&str>) {
+        (self.config.task(), self.robot.as_deref())
+    }
+
+    /// Whether one of the two is a copy of the other, made when that was as far or at another time: equal seeds and
+    /// settings give equal runs, so that a second one says nothing new.
+    fn is_copy_of(&self, other: &Self) -> bool {
+        let shared = self.scores.len().min(other.scores.len());
+        let bits = |scores: &[Score]| -> Vec<(u64, u64, u64)> {
+            let bits = |&(step, mean, spread): &Score| (step, mean.to_bits(), spread.to_bits());
+            scores[..shared].iter().map(bits).collect()
+        };
+        self.robot_and_task() == other.robot_and_task()
+            && self.config.identity() == other.config.identity()
+            && bits(&self.scores) == bits(&other.scores)
+    }
+}
+
+/// Reads runs, each once: of copies the longest. What is left out is said in the notes.
+pub(super) fn read_all(roots: &[PathBuf]) -> Result<(Vec<Run>, Vec<String>), CurveError> {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut notes = Vec::new();
+    for root in roots {
+        let run = read(root)?;
+        let Some(known) = runs.iter_mut().find(|known| run.is_copy_of(known)) else {
+            runs.push(run);
+            continue;
+        };
+        let same =
+            |a: &Path, b: &Path| std::fs::canonicalize(a).ok() == std::fs::canonicalize(b).ok();
+        let (first, second) = (known.root.display().to_string(), run.root.display().to_string());
+        notes.push(if same(&known.root, &run.root) {
+            format!("{second} is named twice and counted once")
+        } else {
+            format!("{second} is the same run as {first}, and the two are counted as one")
+        });
+        if run.scores.len() > known.scores.len() {
+            *known = run;
+        }
+    }
+    Ok((runs, notes))
+}
+
+/// What runs of one curve share: everything but the seed.
+pub(super) fn kind(config: &Config) -> toml::Table {
+    let mut table = config.identity();
+    table.remove("seed");
+    table
+}
+
+/// The runs of one task, curve by curve.
+pub(super) struct TaskCurves {
+    /// The task's name, with a number where other robots have it too.
+    pub title: String,
+    pub curves: Vec<Vec<Run>>,
+}
+
+/// Sorts runs by task and by settings, in their order.
+pub(super) fn tasks(runs: Vec<Run>) -> Vec<TaskCurves> {
+    let mut tasks: Vec<TaskCurves> = Vec::new();
+    for run in runs {
+        let of = |task: &TaskCurves| task.curves[0][0].robot_and_task() == run.robot_and_task();
+        let Some(task) = tasks.iter_mut().find(|task| of(task)) else {
+            let others = tasks.iter().filter(|w| w.curves[0][0].config.task() == run.config.task());
+            let more = match others.count() {
+                0 => String::new(),
+                n => format!(" (another robot, {})", n + 1),
+            };
+            let title = one_line(run.config.task()) + &more;
+            tasks.push(TaskCurves { title, curves: vec![vec![run]] });
+            continue;
+        };
+        match task.curves.iter_mut().find(|curve| kind(&curve[0].config) == kind(&run.config)) {
+            Some(curve) => curve.push(run),
+            None => task.curves.push(vec![run]),
+        }
+    }
+    tasks
+}

@@ -1,0 +1,143 @@
+//! How much memory a run will need, roughly, and how much there is: told before hours are spent, not after.
+
+use std::fs;
+
+use toml::Value;
+
+use crate::config::Config;
+use crate::env::Task;
+
+use super::SessionError;
+
+/// Bytes of a number.
+const FLOAT: u64 = 4;
+/// Copies of each parameter: the weights, two moments, a gradient, and what a save copies.
+const COPIES: u64 = 5;
+
+/// Refuses a run that needs more than twice the memory that there is; a sentence where it needs more than there is.
+///
+/// # Errors
+/// When it needs more than twice as much.
+pub fn check(config: &Config, task: &dyn Task) -> Result<Option<String>, SessionError> {
+    let needed = estimate(config, task);
+    let Some(available) = available() else { return Ok(None) };
+    let (bytes, advice) = (needed.iter().map(|(_, bytes)| bytes).sum::<u64>(), advice(&needed));
+    if bytes > available.saturating_mul(2) {
+        return Err(SessionError::Memory {
+            needed: in_words(bytes),
+            available: in_words(available),
+            advice,
+        });
+    }
+    Ok((bytes > available).then(|| {
+        format!(
+            "the run may need about {} of memory, and this machine can give {}: {advice}",
+            in_words(bytes),
+            in_words(available)
+        )
+    }))
+}
+
+/// Bytes by what takes them, and the setting that decides it.
+fn estimate(config: &Config, task: &dyn Task) -> [(&'static str, u64); 5] {
+    let [s, a] = [task.observation_dim(), task.action_dim()].map(|dim| dim as u64);
+    let row = (2 * s + a + 2) * FLOAT;
+    // Of settings that the method does not have: 0.
+    let set = |key: &str| config.get(key).and_then(Value::as_integer).unwrap_or(0) as u64;
+    let batch = set("training.batch_size");
+    // Layers of `hidden` units, and a minibatch's activations of them.
+    let network = |inputs: u64, hidden: u64, layers: u64, outputs: u64, copies: u64| {
+        let inner = hidden.saturating_mul(hidden).saturating_mul(layers.saturating_sub(1));
+        let parameters = inner.saturating_add(hidden.saturating_mul(inputs + outputs + layers));
+        let activations = hidden.saturating_mul(layers * 4 * batch);
+        parameters.saturating_mul(copies).saturating_add(activations).saturating_mul(FLOAT)
+    };
+    // Two models where there may be two.
+    let alone = config.get("model.single_model").and_then(Value::as_bool).unwrap_or(true);
+    let members = set("model.members").saturating_mul(if alone { 1 } else { 2 });
+    let models = network(s + a, set("model.hidden"), set("model.layers"), 2 * (s + 1), COPIES);
+    let steps = config.steps().min(set("training.replay_capacity"));
+    // Refilled at each training of the models with what the rollouts reach.
+    let imagined = set("rollout.capacity_per_step").saturating_mul(set("rollout.max_length"));
+    let critic = network(s + a, set("critic.hidden"), 2, 1, COPIES + 1);
+    [
+        ("policy.hidden", network(s, set("policy.hidden"), 2, 2 * a, COPIES)),
+        // Two networks, each with a target.
+        ("critic.hidden", critic.saturating_mul(2)),
+        ("model.hidden", models.saturating_mul(members)),
+        ("training.replay_capacity", steps.saturating_mul(row)),
+        ("rollout.capacity_per_step", imagined.saturating_mul(row)),
+    ]
+}
+
+fn advice(needed: &[(&'static str, u64)]) -> String {
+    let (setting, bytes) =
+        needed.iter().max_by_key(|(_, bytes)| bytes).expect("there are settings");
+    format!("`{setting}` takes the most, {}", in_words(*bytes))
+}
+
+fn in_words(bytes: u64) -> String {
+    let gigabytes = bytes as f64 / 1e9;
+    if gigabytes >= 10.0 { format!("{gigabytes:.0} GB") } else { format!("{gigabytes:.1} GB") }
+}
+
+/// Bytes that this process can still have: of the machine, its control group and its own limit, the least; `None` where
+/// nothing is known.
+fn available() -> Option<u64> {
+    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| machine(&text));
+    let limits = fs::read_to_string("/proc/self/limits").ok().and_then(|text| limit(&text));
+    let group = fs::read_to_string("/proc/self/cgroup").ok().and_then(|text| group(&text));
+    [machine, limits, group].into_iter().flatten().min()
+}
+
+fn machine(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.saturating_mul(1024))
+}
+
+/// The soft limit of the address space (`ulimit -v`).
+fn limit(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// What the control group may still take, in either layout of the kernel's.
+fn group(membership: &str) -> Option<u64> {
+    let left = |limit: &str, used: &str| {
+        let read = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+        Some(read(limit)?.saturating_sub(read(used)?))
+    };
+    let own = membership.lines().find_map(|line| line.strip_prefix("0::"))?.trim_end_matches('/');
+    let v2 = format!("/sys/fs/cgroup{own}");
+    left(&format!("{v2}/memory.max"), &format!("{v2}/memory.current")).or_else(|| {
+        let v1 = "/sys/fs/cgroup/memory/memory";
+        left(&format!("{v1}.limit_in_bytes"), &format!("{v1}.usage_in_bytes"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_says_is_read() {
+        assert_eq!(machine("MemTotal: 9 kB\nMemAvailable:    2000 kB\n"), Some(2_048_000));
+        let limits =
+            "Limit  Soft  Hard  Units\nMax address space         8192000000 unlimited bytes\n";
+        assert_eq!(limit(limits), Some(8_192_000_000));
+        assert_eq!(limit("Max address space   unlimited  unlimited bytes\n"), None);
+    }
+
+    #[test]
+    fn large_networks_take_the_most() {
+        let preset = crate::methods::preset("ddppo", "PointMass").unwrap();
+        let task = crate::env::task("PointMass").unwrap();
+        let total = |config: &Config| estimate(config, &*task).iter().map(|(_, b)| b).sum::<u64>();
+        assert!(total(&preset) < 1 << 31, "{}", total(&preset));
+        let large = preset.with_settings(&["policy.hidden=16384".to_owned()]).unwrap();
+        let needed = estimate(&large, &*task);
+        assert!(advice(&needed).contains("`policy.hidden`"), "{}", advice(&needed));
+        // 16384² weights, five copies of four bytes.
+        assert!((5_300_000_000..6_500_000_000).contains(&needed[0].1), "{needed:?}");
+    }
+}

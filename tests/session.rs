@@ -1,0 +1,101 @@
+//! A run's life through the library: who is told what, who may stop it, and that nothing is printed for it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use ddppo::config::{Algorithm, Config};
+use ddppo::run::Record;
+use ddppo::session::signals::StopRequest;
+use ddppo::session::sink::{Begun, Ended};
+use ddppo::session::start::{Place, Ready, begin, resume};
+use ddppo::session::{Answer, End, Observer, Session, Sink, SinkError};
+use ddppo::train::{TrainError, Trainer};
+
+fn folder(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("session-{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&path);
+    path
+}
+
+fn ready(root: &Path, steps: u64) -> Ready {
+    let config = Config::preset(Algorithm::Ddppo, "PointMass").unwrap();
+    let config = config.with_settings(&[format!("steps={steps}")]).unwrap();
+    let task = ddppo::env::task("PointMass").unwrap();
+    begin(Place::Folder(root), config, task, None).unwrap()
+}
+
+/// Writes down what it is told, and stops at a step.
+struct Listener {
+    heard: Arc<Mutex<Vec<String>>>,
+    stop_at: u64,
+}
+
+impl Listener {
+    fn hear(&self, text: String) {
+        self.heard.lock().unwrap().push(text);
+    }
+}
+
+impl Sink for Listener {
+    fn name(&self) -> &str {
+        "the listener"
+    }
+    fn begin(&mut self, session: Begun<'_>) -> Result<(), SinkError> {
+        self.hear(format!("from {}", session.first_step));
+        Ok(())
+    }
+    fn step(&mut self, step: u64, records: &[Record]) -> Result<Answer, SinkError> {
+        records.iter().for_each(|record| self.hear(format!("{} at {step}", record.kind)));
+        Ok(if step == self.stop_at { Answer::Stop } else { Answer::GoOn })
+    }
+    fn notice(&mut self, notice: &str) {
+        self.hear(notice.to_owned());
+    }
+    fn end(&mut self, session: Ended<'_>) -> Result<(), SinkError> {
+        self.hear(format!("to {}", session.step));
+        Ok(())
+    }
+}
+
+/// Adds a record every five steps.
+struct Watcher;
+
+impl Observer for Watcher {
+    fn observe(&mut self, trainer: &Trainer, records: &mut Vec<Record>) -> Result<(), TrainError> {
+        if trainer.step().is_multiple_of(5) {
+            records.push(Record::new("analysis", trainer.step()));
+        }
+        Ok(())
+    }
+}
+
+fn run(ready: Ready, stop_at: u64) -> (End, u64, Vec<String>) {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let sink = Listener { heard: Arc::clone(&heard), stop_at };
+    let session = Session {
+        ready,
+        threads: Some(1),
+        sinks: vec![Box::new(sink)],
+        observers: vec![Box::new(Watcher)],
+    };
+    let outcome = session.run(&StopRequest::default()).unwrap();
+    let heard = heard.lock().unwrap().clone();
+    (outcome.end, outcome.step, heard)
+}
+
+#[test]
+fn a_sink_stops_a_run_and_an_observer_adds_to_it() {
+    let root = folder("stop");
+    let (end, step, heard) = run(ready(&root, 12), 7);
+    assert_eq!((end, step), (End::Stopped, 7));
+    assert_eq!(heard, ["from 0", "analysis at 5", "to 7"]);
+    assert!(root.join("checkpoints/7/state.json").exists(), "it is saved");
+    let (end, step, heard) = run(resume(&root, None).unwrap(), 0);
+    assert_eq!((end, step), (End::Finished, 12));
+    assert_eq!(heard, ["from 7", "analysis at 10", "to 12"]);
+    let lines = fs::read_to_string(root.join("metrics.jsonl")).unwrap();
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    fs::remove_dir_all(&root).unwrap();
+}
