@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use ddppo::env::trajectory::{Point, sample_points};
+use ddppo::env::trajectory::{VisitedState, sample_points};
 use ddppo::env::uniform_actions;
 use ddppo::lab::analysis::gradient_error::{ModelError, RealStates, cosine};
 use ddppo::lab::analysis::mean_head::MeanHead;
@@ -44,7 +44,7 @@ fn trained() -> MutexGuard<'static, Trainer> {
 }
 
 /// d(s', r)/d(s, a) of a mean head by central differences of its predictions.
-fn differences(model: &DynamicsModel<f64>, point: &Point) -> Vec<f64> {
+fn differences(model: &DynamicsModel<f64>, point: &VisitedState) -> Vec<f64> {
     let mut head = MeanHead::new(model);
     let (states, columns) = (point.observation.len(), point.observation.len() + point.action.len());
     let mut values = vec![0.0; (states + 1) * columns];
@@ -117,7 +117,7 @@ fn errors_are_those_against_the_closed_form() {
         close(error.cosine[0].unwrap(), first);
         close(error.prediction[4], reward);
     };
-    check(&models.prediction, &group.prediction_model);
+    check(models.prediction, &group.prediction_model);
     check(models.gradient.unwrap(), group.gradient_model.as_ref().unwrap());
     // A linear world with a quadratic reward is learned from a thousand steps.
     assert!(group.prediction_model.relative_gradient < 0.2, "{group:?}");

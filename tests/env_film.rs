@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ddppo::env::{MujocoTask, Picture, Task, task, uniform_actions};
+use ddppo::env::{Frame, MujocoTask, Task, task, uniform_actions};
 use ddppo::report::film::{FilmError, Shot, record};
 use ddppo::rng::Rng;
 
@@ -12,7 +12,7 @@ fn file(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-fn pixel(picture: &Picture, column: usize, row: usize) -> [i32; 3] {
+fn pixel(picture: &Frame, column: usize, row: usize) -> [i32; 3] {
     let start = 3 * (row * picture.width + column);
     std::array::from_fn(|channel| i32::from(picture.rgb[start + channel]))
 }
@@ -23,7 +23,7 @@ fn a_picture_shows_the_robot_on_its_ground() {
     let mut environment = hopper.make().unwrap();
     environment.reset(&mut Rng::new(0, "picture"), &mut [0.0; 11]);
     let (width, height) = (120, 90);
-    let mut picture = Picture::new(width, height);
+    let mut picture = Frame::new(width, height);
     environment.draw(None, &mut picture).unwrap();
 
     // The robot stands in the middle column: dark blue links, an orange foot below them, the sky beside them.
@@ -38,7 +38,7 @@ fn a_picture_shows_the_robot_on_its_ground() {
     assert!(sky[2] > 220 && sky[2] > sky[0], "{sky:?}");
 
     // The same state gives the same picture, another one another.
-    let mut again = Picture::new(width, height);
+    let mut again = Frame::new(width, height);
     environment.draw(None, &mut again).unwrap();
     assert_eq!(picture, again);
     environment.step(&[1.0, 1.0, 1.0], &mut [0.0; 11]).unwrap();
@@ -109,7 +109,7 @@ fn seen(assets: &str, geoms: &str) -> [i32; 3] {
     let task = MujocoTask::from_texts(("seen.xml", &mjcf), ("seen.toml", &file)).unwrap();
     let mut environment = task.make().unwrap();
     environment.reset(&mut Rng::new(0, "seen"), &mut [0.0]);
-    let mut picture = Picture::new(20, 20);
+    let mut picture = Frame::new(20, 20);
     environment.draw(None, &mut picture).unwrap();
     pixel(&picture, 10, 10)
 }

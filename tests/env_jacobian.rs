@@ -1,13 +1,17 @@
 //! True Jacobians, against closed forms, against finite displacements and against MuJoCo's own derivative.
 
 use ddppo::env::jacobian::{Jacobian, jacobians, project};
-use ddppo::env::trajectory::{Point, sample_points};
+use ddppo::env::trajectory::{VisitedState, sample_points};
 use ddppo::env::{MujocoTask, Task, files, names, task, uniform_actions};
 use ddppo::rng::Rng;
 use mujoco_rs::mujoco_c::{mjd_transitionFD, mjtState};
 use mujoco_rs::wrappers::MjData;
 
-fn at_random_points(task: &dyn Task, count: usize, seed: u64) -> (Vec<Point>, Vec<Jacobian>) {
+fn at_random_points(
+    task: &dyn Task,
+    count: usize,
+    seed: u64,
+) -> (Vec<VisitedState>, Vec<Jacobian>) {
     let points = sample_points(task, count, 3, seed, &mut uniform_actions(task)).unwrap();
     let found = jacobians(task, &points).unwrap();
     (points, found)

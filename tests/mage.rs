@@ -268,8 +268,8 @@ fn without_the_action_gradient_it_is_dyna_td3_bit_for_bit() {
             let mut tape = Tape::new(shape, rows, Keep::Values);
             (0..rows).for_each(|i| tape.input.row_mut(i).copy_from_slice(&inputs[i]));
             q.network.forward(&mut tape, 0..rows);
-            for i in 0..rows {
-                let error = targets[i] - tape.output.row(i)[0];
+            for (i, target) in targets.iter().enumerate() {
+                let error = target - tape.output.row(i)[0];
                 let share = (1.0 / (2 * BATCH) as f64) as f32;
                 tape.output_adjoint.row_mut(i)[0] = -(share * error.clamp(-1.0, 1.0));
             }

@@ -1,7 +1,7 @@
 //! The secant loss: its derivative against central differences, and its neighbours against their definition.
 
 use ddppo::data::{Replay, Standardiser, Transition};
-use ddppo::model::secant::{SecantNeighbours, SecantPiece, SecantUnits};
+use ddppo::model::secant::{SecantNeighbours, SecantPart, SecantUnits};
 use ddppo::nn::{Activation, Mlp, Shape};
 use ddppo::rng::Rng;
 
@@ -40,7 +40,7 @@ fn gradient_equals_central_differences() {
     // Six outputs, of which the loss knows the first three.
     let shape = Shape::new(&[3, 16, 16, 6], Activation::Silu);
     let network = Mlp::<f64>::xavier(shape.clone(), rng);
-    let mut piece = SecantPiece::new(&shape, 3, 8, (2, 4));
+    let mut piece = SecantPart::new(&shape, 3, 8, (2, 4));
     let rows = [3, 17, 40, 41, 59];
     let nth = |row: u32, k: usize| neighbours.nth(row, k);
     let mut run = |network: &Mlp<f64>, gradient: &mut [f64]| {

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use ddppo::config::{Algorithm, Config};
 use ddppo::run::Record;
 use ddppo::session::signals::StopRequest;
 use ddppo::session::sink::{Begun, Ended};
@@ -20,7 +19,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn ready(root: &Path, steps: u64) -> Ready {
-    let config = Config::preset(Algorithm::Ddppo, "PointMass").unwrap();
+    let config = ddppo::methods::preset("ddppo", "PointMass").unwrap();
     let config = config.with_settings(&[format!("steps={steps}")]).unwrap();
     let task = ddppo::env::task("PointMass").unwrap();
     begin(Place::Folder(root), config, task, None).unwrap()

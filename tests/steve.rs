@@ -3,7 +3,6 @@
 #[path = "support/counting.rs"]
 mod counting;
 #[path = "support/pole.rs"]
-#[allow(dead_code)] // No fault here.
 mod pole;
 #[path = "support/small_runs.rs"]
 mod small_runs;
@@ -11,10 +10,10 @@ mod small_runs;
 use ddppo::config::Config;
 use ddppo::critic::{Critic, TargetRule};
 use ddppo::data::{Replay, Transition};
+use ddppo::methods::steve::dynamics::{SteveDynamics, SteveDynamicsWorkspace, network};
 use ddppo::methods::steve::expansion::{Expansion, Targets, mix, moments};
 use ddppo::methods::steve::improvement::{CriticPass, PolicyPass};
 use ddppo::methods::steve::minibatch::Minibatch;
-use ddppo::methods::steve::world::{World, WorldWorkspace, network};
 use ddppo::methods::steve::{Steve, SteveConfig, WorldConfig};
 use ddppo::methods::{self, Method};
 use ddppo::model::{Credits, Ensemble};
@@ -35,7 +34,7 @@ const GAMMA: f64 = 0.9;
 struct Parts {
     policy: Policy<f64>,
     critic: Critic<f64>,
-    world: World<f64>,
+    dynamics: SteveDynamics<f64>,
     batch: Minibatch<f64>,
     rng: Rng,
 }
@@ -59,8 +58,8 @@ fn parts(termination: &str) -> Parts {
     let small = ["model.members=2", "model.hidden=16", "model.layers=3", "model.head_hidden=8"];
     let config = preset.with_settings(&[small[0], small[1], small[2], small[3], &termination]);
     let config: WorldConfig = config.unwrap().section("model").unwrap();
-    let mut world = World::new(SIZES, &config, &mut rng);
-    let World { transition, reward, termination } = &mut world;
+    let mut dynamics = SteveDynamics::new(SIZES, &config, &mut rng);
+    let SteveDynamics { transition, reward, termination } = &mut dynamics;
     for ensemble in [Some(transition), Some(reward), termination.as_mut()].into_iter().flatten() {
         for member in &mut ensemble.members {
             member.network = drawn(member.network.clone(), &mut rng);
@@ -80,7 +79,7 @@ fn parts(termination: &str) -> Parts {
     }
     let mut batch = Minibatch::new(SIZES, ROWS);
     batch.draw(&real, &policy, &mut rng);
-    Parts { policy, critic, world, batch, rng }
+    Parts { policy, critic, dynamics, batch, rng }
 }
 
 /// A network of the same shape whose weights and biases do not vanish.
@@ -129,17 +128,17 @@ fn imagined_return(
     (row, i): (usize, usize),
     (e, m, k): (usize, usize, usize),
 ) -> f64 {
-    let Expansion { policy, critic, world, task, .. } = expansion;
+    let Expansion { policy, critic, dynamics, task, .. } = expansion;
     let mut state = batch.next_state(row).to_vec();
     let mut alive = if batch.terminated[row] { 0.0 } else { 1.0 };
     let mut sum = batch.rewards[row];
     for j in 1..=i {
         let t = act(policy, &state);
-        let change = output(&world.transition.members[e].network, &[&state, &t]);
+        let change = output(&dynamics.transition.members[e].network, &[&state, &t]);
         let next: Vec<f64> = state.iter().zip(change).map(|(s, c)| s + c).collect();
         let head = [&next[..], &state, &t];
-        sum += GAMMA.powi(j as i32) * alive * output(&world.reward.members[m].network, &head)[0];
-        alive *= match &world.termination {
+        sum += GAMMA.powi(j as i32) * alive * output(&dynamics.reward.members[m].network, &head)[0];
+        alive *= match &dynamics.termination {
             Some(g) => 1.0 - 1.0 / (1.0 + (-output(&g.members[e].network, &head)[0]).exp()),
             None => f64::from(u8::from(!task.terminated(&next))),
         };
@@ -155,11 +154,11 @@ fn targets_equal_a_loop_over_all_members() {
     for (termination, horizon) in
         [("learned", 3), ("given", 3), ("learned", 1), ("learned", 0), ("given", 0)]
     {
-        let Parts { policy, critic, world, batch, .. } = parts(termination);
+        let Parts { policy, critic, dynamics, batch, .. } = parts(termination);
         let expansion = Expansion {
             policy: &policy,
             critic: &critic,
-            world: &world,
+            dynamics: &dynamics,
             task: &task,
             discount: GAMMA,
             horizon,
@@ -230,8 +229,9 @@ fn weights_are_inverse_variances() {
 
 #[test]
 fn identical_members_agree_and_all_depths_weigh_the_same() {
-    let Parts { policy, mut critic, mut world, batch, .. } = parts("learned");
-    for ensemble in [&mut world.transition, &mut world.reward, world.termination.as_mut().unwrap()]
+    let Parts { policy, mut critic, mut dynamics, batch, .. } = parts("learned");
+    for ensemble in
+        [&mut dynamics.transition, &mut dynamics.reward, dynamics.termination.as_mut().unwrap()]
     {
         ensemble.members[1] = ensemble.members[0].clone();
     }
@@ -241,7 +241,7 @@ fn identical_members_agree_and_all_depths_weigh_the_same() {
     let expansion = Expansion {
         policy: &policy,
         critic: &critic,
-        world: &world,
+        dynamics: &dynamics,
         task: &task,
         discount: GAMMA,
         horizon: 3,
@@ -325,7 +325,7 @@ fn gradients_of_critic_and_policy_equal_central_differences() {
 
 #[test]
 fn gradients_of_the_model_equal_central_differences_of_its_losses() {
-    let Parts { world, batch, mut rng, policy, .. } = parts("learned");
+    let Parts { dynamics, batch, mut rng, policy, .. } = parts("learned");
     let mut real = Replay::new(2, 1, ROWS);
     for i in 0..ROWS {
         let narrow = |x: &[f64]| x.iter().map(|&x| x as f32).collect::<Vec<f32>>();
@@ -337,14 +337,14 @@ fn gradients_of_the_model_equal_central_differences_of_its_losses() {
             terminated: batch.terminated[i],
         });
     }
-    let mut workspace = WorldWorkspace::new(&world, SIZES, ROWS);
+    let mut workspace = SteveDynamicsWorkspace::new(&dynamics, SIZES, ROWS);
     workspace.batch.draw(&real, &policy, &mut rng);
     workspace.credit(2, &mut rng);
-    let report = world.clone().update(&mut workspace);
+    let report = dynamics.clone().update(&mut workspace);
     let gradients = |credits: &mut Credits<f64>| -> Vec<Vec<f64>> {
         credits.passes().0.iter().map(|pass| pass.gradient.clone()).collect()
     };
-    let WorldWorkspace { batch, members, credits, end_credits } = &mut workspace;
+    let SteveDynamicsWorkspace { batch, members, credits, end_credits } = &mut workspace;
     let [of_f, of_r] = credits;
     let told = [gradients(of_f), gradients(of_r), gradients(end_credits.as_mut().unwrap())];
     let (batch, members) = (&*batch, &*members);
@@ -364,7 +364,8 @@ fn gradients_of_the_model_equal_central_differences_of_its_losses() {
             }
         }
     };
-    let ensembles = [&world.transition, &world.reward, world.termination.as_ref().unwrap()];
+    let ensembles =
+        [&dynamics.transition, &dynamics.reward, dynamics.termination.as_ref().unwrap()];
     let reports = [report.transition, report.reward, report.termination.unwrap()];
     for (kind, ensemble) in ensembles.into_iter().enumerate() {
         let networks = |ensemble: &Ensemble<f64>, m: usize, other: &Mlp<f64>| -> f64 {
@@ -388,16 +389,16 @@ fn gradients_of_the_model_equal_central_differences_of_its_losses() {
 /// The penalty of the losses is ½·λ of all numbers' squares: with nothing else it moves weights and biases alike, towards 0.
 #[test]
 fn the_penalty_moves_biases_and_members_without_rows_too() {
-    let Parts { mut world, .. } = parts("learned");
-    let before = world.reward.clone();
-    let mut credits = Credits::new(world.reward.shape(), 2, 4);
+    let Parts { mut dynamics, .. } = parts("learned");
+    let before = dynamics.reward.clone();
+    let mut credits = Credits::new(dynamics.reward.shape(), 2, 4);
     let nothing = |_: usize, _: &[f64], adjoint: &mut [f64]| {
         adjoint.fill(0.0);
         0.0
     };
-    world.reward.decay = 1e-2;
-    world.reward.update(&mut credits, &[0, 0, 0, 0], |_, input| input.fill(1.0), nothing);
-    for (old, new) in before.members.iter().zip(&world.reward.members) {
+    dynamics.reward.decay = 1e-2;
+    dynamics.reward.update(&mut credits, &[0, 0, 0, 0], |_, input| input.fill(1.0), nothing);
+    for (old, new) in before.members.iter().zip(&dynamics.reward.members) {
         let moved = old.network.parameters().iter().zip(new.network.parameters());
         for (&old, &new) in moved.filter(|(old, _)| old.abs() > 1e-3) {
             // Adam's first step is its step size against the sign, of gradients well above its ε.

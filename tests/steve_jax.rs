@@ -9,10 +9,10 @@ use std::process::Command;
 use ddppo::lab::precision;
 use ddppo::methods;
 use ddppo::methods::steve::Steve;
+use ddppo::methods::steve::dynamics::{SteveDynamics, SteveDynamicsWorkspace};
 use ddppo::methods::steve::expansion::{Expansion, Targets};
 use ddppo::methods::steve::improvement::{CriticPass, PolicyPass};
 use ddppo::methods::steve::minibatch::Minibatch;
-use ddppo::methods::steve::world::{World, WorldWorkspace};
 use ddppo::model::{Credits, Ensemble};
 use ddppo::nn::{Mlp, Real, Shape};
 use ddppo::rng::Rng;
@@ -89,10 +89,10 @@ fn put_batch<T: Real + Element>(file: &mut Snapshot, name: &str, batch: &Minibat
 fn written<T: Real + Element>(trainer: &Trainer) -> Snapshot {
     let steve: &Steve = trainer.method().downcast().unwrap();
     let (policy, critic) = (precision::policy(&steve.policy), precision::critic(&steve.critic));
-    let mut world = World::<T> {
-        transition: ensemble(&steve.world.transition),
-        reward: ensemble(&steve.world.reward),
-        termination: steve.world.termination.as_ref().map(ensemble),
+    let mut dynamics = SteveDynamics::<T> {
+        transition: ensemble(&steve.dynamics.transition),
+        reward: ensemble(&steve.dynamics.reward),
+        termination: steve.dynamics.termination.as_ref().map(ensemble),
     };
     let mut file = Snapshot::new();
     put_network(&mut file, "policy", &policy.network);
@@ -100,7 +100,7 @@ fn written<T: Real + Element>(trainer: &Trainer) -> Snapshot {
         put_network(&mut file, &format!("critic/{k}"), &q.network);
         put_network(&mut file, &format!("target/{k}"), &q.target);
     }
-    let kinds = [&world.transition, &world.reward, world.termination.as_ref().unwrap()];
+    let kinds = [&dynamics.transition, &dynamics.reward, dynamics.termination.as_ref().unwrap()];
     for (name, of) in ["transition", "reward", "termination"].into_iter().zip(kinds) {
         for (m, member) in of.members.iter().enumerate() {
             put_network(&mut file, &format!("{name}/{m}"), &member.network);
@@ -115,7 +115,7 @@ fn written<T: Real + Element>(trainer: &Trainer) -> Snapshot {
     let expansion = Expansion {
         policy: &policy,
         critic: &critic,
-        world: &world,
+        dynamics: &dynamics,
         task: trainer.task(),
         discount: DISCOUNT,
         horizon: HORIZON,
@@ -138,19 +138,19 @@ fn written<T: Real + Element>(trainer: &Trainer) -> Snapshot {
     pass.differentiate(&policy, &critic, &batch, PENALTY);
     put_vector(&mut file, "gradient/policy", policy.network.shape(), &pass.gradient);
 
-    let mut workspace = WorldWorkspace::new(&world, sizes, ROWS);
+    let mut workspace = SteveDynamicsWorkspace::new(&dynamics, sizes, ROWS);
     workspace.batch.draw(&steve.real, &policy, &mut rng);
-    workspace.credit(world.transition.members.len(), &mut rng);
+    workspace.credit(dynamics.transition.members.len(), &mut rng);
     put_batch(&mut file, "model_batch", &workspace.batch);
     for (name, of) in ["transition", "reward", "termination"].into_iter().zip(&workspace.members) {
         let members: Vec<f64> = of.iter().map(|&m| f64::from(m)).collect();
         file.put(&format!("members/{name}"), &[ROWS], members);
     }
-    world.update(&mut workspace);
-    let WorldWorkspace { credits: [of_f, of_r], end_credits, .. } = &mut workspace;
-    put_credits(&mut file, "transition", world.transition.shape(), of_f);
-    put_credits(&mut file, "reward", world.reward.shape(), of_r);
-    let shape = world.termination.as_ref().unwrap().shape();
+    dynamics.update(&mut workspace);
+    let SteveDynamicsWorkspace { credits: [of_f, of_r], end_credits, .. } = &mut workspace;
+    put_credits(&mut file, "transition", dynamics.transition.shape(), of_f);
+    put_credits(&mut file, "reward", dynamics.reward.shape(), of_r);
+    let shape = dynamics.termination.as_ref().unwrap().shape();
     put_credits(&mut file, "termination", shape, end_credits.as_mut().unwrap());
     file
 }

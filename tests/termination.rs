@@ -1,7 +1,6 @@
 //! Learned termination as a setting of every method that imagines: whole small runs, and tasks that do not say when episodes end.
 
 #[path = "support/pole.rs"]
-#[allow(dead_code)] // No fault here.
 mod pole;
 #[path = "support/small_runs.rs"]
 mod small_runs;

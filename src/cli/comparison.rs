@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use ddppo::report::published;
 
-use super::SessionArgs;
+use super::session_args::SessionArgs;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

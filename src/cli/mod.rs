@@ -3,6 +3,7 @@
 mod comparison;
 mod figure;
 mod inspect;
+mod session_args;
 mod words;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub use figure::{
     TrialArgs,
 };
 pub use inspect::{AnalyzeArgs, Precision, ProbeArgs, RecordArgs, TraceArgs};
+pub use session_args::SessionArgs;
 
 /// "Method: a, b or c".
 fn methods() -> String {
@@ -38,7 +40,7 @@ const STYLES: Styles = Styles::styled()
 Examples:
   ddppo train --steps 3000                 train on InvertedPendulum, a matter of minutes
   ddppo train Hopper --seed 1              another task and seed
-  ddppo train Hopper --algo sac            another method: sac, mbpo or maac
+  ddppo train Hopper --algo sac            another method
   ddppo train Hopper --set policy.horizon=3 --set gradient_loss.weight=10
   ddppo resume runs/Hopper-seed1-1         go on after Ctrl-C or a crash, to the bit
   ddppo evaluate runs/Hopper-seed1-1       play ten episodes with the trained policy
@@ -82,7 +84,7 @@ Examples:
   ddppo train
   ddppo train Hopper --seed 1 --steps 15000 --out runs/hopper-1
   ddppo train Hopper --set gradient_loss.directions_per_row=25
-  ddppo train Hopper --algo sac                       another method: sac, mbpo or maac
+  ddppo train Hopper --algo sac                       another method
   ddppo train Hopper --variant no-gradient-loss
   ddppo train --mjcf arm.xml --task arm.toml          a robot of your own
   ddppo train Hopper --out runs/h --resume            start, or go on: the same line for schedulers and scripts
@@ -101,7 +103,7 @@ pub struct TrainArgs {
     /// What it is to do
     #[arg(long = "task", value_name = "FILE.toml", requires = "mjcf")]
     pub task_file: Option<PathBuf>,
-    /// Variant of the paper's comparisons: no-gradient-loss, single-model, prediction-gradients, doubled; or secant
+    /// Variant of the method, such as no-gradient-loss or secant: those of each method are in docs/configuration.md
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
     /// Seed of all random streams: equal seeds give equal runs [default: 0]
@@ -121,17 +123,6 @@ pub struct TrainArgs {
     pub resume: bool,
     #[command(flatten)]
     pub session: SessionArgs,
-}
-
-/// How a process works on a run, whatever the run is.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct SessionArgs {
-    /// Worker threads, at most one a core; their number does not change the result [default: all cores]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1024>)]
-    pub threads: Option<u16>,
-    /// Show nothing while training
-    #[arg(short, long)]
-    pub quiet: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::output::{print, saved_run};
 use crate::cli::EvaluateArgs;
-use ddppo::session::progress::thousands;
+use ddppo::run::text::thousands;
 use ddppo::train::evaluation::Scores;
 
 /// Plays episodes with a saved policy and prints their returns. The run is only read.

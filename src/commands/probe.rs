@@ -8,7 +8,7 @@ use ddppo::run::storage::{Disk, replace};
 
 use super::output::{print, saved_run};
 use crate::cli::{Precision, ProbeArgs};
-use ddppo::session::progress::thousands;
+use ddppo::run::text::thousands;
 
 /// Writes one policy update and one gradient-loss step of a run into a file.
 pub fn run(args: &ProbeArgs) -> anyhow::Result<ExitCode> {

@@ -18,8 +18,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
             task.observation_dim(),
             task.action_dim(),
             limits(&*task),
-            ddppo::session::progress::thousands(task.time_limit() as u64),
-            ddppo::session::progress::thousands(ddppo::methods::preset("ddppo", name)?.steps()),
+            ddppo::run::text::thousands(task.time_limit() as u64),
+            ddppo::run::text::thousands(ddppo::methods::preset("ddppo", name)?.steps()),
             task.reward_summary(),
         );
     }

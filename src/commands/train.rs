@@ -10,14 +10,16 @@ use ddppo::config::Config;
 use ddppo::env::robot::Robot;
 use ddppo::lab::analysis::observer::{self, Analyses};
 use ddppo::methods::{self, MethodInfo};
-use ddppo::report::curves::{self, CurveError};
+use ddppo::report::curves;
+use ddppo::report::runs::CurveError;
 use ddppo::run::checkpoint::Evaluation;
 use ddppo::run::directory::checkpoints_path;
-use ddppo::session::progress::{Progress, Style, thousands};
+use ddppo::run::text::thousands;
+use ddppo::session::progress::{Progress, Style};
 use ddppo::session::signals::StopRequest;
 use ddppo::session::sink::{Ended, Sink, SinkError};
 use ddppo::session::start::{Place, Ready, begin, begin_or_resume};
-use ddppo::session::{End, Outcome, Session};
+use ddppo::session::{End, Session, SessionOutcome};
 
 use super::output::{UsageError, say, tell};
 use crate::cli::{SessionArgs, TrainArgs};
@@ -108,7 +110,7 @@ pub fn train(ready: Ready, args: SessionArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn goes_on(root: &Path, outcome: &Outcome) {
+fn goes_on(root: &Path, outcome: &SessionOutcome) {
     let step = thousands(outcome.step);
     say(&format!("saved at step {step}; go on with `ddppo resume {}`", root.display()));
 }
@@ -117,10 +119,10 @@ fn goes_on(root: &Path, outcome: &Outcome) {
 fn conclusion(
     root: &Path,
     config: &Config,
-    outcome: &Outcome,
+    outcome: &SessionOutcome,
     curve: Option<&[PathBuf; 2]>,
 ) -> String {
-    let Outcome { step, evaluation, elapsed, .. } = outcome;
+    let SessionOutcome { step, evaluation, elapsed, .. } = outcome;
     let result = match evaluation {
         Some(Evaluation { return_mean, step }) => {
             format!("mean return {return_mean:.1} at step {}", thousands(*step))

@@ -34,7 +34,7 @@ struct Next<T> {
 
 /// Some rows of a minibatch.
 #[derive(Debug)]
-pub(super) struct Part<T> {
+pub(super) struct CriticPart<T> {
     /// Which ones.
     rows: Range<usize>,
     /// Which transitions they are; and then of the policy's noise in s'.
@@ -48,7 +48,7 @@ pub(super) struct Part<T> {
 /// Buffers of a critic update, allocated once.
 #[derive(Debug)]
 pub struct CriticWorkspace<T> {
-    pub(super) parts: Vec<Part<T>>,
+    pub(super) parts: Vec<CriticPart<T>>,
     /// Passes over s' and the policy's action there, of each target network over each part.
     next_values: Vec<Vec<Tape<T>>>,
     /// Passes over s and a, of each network over each part.
@@ -68,7 +68,7 @@ impl<T: Real> CriticWorkspace<T> {
             |keep| parts().map(|rows| Tape::new(shape, rows.len(), keep)).collect::<Vec<_>>();
         let all = || critic.networks.iter();
         Self {
-            parts: parts().map(|rows| Part::new(policy, rows)).collect(),
+            parts: parts().map(|rows| CriticPart::new(policy, rows)).collect(),
             next_values: all().map(|_| tapes(Keep::Nothing)).collect(),
             values: all().map(|_| tapes(Keep::Adjoints)).collect(),
             gradients: all().map(|_| vec![T::ZERO; shape.parameter_len()]).collect(),
@@ -108,7 +108,7 @@ impl<T: Real> CriticWorkspace<T> {
         }
     }
 
-    /// Means over the minibatch, in the order of its rows, after [`Part::accumulate`]: the squared errors' sum over the networks,
+    /// Means over the minibatch, in the order of its rows, after [`CriticPart::accumulate`]: the squared errors' sum over the networks,
     /// the least value, and log π.
     pub(super) fn means(&self) -> [f64; 3] {
         let mut sums = [0.0; 3];
@@ -140,7 +140,7 @@ fn fill<T: Real>(target: &mut [T], source: &[f32]) {
     }
 }
 
-impl<T: Real> Part<T> {
+impl<T: Real> CriticPart<T> {
     fn new(policy: &Policy<T>, of: Range<usize>) -> Self {
         let rows = of.len();
         let tape = || PolicyTape::new(policy, rows, Keep::Nothing);

@@ -79,7 +79,7 @@ impl Draws {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Storage, Transition};
+    use super::super::{RowStorage, Transition};
     use super::*;
     use crate::run::Snapshot;
 
@@ -104,7 +104,7 @@ mod tests {
             }
             let mut snapshot = Snapshot::new();
             let save = &mut Entries::Save(&mut snapshot);
-            replay.visit("real", save, Storage::Growing).unwrap();
+            replay.visit("real", save, RowStorage::Growing).unwrap();
             draws.visit("draws", &replay, save).unwrap();
             let mut copy = Draws::new(2, 5);
             copy.visit("draws", &replay, &mut Entries::Restore(&mut snapshot.clone())).unwrap();

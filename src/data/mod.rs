@@ -8,7 +8,7 @@ mod standardiser;
 mod states;
 
 pub use draws::Draws;
-pub use replay::{ExperienceConfig, Replay, Storage, Transition, mixture};
+pub use replay::{ExperienceConfig, Replay, RowStorage, Transition, mixture};
 pub use running::RunningMoments;
 pub use standardiser::{Moments, Standardiser, moments};
 pub use states::StateRing;

@@ -74,7 +74,7 @@ impl ExperienceConfig {
 
 /// How a replay's rows are saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Storage {
+pub enum RowStorage {
     /// All of them in each checkpoint.
     Whole,
     /// In segments that are written once, as long as the ring has not wrapped.
@@ -280,7 +280,7 @@ impl Replay {
         &mut self,
         name: &str,
         entries: &mut Entries<'_>,
-        storage: Storage,
+        storage: RowStorage,
     ) -> Result<(), SnapshotError> {
         let Self {
             observation_dim,
@@ -297,13 +297,13 @@ impl Replay {
         let (s, a) = (*observation_dim, *action_dim);
         let (key, mut saved) = (format!("{name}/capacity"), *capacity as u64);
         entries.value(&key, &mut saved)?;
-        let fits = saved == *capacity as u64 || storage == Storage::Whole;
+        let fits = saved == *capacity as u64 || storage == RowStorage::Whole;
         *capacity = usize::try_from(saved)
             .ok()
             .filter(|&saved| fits && saved > 0)
             .ok_or_else(|| SnapshotError::invalid(&key, &format!("the capacity {capacity}")))?;
         entries.value(&format!("{name}/pushed"), pushed)?;
-        let grows = storage == Storage::Growing && *pushed <= *capacity as u64;
+        let grows = storage == RowStorage::Growing && *pushed <= *capacity as u64;
         // Tables name files, so their keys have no slash.
         let floats: [(&str, usize, &mut Vec<f32>); 4] = [
             ("observations", s, observations),
@@ -379,7 +379,7 @@ mod tests {
         let mut replay = Replay::new(2, 1, 5);
         (0..12).for_each(|i| push(&mut replay, i));
         replay.end_episode();
-        for storage in [Storage::Whole, Storage::Growing] {
+        for storage in [RowStorage::Whole, RowStorage::Growing] {
             let mut snapshot = Snapshot::new();
             replay.visit("real", &mut Entries::Save(&mut snapshot), storage).unwrap();
             let mut copy = Replay::new(2, 1, 5);

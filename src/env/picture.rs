@@ -2,7 +2,7 @@
 
 /// An RGB picture, row after row from the top left.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Picture {
+pub struct Frame {
     /// Pixels a row.
     pub width: usize,
     /// Rows.
@@ -11,7 +11,7 @@ pub struct Picture {
     pub rgb: Vec<u8>,
 }
 
-impl Picture {
+impl Frame {
     /// A black picture.
     pub fn new(width: usize, height: usize) -> Self {
         Self { width, height, rgb: vec![0; width * height * 3] }

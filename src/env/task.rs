@@ -1,8 +1,8 @@
 //! What a task is, and what may be asked of a running environment.
 
-use super::picture::Picture;
-use super::printable::printable;
+use super::picture::Frame;
 use crate::rng::Rng;
+use crate::run::text::printable;
 
 /// What one environment step gave, beside the observation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -136,7 +136,7 @@ pub trait Environment: Send {
     }
     /// Draws the environment as it was after its last reset or step, seen by the camera of this name, or the one that it
     /// chooses itself.
-    fn draw(&self, _camera: Option<&str>, _picture: &mut Picture) -> Result<(), EnvironmentError> {
+    fn draw(&self, _camera: Option<&str>, _picture: &mut Frame) -> Result<(), EnvironmentError> {
         Err(EnvironmentError::Unsupported("this task cannot be drawn: only MuJoCo tasks can"))
     }
     /// The physics broke in the last step, in a sentence for the user; told once. The step is no data then, and the

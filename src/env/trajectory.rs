@@ -5,7 +5,7 @@ use crate::rng::Rng;
 
 /// A state that was met, and the action taken in it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Point {
+pub struct VisitedState {
     /// [`super::Environment::state`] before the step.
     pub state: Vec<f64>,
     /// The observation of that state, `[observation_dim]`.
@@ -16,7 +16,7 @@ pub struct Point {
 
 /// A real step, as it was taken.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RealStep {
+pub struct RecordedStep {
     /// `[action_dim]`.
     pub action: Vec<f64>,
     /// The observation that followed, `[observation_dim]`.
@@ -29,9 +29,9 @@ pub struct RealStep {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trajectory {
     /// Where it began, and the first action.
-    pub start: Point,
+    pub start: VisitedState,
     /// In order; fewer than were asked for where the episode ended before. A step that broke the physics is no step.
-    pub steps: Vec<RealStep>,
+    pub steps: Vec<RecordedStep>,
 }
 
 /// `count` trajectories of up to `length` steps along a policy's way through an environment, one begun in every `every` steps, with
@@ -56,14 +56,14 @@ pub fn trajectories(
         if taken % every.max(1) == 0 && all.len() < count {
             let state = episode.environment().state();
             let observation = episode.observation().to_vec();
-            let start = Point { state, observation, action: action.clone() };
+            let start = VisitedState { state, observation, action: action.clone() };
             all.push(Trajectory { start, steps: Vec::new() });
         }
         let outcome = episode.step(&action)?;
         taken += 1;
         if !outcome.broke {
             for trajectory in &mut all[open..] {
-                trajectory.steps.push(RealStep {
+                trajectory.steps.push(RecordedStep {
                     action: action.clone(),
                     observation: outcome.next_observation.to_vec(),
                     reward: outcome.reward,
@@ -91,7 +91,7 @@ pub fn sample_points(
     every: usize,
     seed: u64,
     policy: &mut dyn FnMut(&[f64], &mut Rng) -> Vec<f64>,
-) -> Result<Vec<Point>, EnvironmentError> {
+) -> Result<Vec<VisitedState>, EnvironmentError> {
     let trajectories = trajectories(task, (count, every, 1), seed, policy)?;
     Ok(trajectories.into_iter().map(|trajectory| trajectory.start).collect())
 }

@@ -9,13 +9,13 @@ use crate::critic::Critic;
 use crate::data::Replay;
 use crate::methods::Method;
 use crate::methods::ddppo::{Ddppo, DdppoConfig};
-use crate::model::gradient_loss::GradientPiece;
-use crate::model::likelihood_loss::LikelihoodPiece;
+use crate::model::gradient_loss::GradientPart;
+use crate::model::likelihood_loss::LikelihoodPart;
 use crate::model::{
     DynamicsModel, Ending, Estimator, GradientLoss, InputCoordinates, Neighbours, OutputWeights,
 };
 use crate::nn::{Real, Shape};
-use crate::path::{GradientSource, Imagination, Objective, Part, PolicyWorkspace};
+use crate::path::{GradientSource, Imagination, Objective, PathPart, PolicyWorkspace};
 use crate::policy::Policy;
 use crate::rng::Rng;
 use crate::run::snapshot::{Element, Tensor};
@@ -169,13 +169,13 @@ impl Probe {
         let start = |_, rng: &mut Rng| real.get(rng.below(real.len())).observation;
         workspace.draw(objective, start, rng);
         workspace.differentiate(objective);
-        let parts: Vec<&Part<T>> = workspace.parts().collect();
+        let parts: Vec<&PathPart<T>> = workspace.parts().collect();
         let parts = &parts[..];
         let put = &mut *self;
         let start_states = states(parts, 0);
         put.put("policy_update/start_states", &[b, s], start_states);
         let by_step =
-            |steps: std::ops::Range<usize>, of: &dyn Fn(&Part<T>, usize) -> Vec<T>| -> Vec<T> {
+            |steps: std::ops::Range<usize>, of: &dyn Fn(&PathPart<T>, usize) -> Vec<T>| -> Vec<T> {
                 steps.flat_map(|j| parts.iter().flat_map(move |p| of(p, j))).collect()
             };
         put.put(
@@ -204,12 +204,12 @@ impl Probe {
             &[k + 1, b, s],
             (0..=k).flat_map(|j| states(parts, j)).collect::<Vec<T>>(),
         );
-        let unscale = |p: &Part<T>, j: usize| {
+        let unscale = |p: &PathPart<T>, j: usize| {
             let factor = T::from_f64(b as f64 / objective.discount.powi(j as i32));
             p.adjoints[j].iter().map(|&x| x * factor).collect()
         };
         put.put("policy_update/adjoints", &[k + 1, b, s], by_step(0..k + 1, &unscale));
-        let elites = |of: &dyn Fn(&Part<T>, usize) -> Vec<u32>| -> Vec<u32> {
+        let elites = |of: &dyn Fn(&PathPart<T>, usize) -> Vec<u32>| -> Vec<u32> {
             (0..k).flat_map(|j| parts.iter().flat_map(move |p| of(p, j))).collect()
         };
         let prediction = elites(&|p, j| p.prediction_elites[j].clone());
@@ -240,8 +240,8 @@ impl Probe {
         neighbours.update(real);
         let batch = config.training.experience.batch_size.min(real.len());
         let mut step = GradientStep::default();
-        let mut likelihood = LikelihoodPiece::new(model, batch);
-        let mut piece = GradientPiece::new(model, batch, m, loss.neighbours);
+        let mut likelihood = LikelihoodPart::new(model, batch);
+        let mut part = GradientPart::new(model, batch, m, loss.neighbours);
         let (mut nll, mut squares) = (Vec::new(), 0.0);
         let window = neighbours.sequences();
         let numbers = model.members.len() * batch * m * labels;
@@ -267,12 +267,12 @@ impl Probe {
             let sequences: Vec<u64> =
                 (0..batch).map(|_| window.start + rng.below(span) as u64).collect();
             gradient.fill(T::ZERO);
-            for rows in sequences.chunks(piece.chunk()) {
+            for rows in sequences.chunks(part.chunk()) {
                 let scale = 1.0 / numbers as f64;
                 let buffers = (real, GradientLoss::of_paper(&neighbours, loss.weight, m));
                 squares +=
-                    piece.add(model, &member.network, buffers, rows, scale, rng, &mut gradient);
-                for (&own, drawn) in rows.iter().zip(piece.drawn().chunks_exact(m)) {
+                    part.add(model, &member.network, buffers, rows, scale, rng, &mut gradient);
+                for (&own, drawn) in rows.iter().zip(part.drawn().chunks_exact(m)) {
                     step.window_row(real, real.row_of(own), drawn.iter().map(|&d| real.row_of(d)));
                 }
             }
@@ -303,8 +303,8 @@ impl Probe {
 }
 
 /// s_j of all rows.
-fn states<T: Real>(parts: &[&Part<T>], j: usize) -> Vec<T> {
-    let rows = |p: &Part<T>| -> Vec<T> {
+fn states<T: Real>(parts: &[&PathPart<T>], j: usize) -> Vec<T> {
+    let rows = |p: &PathPart<T>| -> Vec<T> {
         (0..p.rows).flat_map(|i| p.points[j].network.input.row(i).to_vec()).collect()
     };
     parts.iter().copied().flat_map(rows).collect()

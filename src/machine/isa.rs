@@ -3,18 +3,8 @@
 
 use std::sync::LazyLock;
 
-use super::Real;
-
-/// What the instruction set that a hot loop is compiled for decides.
-pub trait Isa {
-    /// Rows of a register tile one panel wide.
-    const TILE_ROWS: usize = 6;
-    /// Whether the registers hold two rows of four panels' sums.
-    const PAIRS: bool = false;
-
-    /// `a·b + c`, rounded once or twice.
-    fn fma<T: Real>(a: T, b: T, c: T) -> T;
-}
+use super::real::Real;
+pub use super::real::{Isa, Separate};
 
 /// Numbers of type `f32` in a cache line.
 pub(crate) const LINE: usize = 16;
@@ -63,15 +53,6 @@ impl Isa for FusedWide {
     #[inline(always)]
     fn fma<T: Real>(a: T, b: T, c: T) -> T {
         a.mul_add(b, c)
-    }
-}
-
-/// Without a fused instruction: `mul_add` would call a slow library routine.
-pub struct Separate;
-impl Isa for Separate {
-    #[inline(always)]
-    fn fma<T: Real>(a: T, b: T, c: T) -> T {
-        a * b + c
     }
 }
 

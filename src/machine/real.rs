@@ -1,10 +1,30 @@
-//! The float types networks run in: `f32` in production, `f64` where derivatives are checked.
+//! The float types networks run in: `f32` in production, `f64` where derivatives are checked; and how an instruction set
+//! rounds their products.
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use super::LANES;
-use super::isa::{Isa, Separate};
+
+/// What the instruction set that a hot loop is compiled for decides.
+pub trait Isa {
+    /// Rows of a register tile one panel wide.
+    const TILE_ROWS: usize = 6;
+    /// Whether the registers hold two rows of four panels' sums.
+    const PAIRS: bool = false;
+
+    /// `a·b + c`, rounded once or twice.
+    fn fma<T: Real>(a: T, b: T, c: T) -> T;
+}
+
+/// Without a fused instruction: `mul_add` would call a slow library routine.
+pub struct Separate;
+impl Isa for Separate {
+    #[inline(always)]
+    fn fma<T: Real>(a: T, b: T, c: T) -> T {
+        a * b + c
+    }
+}
 
 /// A float type that networks can run in.
 pub trait Real:
@@ -37,7 +57,7 @@ pub trait Real:
     fn to_f64(self) -> f64;
     /// Rounds to `f32`.
     fn to_f32(self) -> f32;
-    /// `self·b + c`, rounded once. Slow where the processor has no such instruction; see [`super::isa::Isa::fma`].
+    /// `self·b + c`, rounded once. Slow where the processor has no such instruction; see [`Isa::fma`].
     fn mul_add(self, b: Self, c: Self) -> Self;
     /// e^self, in straight-line code that vectorises, rounding as `I` does. `f32`: relative error below 2.5e-7, inputs
     /// outside [−87, 88] are clamped there.

@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use super::normalised::{NormalisedMember, NormalisedModel};
 use super::secant::{SecantNeighbours, SecantUnits};
+use super::split::{RowDraws, Split};
 use crate::config::{ConfigError, require};
 use crate::data::Replay;
 use crate::nn::{Adam, Keep, Real, Tape};
 use crate::rng::Rng;
 
 /// Rows of a minibatch that go through a network together.
-const CHUNK: usize = 128;
+const ROWS_PER_PART: usize = 128;
 
 /// The ensembles and their training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -83,58 +84,6 @@ pub struct SecantTerm<'a, T> {
     pub least_square: f64,
 }
 
-/// Which transitions are held out, and how much each counts for each member: fixed for good when it is made, by its number.
-#[derive(Clone, Copy, Debug)]
-pub struct RowDraws {
-    holdout: u64,
-    weights: u64,
-}
-
-impl RowDraws {
-    /// Those of a run's model of this name; what is held out is the same for all its models.
-    pub fn new(seed: u64, name: &str) -> Self {
-        let word = |name: &str| Rng::new(seed, name).next_u64();
-        Self { holdout: word("held-out rows"), weights: word(&format!("{name} row weights")) }
-    }
-
-    fn uniform(key: u64, sequence: u64, member: u64) -> f64 {
-        let word = sequence.wrapping_mul(0xD134_2543_DE82_EF95).wrapping_add(member);
-        Rng::from_word(key ^ word).uniform()
-    }
-
-    /// Whether the transition pushed as number `sequence` is held out.
-    pub fn holds_out(self, sequence: u64, fraction: f64) -> bool {
-        Self::uniform(self.holdout, sequence, 0) < fraction
-    }
-
-    /// Its weight in the loss of `member`, a draw from the exponential distribution of mean 1.
-    pub fn weight(self, sequence: u64, member: usize) -> f64 {
-        -(1.0 - Self::uniform(self.weights, sequence, member as u64)).ln()
-    }
-}
-
-/// The rows of a replay, parted.
-#[derive(Clone, Debug, Default)]
-pub struct Split {
-    /// Rows to train on, in order.
-    pub training: Vec<u32>,
-    /// The others.
-    pub holdout: Vec<u32>,
-}
-
-impl Split {
-    /// Parts all rows of `replay`.
-    pub fn renew(&mut self, replay: &Replay, draws: RowDraws, fraction: f64) {
-        self.training.clear();
-        self.holdout.clear();
-        for row in 0..replay.len() {
-            let out = draws.holds_out(replay.sequence_of(row), fraction);
-            let part = if out { &mut self.holdout } else { &mut self.training };
-            part.push(row as u32);
-        }
-    }
-}
-
 /// What a training came to, means over the members.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BudgetReport {
@@ -168,7 +117,7 @@ struct Trainee<T> {
     rng: Rng,
     adam: Adam<T>,
     sigma_adam: Adam<T>,
-    /// Rows of a chunk, then the far ends of their secants.
+    /// Rows of a part, then the far ends of their secants.
     tape: Tape<T>,
     rows: Vec<u32>,
     ends: Vec<u32>,
@@ -199,14 +148,14 @@ impl<T: Real> BudgetWorkspace<T> {
     /// Buffers for one model; `directions` secants of each row are part of its loss.
     pub fn new(model: &NormalisedModel<T>, config: &BudgetConfig, directions: usize) -> Self {
         let (labels, len) = (model.label_dim(), model.shape().parameter_len());
-        let chunk = CHUNK.min(config.batch_size);
+        let rows_each = ROWS_PER_PART.min(config.batch_size);
         let trainee = |member: &NormalisedMember<T>| Trainee {
             rng: Rng::from_word(0),
             adam: Adam::new(len, config.learning_rate),
             sigma_adam: Adam::new(labels, config.learning_rate),
-            tape: Tape::new(model.shape(), chunk * (1 + directions), Keep::Values),
+            tape: Tape::new(model.shape(), rows_each * (1 + directions), Keep::Values),
             rows: vec![0; config.batch_size],
-            ends: vec![0; chunk * directions],
+            ends: vec![0; rows_each * directions],
             choice: Vec::new(),
             label: vec![T::ZERO; labels],
             inverse_variance: vec![T::ZERO; labels],
@@ -297,8 +246,8 @@ impl<T: Real> Trainee<T> {
         let mut sums = Sums::default();
         let rows = std::mem::take(&mut self.rows);
         let directions = lesson.units.map_or(0, |(term, _)| term.directions);
-        let chunk = self.tape.rows() / (1 + directions);
-        for part in rows.chunks(chunk) {
+        let rows_each = self.tape.rows() / (1 + directions);
+        for part in rows.chunks(rows_each) {
             self.draw_ends(part, lesson);
             self.evaluate(Some(m), member, lesson, (part, rows.len()), &mut sums);
         }
@@ -405,9 +354,9 @@ impl<T: Real> Trainee<T> {
     ) {
         let mut sums = Sums::default();
         let directions = lesson.units.map_or(0, |(term, _)| term.directions);
-        let chunk = self.tape.rows() / (1 + directions);
+        let rows_each = self.tape.rows() / (1 + directions);
         let holdout = &lesson.split.holdout;
-        for rows in holdout.chunks(chunk) {
+        for rows in holdout.chunks(rows_each) {
             if let Some((term, _)) = lesson.units {
                 let n = term.neighbours.count();
                 for (ends, &row) in self.ends.chunks_exact_mut(directions).zip(rows) {
@@ -434,122 +383,5 @@ impl<T: Real> Trainee<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::{Standardiser, Transition};
-
-    #[test]
-    fn gradients_of_likelihood_and_secants_equal_central_differences() {
-        let rng = &mut Rng::new(0, "budget");
-        let mut replay = Replay::new(2, 1, 80);
-        for _ in 0..80 {
-            let mut x = [0.0_f32; 6];
-            rng.fill_normal(&mut x);
-            replay.push(Transition {
-                observation: &x[..2],
-                action: &x[2..3],
-                reward: 3.0 * x[3],
-                next_observation: &[x[0] + 0.1 * x[4], x[1] + 0.2 * x[5]],
-                terminated: false,
-            });
-        }
-        let config = BudgetConfig {
-            members: 2,
-            hidden: 12,
-            layers: 2,
-            learning_rate: 1e-3,
-            weight_decay: vec![0.0; 3],
-            batch_size: 20,
-            first_steps: 1,
-            steps: 1,
-            look_every: 1,
-            holdout_fraction: 0.2,
-        };
-        let mut model = NormalisedModel::<f64>::new((2, 1), 2, (12, 2), rng);
-        model.standardise(&replay);
-        let draws = RowDraws::new(0, "test");
-        let mut split = Split::default();
-        split.renew(&replay, draws, 0.2);
-        let mut neighbours = SecantNeighbours::new(5, 3);
-        let rows: Vec<u32> = (0..80).collect();
-        neighbours.update(&replay, &Standardiser::fit(&replay, &rows, 3), &split.training);
-        let term = SecantTerm {
-            neighbours: &neighbours,
-            directions: 2,
-            weight: 3.0,
-            weights: &[1.0, 0.5, 2.0],
-            least_square: 0.04,
-        };
-        let units = SecantUnits {
-            inputs: &model.inputs,
-            label_scale: &model.labels.deviation,
-            weights: term.weights,
-            least_square: 0.04,
-        };
-        let lesson = Lesson {
-            replay: &replay,
-            split: &split,
-            draws,
-            units: Some((term, units)),
-            inputs: &model.inputs,
-            labels: &model.labels,
-            config: &config,
-            steps: 1,
-        };
-        let mut workspace = BudgetWorkspace::new(&model, &config, 2);
-        let trainee = &mut workspace.trainees[1];
-        let mut member = model.members[1].clone();
-        member.log_sigma = vec![-0.5, 0.2, -1.0];
-        let rows: Vec<u32> = split.training[..20].to_vec();
-        trainee.draw_ends(&rows, &lesson);
-        let mut loss = |member: &NormalisedMember<f64>| {
-            let mut sums = Sums::default();
-            trainee.gradient.fill(0.0);
-            trainee.sigma_gradient.fill(0.0);
-            trainee.evaluate(Some(1), member, &lesson, (&rows, 20), &mut sums);
-            let gradients = (trainee.gradient.clone(), trainee.sigma_gradient.clone());
-            (sums.nll + 3.0 * sums.secants, gradients)
-        };
-        let (_, (gradient, sigma_gradient)) = loss(&member);
-        let mut compare = |expected: f64, change: &dyn Fn(&mut NormalisedMember<f64>, f64)| {
-            let mut at = |h: f64| {
-                let mut moved = member.clone();
-                change(&mut moved, h);
-                loss(&moved).0
-            };
-            let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
-            assert!(
-                (difference - expected).abs() < 1e-7 * (1.0 + difference.abs()),
-                "{expected} for {difference}"
-            );
-        };
-        for (k, &expected) in gradient.iter().enumerate() {
-            // Padding has no part in the loss: the products never read it.
-            if expected != 0.0 {
-                compare(expected, &|member, h| member.network.update(|p, _| p[k] += h));
-            }
-        }
-        for (d, &expected) in sigma_gradient.iter().enumerate() {
-            compare(expected, &|member, h| member.log_sigma[d] += h);
-        }
-        assert!(gradient.iter().filter(|g| g.abs() > 1e-4).count() > 150);
-    }
-
-    #[test]
-    fn row_draws_are_fixed_and_have_their_distributions() {
-        let draws = RowDraws::new(3, "test");
-        let n = 20_000;
-        let out = (0..n).filter(|&k| draws.holds_out(k, 0.2)).count() as f64 / n as f64;
-        // Six standard errors each.
-        assert!((out - 0.2).abs() < 6.0 * (0.16 / n as f64).sqrt(), "{out}");
-        for power in [1, 2] {
-            let sum: f64 = (0..n).map(|k| draws.weight(k, 1).powi(power)).sum();
-            let (moment, expected) = (sum / n as f64, f64::from(power));
-            let deviation = if power == 1 { 1.0 } else { 20.0_f64.sqrt() };
-            assert!((moment - expected).abs() < 6.0 * deviation / (n as f64).sqrt(), "{moment}");
-        }
-        assert_eq!(draws.weight(7, 0), RowDraws::new(3, "test").weight(7, 0));
-        assert_ne!(draws.weight(7, 0), draws.weight(7, 1));
-        assert_ne!(draws.weight(7, 0), RowDraws::new(3, "other").weight(7, 0));
-    }
-}
+#[path = "budget_tests.rs"]
+mod tests;

@@ -1,5 +1,7 @@
 //! An ensemble of probabilistic networks: (s, a) → mean and log-variance of (r, Δs), raw units (docs/algorithm.md, "The models").
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -312,8 +314,9 @@ impl DynamicsModel<f32> {
         standardiser.visit(name, entries)?;
         let key = format!("{name}/elites");
         entries.vector(&key, &[], elites)?;
-        if elites.iter().any(|&elite| elite as usize >= members.len()) {
-            return Err(SnapshotError::invalid(&key, "indices of members"));
+        let distinct: BTreeSet<u32> = elites.iter().copied().collect();
+        if distinct.len() != elites.len() || distinct.iter().any(|&e| e as usize >= members.len()) {
+            return Err(SnapshotError::invalid(&key, "indices of members, none of them twice"));
         }
         Ok(())
     }

@@ -7,14 +7,14 @@ use super::gradient_loss::GradientLoss;
 use super::gradient_term::GradientTerm;
 use super::holdout::Holdout;
 pub use super::holdout::best_members;
-use super::likelihood_loss::LikelihoodPiece;
+use super::likelihood_loss::LikelihoodPart;
 use crate::data::{Replay, Standardiser};
 use crate::nn::Real;
 use crate::nn::cpu::vector;
 use crate::rng::Rng;
 
-/// Rows of a minibatch that one piece of work takes; the pieces do not depend on the number of threads.
-const ROWS_PER_PIECE: usize = 128;
+/// Rows of a minibatch that one part of work takes; the parts do not depend on the number of threads.
+const ROWS_PER_PART: usize = 128;
 /// Weight of the sum of the trained bounds' widths in the loss (MBPO).
 const BOUNDS_WEIGHT: f64 = 0.01;
 
@@ -47,11 +47,12 @@ impl FitReport {
 
 /// One part of one member's minibatch.
 #[derive(Debug)]
-struct Piece<T> {
+struct FitPart<T> {
     member: usize,
-    part: usize,
+    /// Which of the member's parts.
+    index: usize,
     rng: Rng,
-    likelihood: LikelihoodPiece<T>,
+    likelihood: LikelihoodPart<T>,
     gradient_loss: Option<GradientTerm<T>>,
     gradient: Vec<T>,
     nll: f64,
@@ -71,9 +72,10 @@ struct Walk {
 #[derive(Debug)]
 pub struct FitWorkspace<T> {
     batch: usize,
-    parts: usize,
+    /// Parts that a member's minibatch has.
+    parts_each: usize,
     /// The parts of member 0, then of member 1, …
-    pieces: Vec<Piece<T>>,
+    parts: Vec<FitPart<T>>,
     walks: Vec<Walk>,
     holdout: Holdout<T>,
     bounds_gradient: Vec<f64>,
@@ -86,14 +88,14 @@ impl<T: Real> FitWorkspace<T> {
         batch: usize,
         gradient_loss: Option<GradientLoss<'_>>,
     ) -> Self {
-        let parts = batch.div_ceil(ROWS_PER_PIECE);
-        let rows = batch.min(ROWS_PER_PIECE);
-        let pieces = (0..model.members.len() * parts)
-            .map(|p| Piece {
-                member: p / parts,
-                part: p % parts,
+        let parts_each = batch.div_ceil(ROWS_PER_PART);
+        let rows = batch.min(ROWS_PER_PART);
+        let parts = (0..model.members.len() * parts_each)
+            .map(|p| FitPart {
+                member: p / parts_each,
+                index: p % parts_each,
                 rng: Rng::from_word(0),
-                likelihood: LikelihoodPiece::new(model, rows),
+                likelihood: LikelihoodPart::new(model, rows),
                 gradient_loss: gradient_loss.map(|loss| GradientTerm::new(model, rows, loss)),
                 gradient: vec![T::ZERO; model.shape().parameter_len()],
                 nll: 0.0,
@@ -102,8 +104,8 @@ impl<T: Real> FitWorkspace<T> {
             .collect();
         Self {
             batch,
+            parts_each,
             parts,
-            pieces,
             walks: model.members.iter().map(|_| Walk::default()).collect(),
             holdout: Holdout::new(model, rows),
             bounds_gradient: vec![0.0; model.bounds_adam.as_ref().map_or(0, |a| a.first.len())],
@@ -218,47 +220,47 @@ pub fn minibatch<T: Real>(
     first: usize,
     rng: &mut Rng,
 ) -> (f64, f64) {
-    let FitWorkspace { batch, parts, pieces, walks, bounds_gradient, .. } = workspace;
+    let FitWorkspace { batch, parts_each, parts, walks, bounds_gradient, .. } = workspace;
     let last = walks[0].rows.len().min(first + *batch);
-    for piece in pieces.iter_mut() {
-        piece.rng = Rng::from_word(rng.next_u64());
+    for part in parts.iter_mut() {
+        part.rng = Rng::from_word(rng.next_u64());
     }
-    pieces.par_iter_mut().for_each(|piece| {
-        let from = piece.part * ROWS_PER_PIECE;
-        let part = |n: usize| from.min(n)..(from + ROWS_PER_PIECE).min(n);
-        let walk = &walks[piece.member];
-        piece.gradient.fill(T::ZERO);
-        piece.descend_likelihood(
+    parts.par_iter_mut().for_each(|part| {
+        let from = part.index * ROWS_PER_PART;
+        let rows_of = |n: usize| from.min(n)..(from + ROWS_PER_PART).min(n);
+        let walk = &walks[part.member];
+        part.gradient.fill(T::ZERO);
+        part.descend_likelihood(
             model,
             replay,
-            &walk.rows[first..last][part(last - first)],
+            &walk.rows[first..last][rows_of(last - first)],
             last - first,
         );
         if let Some(g) = gradient_loss {
             // The window's minibatch starts where the NLL's does, modulo its length, and wraps around.
             let size = (*batch).min(walk.window.len());
-            piece.descend_gradient_loss(model, replay, g, &walk.window, first, part(size), size);
+            part.descend_gradient_loss(model, replay, g, &walk.window, first, rows_of(size), size);
         }
     });
-    let groups = pieces.par_chunks_mut(*parts);
-    model.members.par_iter_mut().zip(groups).for_each(|(member, pieces)| {
-        descend(member, pieces, weight_decay);
+    let groups = parts.par_chunks_mut(*parts_each);
+    model.members.par_iter_mut().zip(groups).for_each(|(member, parts)| {
+        descend(member, parts, weight_decay);
     });
     bounds_gradient.fill(0.0);
-    for piece in pieces.iter() {
-        vector::add_assign(bounds_gradient, piece.likelihood.bounds_gradient());
+    for part in parts.iter() {
+        vector::add_assign(bounds_gradient, part.likelihood.bounds_gradient());
     }
     descend_bounds(model, bounds_gradient);
-    let sum = |of: fn(&Piece<T>) -> f64| pieces.iter().map(of).sum::<f64>();
+    let sum = |of: fn(&FitPart<T>) -> f64| parts.iter().map(of).sum::<f64>();
     (sum(|p| p.nll), sum(|p| p.residuals))
 }
 
-/// Sums a member's pieces in order and takes an Adam step with the layers' weight penalties.
-fn descend<T: Real>(member: &mut Member<T>, pieces: &mut [Piece<T>], weight_decay: &[f64]) {
-    let (sum, rest) = pieces.split_at_mut(1);
+/// Sums a member's parts in order and takes an Adam step with the layers' weight penalties.
+fn descend<T: Real>(member: &mut Member<T>, parts: &mut [FitPart<T>], weight_decay: &[f64]) {
+    let (sum, rest) = parts.split_at_mut(1);
     let gradient = &mut sum[0].gradient;
-    for piece in rest {
-        vector::add_assign(gradient, &piece.gradient);
+    for part in rest {
+        vector::add_assign(gradient, &part.gradient);
     }
     let Member { network, adam } = member;
     network.update(|parameters, shape| {
@@ -280,7 +282,7 @@ fn descend_bounds<T: Real>(model: &mut DynamicsModel<T>, gradient: &mut [f64]) {
     model.bounds.update(|numbers| adam.update_clipped(numbers, gradient, f64::INFINITY));
 }
 
-impl<T: Real> Piece<T> {
+impl<T: Real> FitPart<T> {
     /// Adds the gradient of this part of mean_{batch,dim} NLL.
     fn descend_likelihood(
         &mut self,
@@ -302,20 +304,20 @@ impl<T: Real> Piece<T> {
         loss: GradientLoss<'_>,
         window: &[u64],
         first: usize,
-        part: std::ops::Range<usize>,
+        rows: std::ops::Range<usize>,
         batch: usize,
     ) {
         let network = &model.members[self.member].network;
         let numbers = model.members.len() * batch * loss.directions * model.label_dim();
         let scale = loss.weight / numbers as f64;
         let mut residuals = 0.0;
-        let from = (first + part.start) % window.len();
-        let to = from + part.len();
+        let from = (first + rows.start) % window.len();
+        let to = from + rows.len();
         let stretches =
             [&window[from..to.min(window.len())], &window[..to.saturating_sub(window.len())]];
-        if let Some(piece) = &mut self.gradient_loss {
+        if let Some(term) = &mut self.gradient_loss {
             for stretch in stretches {
-                residuals += piece.add(
+                residuals += term.add(
                     model,
                     network,
                     (replay, loss),

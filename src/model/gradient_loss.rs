@@ -14,7 +14,7 @@ use crate::data::Replay;
 use crate::nn::{Keep, Mlp, Real, Tangent, Tape};
 use crate::rng::Rng;
 
-/// Tangent rows processed at a time: keeps a piece's buffers in the cache whatever n is.
+/// Tangent rows processed at a time: keeps a part's buffers in the cache whatever n is.
 const TANGENT_ROWS: usize = 128;
 
 /// How a model's derivative is compared with the differences between neighbours.
@@ -74,9 +74,9 @@ impl<'a> GradientLoss<'a> {
     }
 }
 
-/// Buffers of one piece.
+/// Buffers of one part.
 #[derive(Debug)]
-pub struct GradientPiece<T> {
+pub struct GradientPart<T> {
     tape: Tape<T>,
     tangent: Tangent<T>,
     chunk: usize,
@@ -153,7 +153,7 @@ impl GradientLossConfig {
     }
 }
 
-impl<T: Real> GradientPiece<T> {
+impl<T: Real> GradientPart<T> {
     /// Buffers for up to `rows` rows with `directions` of `count` neighbours each.
     pub fn new(model: &DynamicsModel<T>, rows: usize, directions: usize, count: usize) -> Self {
         let chunk = (TANGENT_ROWS / directions).clamp(1, rows);

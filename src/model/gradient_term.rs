@@ -1,8 +1,8 @@
-//! The gradient loss as a term of a model's loss, by whichever estimator: one piece's share of a minibatch.
+//! The gradient loss as a term of a model's loss, by whichever estimator: one part's share of a minibatch.
 
 use super::dynamics::DynamicsModel;
-use super::gradient_loss::{Estimator, GradientLoss, GradientPiece};
-use super::secant::{SecantPiece, SecantUnits};
+use super::gradient_loss::{Estimator, GradientLoss, GradientPart};
+use super::secant::{SecantPart, SecantUnits};
 use crate::data::Replay;
 use crate::nn::{Mlp, Real};
 use crate::rng::Rng;
@@ -10,19 +10,19 @@ use crate::rng::Rng;
 /// Rows that run through the network at a time for secants: a row and its neighbours.
 const SECANT_ROWS: usize = 256;
 
-/// Buffers of one piece.
+/// Buffers of one part.
 #[derive(Debug)]
 pub(crate) enum GradientTerm<T> {
     /// R by tangents.
-    Directional(Box<GradientPiece<T>>),
+    Directional(Box<GradientPart<T>>),
     /// R̃ by two rows.
-    Secant(Box<SecantTerm<T>>),
+    Secant(Box<SecantBuffers<T>>),
 }
 
-/// Buffers of one piece of R̃.
+/// Buffers of one part of R̃.
 #[derive(Debug)]
-pub(crate) struct SecantTerm<T> {
-    piece: SecantPiece<T>,
+pub(crate) struct SecantBuffers<T> {
+    part: SecantPart<T>,
     rows: Vec<u32>,
     /// 1 for each output: labels are in the task's units, and so is the network's mean.
     label_scale: Vec<T>,
@@ -35,12 +35,12 @@ impl<T: Real> GradientTerm<T> {
         let (m, n, labels) = (loss.directions, loss.neighbours.count(), model.label_dim());
         match loss.estimator {
             Estimator::Directional => {
-                Self::Directional(Box::new(GradientPiece::new(model, rows, m, n)))
+                Self::Directional(Box::new(GradientPart::new(model, rows, m, n)))
             }
             Estimator::Secant => {
                 let rows = (SECANT_ROWS / (1 + m)).clamp(1, rows);
-                Self::Secant(Box::new(SecantTerm {
-                    piece: SecantPiece::new(model.shape(), labels, rows, (m, n)),
+                Self::Secant(Box::new(SecantBuffers {
+                    part: SecantPart::new(model.shape(), labels, rows, (m, n)),
                     rows: vec![0; rows],
                     label_scale: vec![T::ONE; labels],
                     weights: vec![T::ONE; labels],
@@ -63,8 +63,8 @@ impl<T: Real> GradientTerm<T> {
         gradient: &mut [T],
     ) -> f64 {
         match self {
-            Self::Directional(piece) => {
-                piece.add(model, network, (replay, loss), sequences, scale, rng, gradient)
+            Self::Directional(part) => {
+                part.add(model, network, (replay, loss), sequences, scale, rng, gradient)
             }
             Self::Secant(term) => {
                 term.add(model, network, (replay, loss), sequences, scale, rng, gradient)
@@ -73,7 +73,7 @@ impl<T: Real> GradientTerm<T> {
     }
 }
 
-impl<T: Real> SecantTerm<T> {
+impl<T: Real> SecantBuffers<T> {
     #[allow(clippy::too_many_arguments)]
     fn add(
         &mut self,
@@ -85,7 +85,7 @@ impl<T: Real> SecantTerm<T> {
         rng: &mut Rng,
         gradient: &mut [T],
     ) -> f64 {
-        let Self { piece, rows, label_scale, weights } = self;
+        let Self { part, rows, label_scale, weights } = self;
         for (own, &weight) in weights.iter_mut().zip(loss.output_weights) {
             *own = T::from_f64(weight);
         }
@@ -107,7 +107,7 @@ impl<T: Real> SecantTerm<T> {
             for (row, &sequence) in rows.iter_mut().zip(sequences) {
                 *row = replay.row_of(sequence) as u32;
             }
-            sum += piece.add(network, units, replay, nth, rows, scale, rng, gradient);
+            sum += part.add(network, units, replay, nth, rows, scale, rng, gradient);
         }
         sum
     }

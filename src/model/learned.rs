@@ -10,7 +10,7 @@ use super::rollout::{RolloutConfig, RolloutReport, RolloutWorkspace, rollout};
 use super::termination::{Ending, TerminationSource};
 use super::termination_fit::LearnedTermination;
 use crate::config::{ConfigError, require};
-use crate::data::{Replay, Storage};
+use crate::data::{Replay, RowStorage};
 use crate::env::Task;
 use crate::nn::LearnError;
 use crate::policy::Policy;
@@ -229,7 +229,7 @@ impl Imagined {
     /// When an entry is missing or of another size.
     pub fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
         let Self { transitions, config: _, stream, workspace: _ } = self;
-        transitions.visit("imagined", entries, Storage::Whole)?;
+        transitions.visit("imagined", entries, RowStorage::Whole)?;
         entries.rng("streams/rollout", stream)
     }
 }

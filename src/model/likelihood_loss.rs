@@ -4,16 +4,16 @@ use super::dynamics::DynamicsModel;
 use crate::data::Replay;
 use crate::nn::{Keep, Mlp, Real, Tape};
 
-/// Buffers of one piece of a minibatch.
+/// Buffers of one part of a minibatch.
 #[derive(Debug)]
-pub(crate) struct LikelihoodPiece<T> {
+pub(crate) struct LikelihoodPart<T> {
     tape: Tape<T>,
     label: Vec<T>,
     /// Derivative by the bounds of the last rows, `[2·label_dim]`; empty where they are constants.
     bounds_gradient: Vec<f64>,
 }
 
-impl<T: Real> LikelihoodPiece<T> {
+impl<T: Real> LikelihoodPart<T> {
     pub(crate) fn new(model: &DynamicsModel<T>, rows: usize) -> Self {
         let bounds = model.bounds_adam.as_ref().map_or(0, |adam| adam.first.len());
         Self {
@@ -23,7 +23,7 @@ impl<T: Real> LikelihoodPiece<T> {
         }
     }
 
-    /// Derivative by the bounds of the last [`LikelihoodPiece::add`]; empty where they are constants.
+    /// Derivative by the bounds of the last [`LikelihoodPart::add`]; empty where they are constants.
     pub(crate) fn bounds_gradient(&self) -> &[f64] {
         &self.bounds_gradient
     }
@@ -110,12 +110,12 @@ mod tests {
             });
         }
         let network = model.members[0].network.clone();
-        let mut piece = LikelihoodPiece::new(&model, 10);
+        let mut part = LikelihoodPart::new(&model, 10);
         let mut gradient = vec![0.0; network.parameters().len()];
         let rows: Vec<u32> = (0..7).collect();
         let mut nll = |model: &DynamicsModel<f64>| {
-            let value = piece.add(model, &network, &replay, &rows, 10, &mut gradient);
-            (value, piece.bounds_gradient().to_vec())
+            let value = part.add(model, &network, &replay, &rows, 10, &mut gradient);
+            (value, part.bounds_gradient().to_vec())
         };
         let (_, by_bounds) = nll(&model);
         assert_eq!(by_bounds.len(), 6);

@@ -13,10 +13,10 @@ use crate::nn::{Keep, Matrix, Real};
 use crate::policy::{Policy, PolicyTape};
 use crate::rng::Rng;
 
-/// Start states that one piece of work takes.
-const ROWS_PER_PIECE: usize = 256;
-/// Pieces between two passages into the buffer: bounds the memory, and feeds many threads.
-const PIECES_PER_WAVE: usize = 32;
+/// Start states that one part of work takes.
+const ROWS_PER_PART: usize = 256;
+/// Parts between two passages into the buffer: bounds the memory, and feeds many threads.
+const PARTS_PER_WAVE: usize = 32;
 
 /// Model rollouts that fill the critic's model buffer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -76,8 +76,8 @@ pub struct RolloutReport {
     pub broken: u64,
 }
 
-/// Buffers of one piece; its imagined transitions wait in `imagined`.
-struct Piece<T> {
+/// Buffers of one part; its imagined transitions wait in `imagined`.
+struct RolloutPart<T> {
     rng: Rng,
     policy: PolicyTape<T>,
     step: StepTape<T>,
@@ -92,7 +92,7 @@ struct Piece<T> {
 
 /// Buffers of all rollouts, allocated once.
 pub struct RolloutWorkspace<T> {
-    pieces: Vec<Piece<T>>,
+    parts: Vec<RolloutPart<T>>,
 }
 
 impl<T: Real> RolloutWorkspace<T> {
@@ -104,19 +104,19 @@ impl<T: Real> RolloutWorkspace<T> {
         longest: usize,
     ) -> Self {
         let (s, a) = (model.observation_dim(), model.action_dim());
-        let piece = |_| Piece {
+        let part = |_| RolloutPart {
             rng: Rng::from_word(0),
-            policy: PolicyTape::new(policy, ROWS_PER_PIECE, Keep::Nothing),
-            step: StepTape::new(model, ROWS_PER_PIECE, Keep::Nothing),
-            members: vec![0; ROWS_PER_PIECE],
+            policy: PolicyTape::new(policy, ROWS_PER_PART, Keep::Nothing),
+            step: StepTape::new(model, ROWS_PER_PART, Keep::Nothing),
+            members: vec![0; ROWS_PER_PART],
             noise: vec![T::ZERO; model.label_dim()],
-            rewards: vec![T::ZERO; ROWS_PER_PIECE],
-            next: Matrix::zeros(ROWS_PER_PIECE, s),
-            ending: EndingTape::new(ending, s, ROWS_PER_PIECE),
+            rewards: vec![T::ZERO; ROWS_PER_PART],
+            next: Matrix::zeros(ROWS_PER_PART, s),
+            ending: EndingTape::new(ending, s, ROWS_PER_PART),
             narrow: [vec![0.0; s], vec![0.0; a], vec![0.0; s]],
-            imagined: Replay::new(s, a, ROWS_PER_PIECE * longest),
+            imagined: Replay::new(s, a, ROWS_PER_PART * longest),
         };
-        Self { pieces: (0..PIECES_PER_WAVE).map(piece).collect() }
+        Self { parts: (0..PARTS_PER_WAVE).map(part).collect() }
     }
 }
 
@@ -134,19 +134,19 @@ pub fn rollout<T: Real>(
 ) -> RolloutReport {
     let mut report = RolloutReport::default();
     let (mut rewards, mut ends) = (0.0, 0.0);
-    let wave = PIECES_PER_WAVE * ROWS_PER_PIECE;
+    let wave = PARTS_PER_WAVE * ROWS_PER_PART;
     for first in (0..starts).step_by(wave) {
         let rows_of =
-            |p: usize| (starts - first).saturating_sub(p * ROWS_PER_PIECE).min(ROWS_PER_PIECE);
-        for piece in &mut workspace.pieces {
-            piece.rng = Rng::from_word(rng.next_u64());
+            |p: usize| (starts - first).saturating_sub(p * ROWS_PER_PART).min(ROWS_PER_PART);
+        for part in &mut workspace.parts {
+            part.rng = Rng::from_word(rng.next_u64());
         }
-        workspace.pieces.par_iter_mut().enumerate().for_each(|(p, piece)| {
-            piece.run(policy, model, ending, real, rows_of(p), length);
+        workspace.parts.par_iter_mut().enumerate().for_each(|(p, part)| {
+            part.run(policy, model, ending, real, rows_of(p), length);
         });
-        for piece in &workspace.pieces {
-            for row in 0..piece.imagined.len() {
-                let t = piece.imagined.get(row);
+        for part in &workspace.parts {
+            for row in 0..part.imagined.len() {
+                let t = part.imagined.get(row);
                 report.transitions += 1;
                 rewards += f64::from(t.reward);
                 ends += f64::from(u8::from(t.terminated));
@@ -162,7 +162,7 @@ pub fn rollout<T: Real>(
     report
 }
 
-impl<T: Real> Piece<T> {
+impl<T: Real> RolloutPart<T> {
     fn run(
         &mut self,
         policy: &Policy<T>,

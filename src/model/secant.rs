@@ -66,9 +66,9 @@ impl<T: Real> SecantUnits<'_, T> {
     }
 }
 
-/// Buffers of one piece of a minibatch, for a loss that has R̃ beside other terms on other rows.
+/// Buffers of one part of a minibatch, for a loss that has R̃ beside other terms on other rows.
 #[derive(Debug)]
-pub struct SecantPiece<T> {
+pub struct SecantPart<T> {
     /// Row i, then the m ends of its secants, and so on.
     tape: Tape<T>,
     directions: usize,
@@ -79,7 +79,7 @@ pub struct SecantPiece<T> {
     difference: Vec<T>,
 }
 
-impl<T: Real> SecantPiece<T> {
+impl<T: Real> SecantPart<T> {
     /// Buffers for up to `rows` rows with `directions` secants each, to as many of their `count` neighbours, for networks of this
     /// shape whose first `labels` outputs are the means.
     pub fn new(

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::activation::{Activation, Gate, Relu, Scale, Silu, SiluCurve, SiluSlope};
 use super::cpu::epilogue::{Epilogue, Plain};
 use super::cpu::gemm;
-use super::cpu::gemm::Start;
+use super::cpu::gemm::ProductStart;
 use super::cpu::matrix::{Rows, RowsMut};
 use super::cpu::outer;
 use super::cpu::pack;
@@ -183,7 +183,7 @@ impl<T: Real> Mlp<T> {
     ) {
         let layer = &self.shape.layers[l];
         let weights = &self.parameters[layer.weight.start..];
-        let bias = Start::Bias(&self.parameters[layer.bias.clone()]);
+        let bias = ProductStart::Bias(&self.parameters[layer.bias.clone()]);
         gemm::product(before, weights, layer.inputs, bias, after, epilogue);
     }
 
@@ -191,7 +191,7 @@ impl<T: Real> Mlp<T> {
     fn map_rectified(&self, l: usize, before: Rows<'_, T>, after: RowsMut<'_, T>) {
         let layer = &self.shape.layers[l];
         let weights = &self.parameters[layer.weight.start..];
-        let bias = Start::Bias(&self.parameters[layer.bias.clone()]);
+        let bias = ProductStart::Bias(&self.parameters[layer.bias.clone()]);
         if l == 0 {
             gemm::product(before, weights, layer.inputs, bias, after, &mut Relu);
         } else {
@@ -210,9 +210,9 @@ impl<T: Real> Mlp<T> {
         let layer = &self.shape.layers[l];
         let weights = &self.parameters[layer.weight.start..];
         if l > 0 && self.shape.is_rectified(l - 1) {
-            sparse::product(before, weights, layer.inputs, Start::Zero, after, epilogue);
+            sparse::product(before, weights, layer.inputs, ProductStart::Zero, after, epilogue);
         } else {
-            gemm::product(before, weights, layer.inputs, Start::Zero, after, epilogue);
+            gemm::product(before, weights, layer.inputs, ProductStart::Zero, after, epilogue);
         }
     }
 
@@ -226,7 +226,7 @@ impl<T: Real> Mlp<T> {
     ) {
         let layer = &self.shape.layers[l];
         let weights = &self.transposed[layer.transposed.start..];
-        gemm::product(above, weights, layer.outputs, Start::Zero, below, epilogue);
+        gemm::product(above, weights, layer.outputs, ProductStart::Zero, below, epilogue);
     }
 
     /// [`Mlp::map_transposed`] for adjoints that may have gone back through a ReLU.
@@ -242,7 +242,7 @@ impl<T: Real> Mlp<T> {
         }
         let layer = &self.shape.layers[l];
         let weights = &self.transposed[layer.transposed.start..];
-        sparse::product(above, weights, layer.outputs, Start::Zero, below, epilogue);
+        sparse::product(above, weights, layer.outputs, ProductStart::Zero, below, epilogue);
     }
 
     /// Gradient of layer `l`'s weight += beforeᵀ·adjoint, of its bias += the sum of the adjoint's rows.

@@ -4,7 +4,7 @@
 
 use rayon::prelude::*;
 
-use super::adjoint::Part;
+use super::adjoint::PathPart;
 use super::objective::Objective;
 use crate::data::minibatch;
 use crate::nn::{Matrix, Real};
@@ -13,13 +13,13 @@ use crate::rng::Rng;
 /// Buffers, allocated once. The blocks do not depend on the number of threads.
 #[derive(Debug)]
 pub struct ActionSlopes<T> {
-    blocks: Vec<Part<T>>,
+    blocks: Vec<PathPart<T>>,
 }
 
 impl<T: Real> ActionSlopes<T> {
     /// Buffers for `batch` start states.
     pub fn new(objective: &Objective<'_, T>, batch: usize) -> Self {
-        let block = |rows| Part::new(objective, rows);
+        let block = |rows| PathPart::new(objective, rows);
         Self { blocks: minibatch::blocks(batch).map(block).collect() }
     }
 
@@ -42,7 +42,7 @@ impl<T: Real> ActionSlopes<T> {
     }
 
     /// Draws and passes of each block.
-    pub fn parts(&self) -> &[Part<T>] {
+    pub fn parts(&self) -> &[PathPart<T>] {
         &self.blocks
     }
 

@@ -23,7 +23,7 @@ use crate::policy::PolicyTape;
 
 /// Draws and buffers of one part of a minibatch, a thread's work. The draws are all that is random about an update.
 #[derive(Debug)]
-pub struct Part<T> {
+pub struct PathPart<T> {
     /// How many rows it has.
     pub rows: usize,
     /// Its first row's number within the minibatch.
@@ -60,7 +60,7 @@ pub struct Part<T> {
     pub(super) broken: u64,
 }
 
-impl<T: Real> Part<T> {
+impl<T: Real> PathPart<T> {
     /// Buffers for the rows `of` a minibatch.
     pub(super) fn new(objective: &Objective<'_, T>, of: Range<usize>) -> Self {
         let (rows, horizon) = (of.len(), objective.horizon());
@@ -130,7 +130,7 @@ impl<T: Real> Part<T> {
     }
 
     /// The derivative of each row's own Σ_j γʲ·m_j·c_j by t at step 0, its sign turned, but for c_0's log π: left in
-    /// [`Part::action_adjoint`]. a = scale·t + bias.
+    /// [`PathPart::action_adjoint`]. a = scale·t + bias.
     pub(super) fn action_slopes(&mut self, objective: &Objective<'_, T>) {
         self.losses.fill(0.0);
         let horizon = self.model_noise.len();

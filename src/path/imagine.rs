@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::adjoint::Part;
+use super::adjoint::PathPart;
 use super::objective::{GradientSource, Imagination, Objective};
 use crate::nn::Real;
 use crate::rng::Rng;
 
-impl<T: Real> Part<T> {
+impl<T: Real> PathPart<T> {
     /// Draws what is random about an update; the start state of row i is `start(i, rng)`.
     pub(super) fn draw<'s>(
         &mut self,

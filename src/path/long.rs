@@ -13,7 +13,7 @@ use crate::rng::Rng;
 
 /// Some rows of a rollout.
 #[derive(Debug)]
-struct Part<T> {
+struct PathPart<T> {
     rows: usize,
     streams: RowStreams,
     policy: PolicyTape<T>,
@@ -42,7 +42,7 @@ pub struct LongReport {
 /// Buffers of long rollouts, allocated once.
 #[derive(Debug)]
 pub struct LongWorkspace<T> {
-    parts: Vec<Part<T>>,
+    parts: Vec<PathPart<T>>,
     length: usize,
 }
 
@@ -54,7 +54,7 @@ impl<T: Real> LongWorkspace<T> {
         (starts, length): (usize, usize),
     ) -> Self {
         let s = model.observation_dim();
-        let part = |of: std::ops::Range<usize>| Part {
+        let part = |of: std::ops::Range<usize>| PathPart {
             rows: of.len(),
             streams: RowStreams::new(of.len()),
             policy: PolicyTape::new(policy, of.len(), Keep::Nothing),
@@ -102,7 +102,7 @@ pub fn roll_out_states<T: Real>(
     report
 }
 
-impl<T: Real> Part<T> {
+impl<T: Real> PathPart<T> {
     fn run(
         &mut self,
         policy: &Policy<T>,

@@ -17,7 +17,7 @@ mod value_slopes;
 mod workspace;
 
 pub use action_slopes::ActionSlopes;
-pub use adjoint::Part;
+pub use adjoint::PathPart;
 pub use long::{LongReport, LongWorkspace, roll_out_states};
 pub use objective::{GradientSource, Imagination, Objective, PathConfig, PolicyReport};
 pub use recorded::{RecordedObjective, RecordedPart, Recording};

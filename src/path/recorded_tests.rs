@@ -35,7 +35,7 @@ fn model_config(hidden: usize, layers: usize) -> ModelConfig {
 }
 
 /// Two dimensions of state and of action, small networks, and a recording of short episodes by an older policy.
-struct World {
+struct Case {
     policy: Policy<f64>,
     old: Policy<f64>,
     model: DynamicsModel<f64>,
@@ -44,7 +44,7 @@ struct World {
     draws: Draws,
 }
 
-impl World {
+impl Case {
     fn new() -> Self {
         let rng = &mut Rng::new(0, "recorded");
         let (hidden, learning_rate, gradient_clip) = (12, 1e-3, f64::INFINITY);
@@ -109,7 +109,7 @@ fn output(network: &Mlp<f64>, input: &[f64]) -> Vec<f64> {
 }
 
 /// The loss of row `i` by its definition: the actions and states are made again from the noise, one after the other.
-fn row_loss(world: &World, policy: &Policy<f64>, part: &RecordedPart<f64>, i: usize) -> f64 {
+fn row_loss(case: &Case, policy: &Policy<f64>, part: &RecordedPart<f64>, i: usize) -> f64 {
     let (a, s) = (2, 2);
     let mut state = part.points[0].network.input.row(i).to_vec();
     let (mut sum, mut factor) = (0.0, 1.0);
@@ -121,19 +121,19 @@ fn row_loss(world: &World, policy: &Policy<f64>, part: &RecordedPart<f64>, i: us
                 policy.scale[d] * u.tanh() + policy.bias[d]
             })
             .collect();
-        let mut step = StepTape::new(&world.model, 1, Keep::Nothing);
+        let mut step = StepTape::new(&case.model, 1, Keep::Nothing);
         let mut states = Matrix::zeros(1, s);
         states.row_mut(0).copy_from_slice(&state);
-        world.model.forward(&mut step, &part.elites[j][i..=i], &states, &action);
+        case.model.forward(&mut step, &part.elites[j][i..=i], &states, &action);
         let mut next = vec![0.0; s];
         let noise = &part.model_noise[j][i * (1 + s)..][..1 + s];
-        sum += factor * world.model.sample(step.output(0), noise, &state, &mut next);
+        sum += factor * case.model.sample(step.output(0), noise, &state, &mut next);
         factor *= DISCOUNT;
         state = next;
     }
-    sum += factor * part.alive[i] * output(&world.value.network, &state)[0];
+    sum += factor * part.alive[i] * output(&case.value.network, &state)[0];
     let start = part.points[0].network.input.row(i);
-    let [new, old] = [&policy.network, &world.old.network].map(|network| output(network, start));
+    let [new, old] = [&policy.network, &case.old.network].map(|network| output(network, start));
     let divergence: f64 = (0..a)
         .map(|d| {
             let (sigma, before) = (f64::exp(new[a + d]), f64::exp(old[a + d]));
@@ -147,14 +147,14 @@ fn row_loss(world: &World, policy: &Policy<f64>, part: &RecordedPart<f64>, i: us
 
 #[test]
 fn the_gradient_equals_central_differences_along_one_step_and_along_several() {
-    let world = World::new();
+    let case = Case::new();
     for (horizon, batch) in [(1, 40), (4, 40)] {
-        let mut workspace = world.workspace(horizon, batch);
-        let report = workspace.differentiate(&world.objective(&world.policy));
+        let mut workspace = case.workspace(horizon, batch);
+        let report = workspace.differentiate(&case.objective(&case.policy));
         report.check(f64::INFINITY).unwrap();
         assert_eq!(workspace.parts().len(), 1);
         let loss = |policy: &Policy<f64>| {
-            let row = |i| row_loss(&world, policy, &workspace.parts()[0], i);
+            let row = |i| row_loss(&case, policy, &workspace.parts()[0], i);
             (0..batch).map(row).sum::<f64>() / batch as f64
         };
         let part = &workspace.parts()[0];
@@ -162,15 +162,15 @@ fn the_gradient_equals_central_differences_along_one_step_and_along_several() {
         assert!(lengths.iter().all(|l| part.lengths.contains(l)), "{:?}", part.lengths);
         assert!(part.alive.contains(&0.0) && part.alive.contains(&1.0));
         assert!(part.weights.iter().any(|&w| w < CAP) && part.weights.contains(&CAP));
-        let expected = loss(&world.policy);
+        let expected = loss(&case.policy);
         assert!((report.loss - expected).abs() < 1e-10, "{} {expected}", report.loss);
         let mut largest = 0.0_f64;
         for (k, &g) in workspace.gradient().iter().enumerate() {
-            if world.policy.network.parameters()[k] == 0.0 && g == 0.0 {
+            if case.policy.network.parameters()[k] == 0.0 && g == 0.0 {
                 continue;
             }
             let at = |h: f64| {
-                let mut moved = world.policy.clone();
+                let mut moved = case.policy.clone();
                 moved.network.update(|p, _| p[k] += h);
                 loss(&moved)
             };
@@ -185,25 +185,25 @@ fn the_gradient_equals_central_differences_along_one_step_and_along_several() {
 
 #[test]
 fn actions_rewards_and_states_are_made_again_from_the_noise() {
-    let world = World::new();
-    let mut workspace = world.workspace(3, 40);
-    workspace.differentiate(&world.objective(&world.policy));
+    let case = Case::new();
+    let mut workspace = case.workspace(3, 40);
+    workspace.differentiate(&case.objective(&case.policy));
     let part = &workspace.parts()[0];
-    let mut step = StepTape::new(&world.model, 40, Keep::Nothing);
+    let mut step = StepTape::new(&case.model, 40, Keep::Nothing);
     for j in 0..3 {
         let states = &part.points[j].network.input;
-        world.model.forward(&mut step, &part.elites[j], states, &part.actions[j]);
+        case.model.forward(&mut step, &part.elites[j], states, &part.actions[j]);
         for i in 0..40 {
             let start = part.starts[i];
             let steps = (j as u64).min(part.lengths[i] as u64 - 1);
-            let t = world.real.get(world.real.row_of(start + steps));
+            let t = case.real.get(case.real.row_of(start + steps));
             for d in 0..2 {
                 let again = part.points[j].actions[i * 2 + d];
                 assert!((again - f64::from(t.action[d])).abs() < 1e-6, "action {again}");
             }
             let (state, mut next) = (states.row(i), [0.0; 2]);
             let noise = &part.model_noise[j][i * 3..(i + 1) * 3];
-            let reward = world.model.sample(step.output(i), noise, state, &mut next);
+            let reward = case.model.sample(step.output(i), noise, state, &mut next);
             assert!((reward - f64::from(t.reward)).abs() < 1e-12, "reward {reward}");
             for (d, next) in next.iter().enumerate() {
                 let real = f64::from(t.next_observation[d]);
@@ -292,15 +292,15 @@ fn the_linear_quadratic_row_has_its_closed_form() {
 
 #[test]
 fn no_row_weighs_more_than_the_cap_and_noise_is_that_of_the_action() {
-    let world = World::new();
-    let workspace = world.workspace(1, 40);
+    let case = Case::new();
+    let workspace = case.workspace(1, 40);
     let part = &workspace.parts()[0];
-    let mut tape = PolicyTape::new(&world.policy, 40, Keep::Nothing);
+    let mut tape = PolicyTape::new(&case.policy, 40, Keep::Nothing);
     for i in 0..40 {
         tape.network.input.row_mut(i).copy_from_slice(part.points[0].network.input.row(i));
     }
     tape.noise.copy_from_slice(&part.points[0].noise);
-    world.policy.sample(&mut tape, 40);
+    case.policy.sample(&mut tape, 40);
     for (again, recorded) in tape.actions.iter().zip(&part.actions[0]) {
         assert!((again - recorded).abs() < 1e-6, "{again} {recorded}");
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::adjoint::Part;
+use super::adjoint::PathPart;
 use super::objective::{Objective, PolicyReport};
 use crate::data::minibatch;
 use crate::nn::Real;
@@ -14,7 +14,7 @@ use crate::rng::Rng;
 /// Some rows of a minibatch that sum a gradient of their own.
 #[derive(Debug)]
 struct Block<T> {
-    parts: Vec<Part<T>>,
+    parts: Vec<PathPart<T>>,
     gradient: Vec<T>,
 }
 
@@ -58,19 +58,21 @@ impl<T: Real> PolicyWorkspace<T> {
             _ => threads,
         };
         let block = |rows: Range<usize>| Block {
-            parts: minibatch::parts(rows, wanted).map(|rows| Part::new(objective, rows)).collect(),
+            parts: minibatch::parts(rows, wanted)
+                .map(|rows| PathPart::new(objective, rows))
+                .collect(),
             gradient: vec![T::ZERO; objective.policy.network.parameters().len()],
         };
         Self { blocks: minibatch::blocks(batch).map(block).collect(), batch }
     }
 
     /// The minibatch, in the order of its rows.
-    pub fn parts(&self) -> impl Iterator<Item = &Part<T>> + Clone {
+    pub fn parts(&self) -> impl Iterator<Item = &PathPart<T>> + Clone {
         self.blocks.iter().flat_map(|block| &block.parts)
     }
 
     /// [`PolicyWorkspace::parts`], to be written.
-    pub fn parts_mut(&mut self) -> impl Iterator<Item = &mut Part<T>> {
+    pub fn parts_mut(&mut self) -> impl Iterator<Item = &mut PathPart<T>> {
         self.blocks.iter_mut().flat_map(|block| &mut block.parts)
     }
 
@@ -97,7 +99,7 @@ impl<T: Real> PolicyWorkspace<T> {
         for block in rest {
             vector::add_assign_shared(&mut sum[0].gradient, &block.gradient);
         }
-        let mean = |of: fn(&Part<T>) -> &[f64]| -> f64 {
+        let mean = |of: fn(&PathPart<T>) -> &[f64]| -> f64 {
             self.parts().flat_map(of).sum::<f64>() / batch as f64
         };
         let alive = self.parts().flat_map(|p| &p.alive[horizon]).filter(|&&m| m != T::ZERO);

@@ -8,30 +8,10 @@ use super::chart;
 use super::chart::{Panel, Point, Series};
 use super::picture::Picture;
 use super::published;
-use super::published::UnknownMethod;
-use super::runs::{Run, kind, read_all, tasks};
+use super::runs::{CurveError, Run, kind, read_all, tasks};
 use crate::config::{Config, differences};
 use crate::methods;
-use crate::run::directory::DirectoryError;
-use crate::run::metrics::MetricsError;
 use crate::run::text::one_line;
-
-/// Why no curve can be drawn.
-#[derive(Debug, thiserror::Error)]
-pub enum CurveError {
-    /// Not the folder of a run.
-    #[error(transparent)]
-    Directory(#[from] DirectoryError),
-    /// Its metrics cannot be used.
-    #[error(transparent)]
-    Metrics(#[from] MetricsError),
-    /// Nothing was measured yet.
-    #[error("{0} has no evaluation yet: there is nothing to draw")]
-    Empty(String),
-    /// Nothing was published of a method.
-    #[error(transparent)]
-    Published(#[from] UnknownMethod),
-}
 
 /// Learning curves, drawn.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use color_quant::NeuQuant;
 
-use crate::env::{EnvironmentError, Episode, Picture, Task};
+use crate::env::{EnvironmentError, Episode, Frame, Task};
 use crate::rng::Rng;
 
 /// What to film.
@@ -92,7 +92,7 @@ pub fn record(
     let mut episode = Episode::begin(task, &mut resets)?;
     let mut frames = Vec::new();
     let mut draw = |episode: &Episode| {
-        let mut picture = Picture::new(shot.width, shot.height);
+        let mut picture = Frame::new(shot.width, shot.height);
         episode.environment().draw(shot.camera.as_deref(), &mut picture)?;
         frames.push(picture);
         progress(frames.len(), most_frames);
@@ -136,7 +136,7 @@ struct Palette {
 }
 
 impl Palette {
-    fn new(frames: &[Picture]) -> Self {
+    fn new(frames: &[Frame]) -> Self {
         // A prime stride over the pixels of all frames, for some 200 000 samples.
         let pixels: usize = frames.iter().map(|frame| frame.width * frame.height).sum();
         let stride = (pixels / 200_000).max(1) | 1;
@@ -162,7 +162,7 @@ impl Palette {
     }
 }
 
-fn write_gif(frames: &[Picture], seconds: f64, path: &Path) -> Result<(), FilmError> {
+fn write_gif(frames: &[Frame], seconds: f64, path: &Path) -> Result<(), FilmError> {
     let Some(first) = frames.first() else { return Ok(()) };
     let palette = Palette::new(frames);
     let (width, height) = (first.width as u16, first.height as u16);
@@ -199,7 +199,7 @@ fn write_gif(frames: &[Picture], seconds: f64, path: &Path) -> Result<(), FilmEr
     std::fs::write(path, bytes).map_err(|error| write_error(path, error))
 }
 
-fn write_mp4(frames: &[Picture], seconds: f64, path: &Path) -> Result<(), FilmError> {
+fn write_mp4(frames: &[Frame], seconds: f64, path: &Path) -> Result<(), FilmError> {
     let Some(first) = frames.first() else { return Ok(()) };
     let mut ffmpeg = Command::new("ffmpeg")
         .args(["-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"])

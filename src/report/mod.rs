@@ -8,7 +8,7 @@ pub mod curves;
 pub mod film;
 pub mod picture;
 pub mod published;
-mod runs;
+pub mod runs;
 pub mod scored_run;
 
 pub use picture::{Picture, PictureError};

@@ -2,13 +2,30 @@
 
 use std::path::{Path, PathBuf};
 
-use super::curves::CurveError;
+use super::published::UnknownMethod;
 use crate::config::Config;
 use crate::methods;
-use crate::run::directory::{metrics_path, robot_path};
-use crate::run::metrics;
+use crate::run::directory::{DirectoryError, metrics_path, robot_path};
+use crate::run::metrics::{self, MetricsError};
 use crate::run::storage::read_regular;
 use crate::run::text::one_line;
+
+/// Why no curve can be drawn.
+#[derive(Debug, thiserror::Error)]
+pub enum CurveError {
+    /// Not the folder of a run.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// Its metrics cannot be used.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// Nothing was measured yet.
+    #[error("{0} has no evaluation yet: there is nothing to draw")]
+    Empty(String),
+    /// Nothing was published of a method.
+    #[error(transparent)]
+    Published(#[from] UnknownMethod),
+}
 
 /// An evaluation: step, mean return, deviation over the episodes.
 pub(super) type Score = (u64, f64, f64);

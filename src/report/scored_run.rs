@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::curves::CurveError;
+use super::runs::CurveError;
 use crate::config::Config;
 use crate::methods;
 use crate::run::directory::metrics_path;

@@ -18,12 +18,12 @@ pub struct Manifest {
     /// Seed of all random streams.
     pub seed: u64,
     /// One entry for `train` and one for each `resume`.
-    pub sessions: Vec<Session>,
+    pub sessions: Vec<SessionRecord>,
 }
 
 /// One process's work on a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Session {
+pub struct SessionRecord {
     /// The command line.
     pub command: Vec<String>,
     /// Version of ddppo.
@@ -51,7 +51,7 @@ pub struct Session {
     pub outcome: Option<String>,
 }
 
-impl Session {
+impl SessionRecord {
     /// A session that starts now, on this machine.
     pub fn start(threads: usize, first_step: u64, mujoco_version: &str) -> Self {
         Self {
@@ -100,7 +100,7 @@ pub struct ManifestFile {
 
 impl ManifestFile {
     /// The manifest at `path` with a session more, or a new one where there is none that can be read.
-    pub fn begin(path: &Path, config: &Config, session: Session) -> Self {
+    pub fn begin(path: &Path, config: &Config, session: SessionRecord) -> Self {
         let mut manifest = Manifest::read(path).unwrap_or_else(|| Manifest {
             task: config.task().to_owned(),
             algorithm: config.algorithm().to_owned(),

@@ -10,7 +10,7 @@ use crate::run::metrics::MetricsError;
 use crate::run::storage::StorageError;
 use crate::train::TrainError;
 
-use super::progress::thousands;
+use crate::run::text::thousands;
 
 /// Why a run cannot be started, resumed or gone on with.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum SessionError {
         /// The checkpoint.
         path: PathBuf,
         /// What is wrong with it.
-        source: TrainError,
+        source: Box<TrainError>,
     },
     /// A saved state is of another step than it says.
     #[error("{} cannot be used: it holds the state of step {found}", path.display())]

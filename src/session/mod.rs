@@ -13,5 +13,5 @@ pub mod sink;
 pub mod start;
 
 pub use error::SessionError;
-pub use run::{End, Observer, Outcome, Session};
-pub use sink::{Answer, Sink, SinkError};
+pub use run::{Observer, Session, SessionOutcome};
+pub use sink::{Answer, End, Sink, SinkError};

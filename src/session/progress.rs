@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::run::Record;
-use crate::run::text::one_line;
+use crate::run::text::{one_line, thousands};
 
 use super::sink::{Answer, Begun, Ended, Sink, SinkError};
 
@@ -294,17 +294,4 @@ impl Display {
         });
         shown.collect::<Vec<_>>().join("  ")
     }
-}
-
-/// A whole number with its thousands apart.
-pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

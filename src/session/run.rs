@@ -13,10 +13,10 @@ use crate::run::metrics::{self, MetricsLog, Record};
 use crate::train::{TrainError, Trainer};
 
 use super::SessionError;
-use super::progress::thousands;
-use super::signals::{Signal, StopRequest};
-use super::sink::{Answer, Begun, Ended, Sink, Sinks};
+use super::signals::StopRequest;
+use super::sink::{Answer, Begun, End, Ended, Sink, Sinks};
 use super::start::{Ready, State};
+use crate::run::text::thousands;
 
 /// Looks at a run after each step, without changing it, and may add records to those of the step.
 pub trait Observer: Send {
@@ -27,20 +27,9 @@ pub trait Observer: Send {
     fn observe(&mut self, trainer: &Trainer, records: &mut Vec<Record>) -> Result<(), TrainError>;
 }
 
-/// How training ended, when it did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// All steps are done.
-    Finished,
-    /// By this signal.
-    Interrupted(Signal),
-    /// A sink wished it.
-    Stopped,
-}
-
 /// What came of a session.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Outcome {
+pub struct SessionOutcome {
     /// How it ended.
     pub end: End,
     /// Environment steps done, all of them saved.
@@ -79,7 +68,10 @@ pub(super) fn restore(
     let Loaded { path, info, snapshot, .. } = loaded;
     let trainer = match Trainer::restore(config, task, snapshot) {
         Ok(trainer) => trainer,
-        Err(source) => return Err(SessionError::Unusable { path, source }),
+        Err(error) => {
+            let source = Box::new(error);
+            return Err(SessionError::Unusable { path, source });
+        }
     };
     let found = trainer.step();
     if found != info.step {
@@ -108,7 +100,7 @@ impl Session {
     ///
     /// # Errors
     /// When the run cannot be begun, or breaks: [`SessionError::Stopped`] says then what is saved.
-    pub fn run(self, stop: &StopRequest) -> Result<Outcome, SessionError> {
+    pub fn run(self, stop: &StopRequest) -> Result<SessionOutcome, SessionError> {
         let threads = worker_threads(self.threads);
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -118,7 +110,11 @@ impl Session {
         pool.install(|| self.run_in_pool(threads, stop))
     }
 
-    fn run_in_pool(self, threads: usize, stop: &StopRequest) -> Result<Outcome, SessionError> {
+    fn run_in_pool(
+        self,
+        threads: usize,
+        stop: &StopRequest,
+    ) -> Result<SessionOutcome, SessionError> {
         let started = Instant::now();
         let mut work = self.prepare(threads)?;
         let result = work.train(stop);
@@ -140,7 +136,7 @@ impl Session {
         let root = directory.root();
         sinks.end(Ended { root, config: &config, step, end, evaluation, elapsed });
         match result {
-            Ok(end) => Ok(Outcome { end, step, evaluation, elapsed }),
+            Ok(end) => Ok(SessionOutcome { end, step, evaluation, elapsed }),
             Err(error) => {
                 let broke = matches!(error, SessionError::Train(TrainError::Diverged { .. }));
                 let metrics = if broke { last_finite(&directory.metrics_path()) } else { None };
@@ -168,7 +164,8 @@ impl Session {
         let first_step = trainer.step();
         let log = MetricsLog::open(&directory.metrics_path(), lines)?;
         let best = store.best_score(first_step)?;
-        let session = manifest::Session::start(threads, first_step, mujoco_rs::mujoco_version());
+        let session =
+            manifest::SessionRecord::start(threads, first_step, mujoco_rs::mujoco_version());
         let manifest = ManifestFile::begin(&directory.manifest_path(), &config, session);
         let sinks = Sinks::new(sinks);
         let mut work = Work {

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::run::Record;
 use crate::run::checkpoint::Evaluation;
 
-use super::run::End;
+use super::signals::Signal;
 
 /// Why a sink cannot go on. The run does without it from then on.
 pub type SinkError = Box<dyn std::error::Error + Send + Sync>;
@@ -22,6 +22,17 @@ pub enum Answer {
     GoOn,
     /// To save and stop, as after a signal.
     Stop,
+}
+
+/// How training ended, when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All steps are done.
+    Finished,
+    /// By this signal.
+    Interrupted(Signal),
+    /// A sink wished it.
+    Stopped,
 }
 
 /// A session that begins.

@@ -13,8 +13,8 @@ use crate::run::manifest::Manifest;
 use crate::run::metrics;
 use crate::run::storage::{Disk, Kind, StorageError, is_folder, kind};
 
-use super::progress::thousands;
 use super::{SessionError, memory};
+use crate::run::text::thousands;
 
 /// The state at which a session begins.
 pub enum State {

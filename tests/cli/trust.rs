@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ddppo::run::checkpoint::CheckpointStore;
-use ddppo::run::snapshot::Data;
+use ddppo::run::snapshot::{Data, Tensor};
 use ddppo::run::storage::Disk;
 
 use crate::folders::{RESUME, copy, place, says};
@@ -115,11 +115,16 @@ fn forge(place: &Place, run: &str, step: u64, change: impl Fn(&mut ddppo::run::S
     open().save(&info, &snapshot).unwrap();
 }
 
+fn elites(snapshot: &mut ddppo::run::Snapshot, model: &str, elites: Vec<u32>) {
+    let tensor = Tensor::new(&[elites.len()], elites);
+    snapshot.tensors.insert(format!("{model}_model/elites"), tensor);
+}
+
 #[test]
 fn states_of_another_step_or_size_are_refused() {
     let place = place("forged");
     type Change<'a> = (u64, &'a dyn Fn(&mut ddppo::run::Snapshot), &'a str);
-    let changes: [Change; 4] = [
+    let changes: [Change; 7] = [
         (
             300,
             &|snapshot| drop(snapshot.values.insert("step".to_owned(), 7.into())),
@@ -131,6 +136,13 @@ fn states_of_another_step_or_size_are_refused() {
             300,
             &|snapshot| drop(snapshot.tensors.remove("policy/0/bias")),
             "has no entry `policy/0/bias`",
+        ),
+        (300, &|snapshot| elites(snapshot, "gradient", vec![]), "`gradient_model/elites`"),
+        (300, &|snapshot| elites(snapshot, "prediction", vec![0, 0]), "none of them twice"),
+        (
+            300,
+            &|snapshot| drop(snapshot.values.insert("real/capacity".to_owned(), 7.into())),
+            "`real/capacity`",
         ),
     ];
     for (step, change, expected) in changes {

@@ -11,7 +11,7 @@ use ddppo::report::published;
 use ddppo::report::scored_run::{ScoreError, ScoredRun};
 use ddppo::run::directory::metrics_path;
 use ddppo::run::metrics;
-use ddppo::session::progress::thousands;
+use ddppo::run::text::thousands;
 use ddppo::sweep::cells::Cell;
 use serde_json::Value;
 

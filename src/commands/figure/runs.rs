@@ -18,7 +18,7 @@ use super::super::output::{UsageError, print};
 use super::super::resume;
 use super::written::{duration, worker_pool, write};
 use crate::cli::{ResumeArgs, RunFigureArgs, SessionArgs};
-use ddppo::session::progress::thousands;
+use ddppo::run::text::thousands;
 use ddppo::session::start::{Place, begin, store};
 
 /// Trains what is missing and draws.

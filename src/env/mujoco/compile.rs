@@ -19,7 +19,7 @@ use super::child::{self, Failure, Limits};
 use super::files::{Library, ModelFiles, Origin};
 use super::simulation::{divert_messages, guarded, is_error, set_message_handler};
 use super::{format, plugins};
-use crate::env::printable;
+use crate::run::text::printable;
 
 /// What compiling a model may take. The largest models of MuJoCo Menagerie take half a gigabyte and three seconds.
 const LIMITS: Limits =

@@ -9,7 +9,7 @@ use super::healthy::{Healthy, healthy};
 use super::names::{named, names};
 use super::observation::{Shown, quaternions, shown};
 use super::reward::Weighted;
-use super::start::Start;
+use super::start::StartState;
 use super::task_file::Source;
 use crate::env::EnvironmentError;
 
@@ -30,7 +30,7 @@ pub(crate) struct Definition {
     pub quaternion_positions: Vec<usize>,
     pub reward: Vec<Weighted>,
     pub healthy: Vec<Healthy>,
-    pub start: Start,
+    pub start: StartState,
     pub low: Vec<f64>,
     pub high: Vec<f64>,
 }
@@ -54,7 +54,7 @@ impl Definition {
             .map(|written| Weighted::resolve(source, written, &model))
             .collect::<Result<Vec<_>, _>>()?;
         let healthy = healthy(source, &file, &model, &observation)?;
-        let start = Start::resolve(source, &file.reset, &model)?;
+        let start = StartState::resolve(source, &file.reset, &model)?;
         let timestep = model.opt().timestep;
         if !(timestep.is_finite() && timestep > 0.0) {
             let message =

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use mujoco_rs::wrappers::{MjModel, MjtGeomBase, MjtTextureRole};
 
 use super::simulation::{Hit, Simulation};
-use crate::env::Picture;
+use crate::env::Frame;
 
 type Vector = [f64; 3];
 
@@ -95,7 +95,7 @@ fn visible_groups(model: &MjModel) -> [u8; 6] {
 }
 
 /// Draws the environment as it was after its last reset or step, by the camera of this index.
-pub(crate) fn draw(simulation: &Simulation, camera: Option<usize>, picture: &mut Picture) {
+pub(crate) fn draw(simulation: &Simulation, camera: Option<usize>, picture: &mut Frame) {
     let camera = Camera::new(simulation, camera);
     let groups = visible_groups(simulation.model());
     let (width, height) = (picture.width, picture.height);

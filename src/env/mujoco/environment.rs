@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::definition::Definition;
 use super::drawing;
 use super::reward::Weighted;
-use super::simulation::{Outcome, Simulation};
-use super::task_file::Part;
-use crate::env::{Environment, EnvironmentError, Picture, Step};
+use super::simulation::{Simulation, Stability};
+use super::task_file::StatePart;
+use crate::env::{Environment, EnvironmentError, Frame, Step};
 use crate::rng::Rng;
 
 /// One simulation of a task's model, with what the reward remembers of the last step.
@@ -34,8 +34,8 @@ impl MujocoEnvironment {
         let mut rest = observation;
         for shown in &self.definition.observation {
             let values = match shown.part {
-                Part::Qpos => &data.qpos()[shown.coordinates.clone()],
-                Part::Qvel => &data.qvel()[shown.coordinates.clone()],
+                StatePart::Qpos => &data.qpos()[shown.coordinates.clone()],
+                StatePart::Qvel => &data.qvel()[shown.coordinates.clone()],
             };
             let (here, after) = rest.split_at_mut(values.len());
             here.copy_from_slice(values);
@@ -106,7 +106,7 @@ impl Environment for MujocoEnvironment {
             .simulation
             .step(action, self.definition.frame_skip)
             .map_err(|error| self.definition.failure(&error))?;
-        if outcome == Outcome::Unstable {
+        if outcome == Stability::Unstable {
             self.warning = Some(format!(
                 "task {}: the physics became unstable at step {:.0} of the episode, which was ended",
                 self.definition.name,
@@ -156,8 +156,8 @@ impl Environment for MujocoEnvironment {
             for shown in &definition.observation {
                 let (here, after) = rest.split_at(shown.coordinates.len());
                 let values = match shown.part {
-                    Part::Qpos => &mut data.qpos_mut()[shown.coordinates.clone()],
-                    Part::Qvel => &mut data.qvel_mut()[shown.coordinates.clone()],
+                    StatePart::Qpos => &mut data.qpos_mut()[shown.coordinates.clone()],
+                    StatePart::Qvel => &mut data.qvel_mut()[shown.coordinates.clone()],
                 };
                 values.iter_mut().zip(here).for_each(|(x, change)| *x += change);
                 rest = after;
@@ -180,7 +180,7 @@ impl Environment for MujocoEnvironment {
         Some((data.qpos().to_vec(), data.qvel().to_vec()))
     }
 
-    fn draw(&self, camera: Option<&str>, picture: &mut Picture) -> Result<(), EnvironmentError> {
+    fn draw(&self, camera: Option<&str>, picture: &mut Frame) -> Result<(), EnvironmentError> {
         let camera = camera.map(|name| self.definition.camera(name)).transpose()?;
         drawing::draw(&self.simulation, camera, picture);
         Ok(())

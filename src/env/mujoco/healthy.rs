@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mujoco_rs::wrappers::{MjData, MjModel};
 
 use super::observation::{Shown, coordinates, observed};
-use super::task_file::{HealthyRange, Part, Source, TaskFile};
+use super::task_file::{HealthyRange, Source, StatePart, TaskFile};
 use crate::env::EnvironmentError;
 
 /// The healthy ranges of a task file, checked against the model and what is shown of it.
@@ -36,7 +36,7 @@ pub(super) fn healthy(
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Healthy {
     /// Positions or velocities.
-    pub part: Part,
+    pub part: StatePart,
     /// The coordinates `from..to` of the part.
     pub coordinates: std::ops::Range<usize>,
     /// Where the observation shows them.
@@ -91,8 +91,8 @@ impl Healthy {
     /// Whether the simulation's coordinates lie within the bounds.
     pub fn holds_in(&self, data: &MjData<Arc<MjModel>>) -> bool {
         let values = match self.part {
-            Part::Qpos => data.qpos(),
-            Part::Qvel => data.qvel(),
+            StatePart::Qpos => data.qpos(),
+            StatePart::Qvel => data.qvel(),
         };
         self.holds(&values[self.coordinates.clone()])
     }

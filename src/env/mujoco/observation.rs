@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use mujoco_rs::wrappers::{MjModel, MjtJoint};
 
-use super::task_file::{Part, Source, TaskFile};
+use super::task_file::{Source, StatePart, TaskFile};
 use crate::env::EnvironmentError;
 
 /// Some of the model's positions or velocities, as shown in the observation.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Shown {
-    pub part: Part,
+    pub part: StatePart,
     pub coordinates: Range<usize>,
     pub clip: Option<f64>,
 }
@@ -19,12 +19,12 @@ pub(crate) struct Shown {
 pub(super) fn coordinates(
     source: Source,
     place: usize,
-    (part, from, to): (Part, usize, Option<usize>),
+    (part, from, to): (StatePart, usize, Option<usize>),
     model: &MjModel,
 ) -> Result<Range<usize>, EnvironmentError> {
     let (count, what) = match part {
-        Part::Qpos => (model.nq() as usize, "positions"),
-        Part::Qvel => (model.nv() as usize, "velocities"),
+        StatePart::Qpos => (model.nq() as usize, "positions"),
+        StatePart::Qvel => (model.nv() as usize, "velocities"),
     };
     let to = to.unwrap_or(count);
     if from >= to || to > count {
@@ -59,7 +59,7 @@ pub(super) fn shown(
 /// Where the observation shows the coordinates, if one part of it shows them all.
 pub(super) fn observed(
     observation: &[Shown],
-    part: Part,
+    part: StatePart,
     coordinates: &Range<usize>,
 ) -> Option<Range<usize>> {
     let mut start = 0;
@@ -86,7 +86,8 @@ pub(super) fn quaternions(model: &MjModel, observation: &[Shown]) -> (Vec<usize>
                 MjtJoint::mjJNT_BALL => first as usize,
                 _ => return None,
             };
-            observed(observation, Part::Qpos, &(start..start + 4)).map(|range| (range.start, start))
+            observed(observation, StatePart::Qpos, &(start..start + 4))
+                .map(|range| (range.start, start))
         })
         .unzip()
 }

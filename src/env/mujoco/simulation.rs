@@ -82,7 +82,7 @@ pub(super) fn guarded<R>(call: impl FnOnce() -> R) -> Result<R, String> {
 
 /// How a step of the physics ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum Stability {
     /// The state reached is finite.
     Regular,
     /// Positions, velocities or accelerations became huge or not finite. MuJoCo has put the model back to its initial
@@ -90,7 +90,7 @@ pub(crate) enum Outcome {
     Unstable,
 }
 
-impl Outcome {
+impl Stability {
     /// Whether the state reached says something.
     pub fn is_regular(self) -> bool {
         self == Self::Regular
@@ -162,7 +162,7 @@ impl Simulation {
     }
 
     /// Applies `control` for `substeps` steps of the model's time step.
-    pub fn step(&mut self, control: &[f64], substeps: usize) -> Result<Outcome, String> {
+    pub fn step(&mut self, control: &[f64], substeps: usize) -> Result<Stability, String> {
         if self.broken {
             return Err("the simulation failed and was not reset".to_owned());
         }
@@ -179,7 +179,7 @@ impl Simulation {
             || raised(mjtWarning::mjWARN_BADQACC)
             // The last substep's result is checked by MuJoCo only at the start of the next one.
             || !self.data.qpos().iter().chain(self.data.qvel()).all(|x| x.is_finite());
-        Ok(if unstable { Outcome::Unstable } else { Outcome::Regular })
+        Ok(if unstable { Stability::Unstable } else { Stability::Regular })
     }
 
     /// Changes positions and velocities in the middle of an episode and computes the places of bodies and sites from

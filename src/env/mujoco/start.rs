@@ -5,7 +5,7 @@ use mujoco_rs::wrappers::{MjModel, MjtJoint, MjtObjBase};
 use super::healthy::Healthy;
 use super::names::{name_of, named, names};
 use super::simulation::Simulation;
-use super::task_file::{Part, Reset, Source};
+use super::task_file::{Reset, Source, StatePart};
 use crate::env::EnvironmentError;
 
 /// Most physics steps that are tried before training: they must not take long.
@@ -13,7 +13,7 @@ const MOST_SUBSTEPS: usize = 100;
 
 /// The model's initial state or a keyframe, and noise on it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Start {
+pub(crate) struct StartState {
     /// Index of the keyframe.
     pub keyframe: Option<usize>,
     /// Half-width of the uniform noise on positions.
@@ -24,7 +24,7 @@ pub(crate) struct Start {
     pub qvel_normal: f64,
 }
 
-impl Start {
+impl StartState {
     /// Resolves what is written against the model.
     pub fn resolve(
         source: Source,
@@ -64,8 +64,8 @@ impl Start {
         }
         if let Some(range) = healthy.iter().find(|range| !range.holds_in(simulation.data())) {
             let (part, at) = match range.part {
-                Part::Qpos => ("qpos", &simulation.data().qpos()[range.coordinates.clone()]),
-                Part::Qvel => ("qvel", &simulation.data().qvel()[range.coordinates.clone()]),
+                StatePart::Qpos => ("qpos", &simulation.data().qpos()[range.coordinates.clone()]),
+                StatePart::Qvel => ("qvel", &simulation.data().qvel()[range.coordinates.clone()]),
             };
             let shown: Vec<String> = at.iter().take(6).map(|x| format!("{x}")).collect();
             warnings.push(format!(

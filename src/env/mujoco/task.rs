@@ -123,7 +123,7 @@ fn warnings(definition: &Definition) -> Result<Vec<String>, EnvironmentError> {
     let name = &definition.name;
     Ok(found
         .iter()
-        .map(|warning| crate::env::printable(&format!("task {name}: {warning}")))
+        .map(|warning| crate::run::text::printable(&format!("task {name}: {warning}")))
         .collect())
 }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::env::EnvironmentError;
-use crate::env::printable::is_harmless;
+use crate::run::text::is_command;
 
 /// Most characters in a name. It becomes part of names of folders, which most systems limit to 255 bytes.
 const LONGEST_NAME: usize = 60;
@@ -42,7 +42,7 @@ pub(crate) struct TaskFile {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Coordinates {
     /// Positions or velocities.
-    pub part: Part,
+    pub part: StatePart,
     /// First index, counted from 0.
     #[serde(default)]
     pub from: usize,
@@ -55,7 +55,7 @@ pub(crate) struct Coordinates {
 /// MuJoCo's generalised positions or velocities.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Part {
+pub(crate) enum StatePart {
     Qpos,
     Qvel,
 }
@@ -77,7 +77,7 @@ pub(crate) struct RewardTerm {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HealthyRange {
-    pub part: Part,
+    pub part: StatePart,
     #[serde(default)]
     pub from: usize,
     pub to: Option<usize>,
@@ -177,7 +177,7 @@ impl Source<'_> {
         });
         let others = [Some(&file.name), file.reset.keyframe.as_ref()];
         for name in of_terms.chain(others).flatten() {
-            if let Some(bad) = name.get_ref().chars().find(|&c| !is_harmless(c)) {
+            if let Some(bad) = name.get_ref().chars().find(|&c| is_command(c)) {
                 let message = format!(
                     "a name holds the character {}, which cannot be printed",
                     bad.escape_unicode()

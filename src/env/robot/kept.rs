@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::RobotError;
+use super::error::RobotError;
+use crate::env::Task;
 use crate::env::mujoco::{ModelFiles, MujocoTask, read_file};
-use crate::env::{Task, printable};
 use crate::run::storage::{Disk, Storage, StorageError};
+use crate::run::text::printable;
 
 /// Where a run keeps its robot.
 const FOLDER: &str = "robot";

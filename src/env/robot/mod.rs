@@ -3,6 +3,7 @@
 //! A run keeps copies of both in its folder, with everything that the model refers to, and a checksum of each file: it can be
 //! moved, copied and sent, and never goes on with a robot that is not its own (docs/decisions/051-a-run-keeps-its-robot.md).
 
+mod error;
 mod kept;
 
 use std::path::Path;
@@ -12,50 +13,8 @@ use super::mujoco::{ModelFiles, task_text};
 use super::{EnvironmentError, MujocoTask, Task};
 use crate::run::storage::StorageError;
 
+pub use error::RobotError;
 pub use kept::{identity, task_of_run};
-
-/// A run's robot that cannot be kept or found.
-#[derive(Debug, thiserror::Error)]
-pub enum RobotError {
-    /// The files make no task, or there is no such task.
-    #[error(transparent)]
-    Environment(#[from] EnvironmentError),
-    /// A file operation failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// A file is not as it was at the run's start.
-    #[error(
-        "the robot of {run} has changed since the run was started: {file} {how}; \
-         for a changed robot, start a run of its own with `ddppo train`"
-    )]
-    Changed {
-        /// The run's folder.
-        run: String,
-        /// Which file.
-        file: String,
-        /// "has another content", "cannot be read: …".
-        how: String,
-    },
-    /// What a run says of its robot cannot be used.
-    #[error("{file} does not say what the robot of the run is: {message}")]
-    Origin {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// A run from before runs kept all files of their robots.
-    #[error(
-        "{run} was started by an older ddppo, which left the robot's model outside of the run: start a run with it again, by \
-         `ddppo train --mjcf {model} --task {run}/robot/task.toml`"
-    )]
-    Outside {
-        /// The run's folder.
-        run: String,
-        /// Where the model was.
-        model: String,
-    },
-}
 
 /// A task made from a user's files.
 #[derive(Debug)]

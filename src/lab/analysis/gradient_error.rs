@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mean_head::MeanHead;
 use crate::env::jacobian::{Jacobian, jacobians, project};
-use crate::env::trajectory::{Point, sample_points};
+use crate::env::trajectory::{VisitedState, sample_points};
 use crate::env::{EnvironmentError, Task};
 use crate::lab::precision;
 use crate::model::{DynamicsModel, Models};
@@ -82,7 +82,7 @@ pub struct GradientErrors {
 
 /// States, what really follows them, and the true derivative there.
 pub struct RealStates {
-    points: Vec<Point>,
+    points: Vec<VisitedState>,
     /// (s', r), `[observation_dim + 1]` each.
     outcomes: Vec<Vec<f64>>,
     jacobians: Vec<Jacobian>,
@@ -151,7 +151,7 @@ impl RealStates {
     /// The states whose derivative is the one that a smooth model should learn: without a contact event, and without a
     /// next observation that is held at a bound (its row of J* is 0), as the pendulum's speed is at ±8 rad/s.
     pub fn smooth(&self) -> Vec<usize> {
-        let held = |jacobian: &Jacobian, point: &Point| {
+        let held = |jacobian: &Jacobian, point: &VisitedState| {
             let columns = point.observation.len() + point.action.len();
             let mut rows = jacobian.values.chunks(columns).take(point.observation.len());
             rows.any(|row| row.iter().all(|&x| x == 0.0))
@@ -176,7 +176,7 @@ impl RealStates {
     }
 
     fn sums_at(&self, head: &mut MeanHead<'_>, task: &dyn Task, i: usize) -> Sums {
-        let Point { observation, action, .. } = &self.points[i];
+        let VisitedState { observation, action, .. } = &self.points[i];
         let mut sums = Sums::new(task);
         let predicted = head.predict(observation, action);
         for ((sum, p), y) in sums.prediction.iter_mut().zip(&predicted).zip(&self.outcomes[i]) {

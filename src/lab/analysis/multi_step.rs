@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::gradient_error::EVERY;
 use super::mean_head::MeanHead;
-use crate::env::trajectory::{RealStep, Trajectory, trajectories};
+use crate::env::trajectory::{RecordedStep, Trajectory, trajectories};
 use crate::env::{EnvironmentError, Task};
 use crate::lab::precision;
 use crate::model::{DynamicsModel, Models};
@@ -120,7 +120,7 @@ where
 /// Squared errors of one trajectory, step by step.
 fn drift(real: &Trajectory, mut predict: impl FnMut(&[f64], &[f64]) -> Vec<f64>) -> Vec<Vec<f64>> {
     let mut imagined = real.start.observation.clone();
-    let of_step = |step: &RealStep| {
+    let of_step = |step: &RecordedStep| {
         let predicted = predict(&imagined, &step.action);
         let truth = step.observation.iter().chain([&step.reward]);
         let squares = predicted.iter().zip(truth).map(|(p, y)| (p - y).powi(2)).collect();

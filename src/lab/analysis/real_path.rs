@@ -1,7 +1,7 @@
 //! Real trajectories of a run's policy, with the noise it acted by and the true derivative of each step.
 
 use crate::env::jacobian::jacobians;
-use crate::env::trajectory::{Point, sample_points};
+use crate::env::trajectory::{VisitedState, sample_points};
 use crate::env::{EnvironmentError, Task};
 use crate::nn::Keep;
 use crate::policy::{Actor, Policy, PolicyTape};
@@ -14,7 +14,7 @@ const EVERY: usize = 10;
 #[derive(Clone, Debug)]
 pub(crate) struct RealPath {
     /// Where each step was taken, `[K]`.
-    pub points: Vec<Point>,
+    pub points: Vec<VisitedState>,
     /// True Jacobians at `points`.
     pub truth: Vec<Vec<f64>>,
     /// The observation after the last step.
@@ -78,11 +78,11 @@ pub(crate) fn live(
                 continue 'starts;
             }
             let observation = std::mem::replace(&mut trajectory.last, next);
-            trajectory.points.push(Point { state, observation, action });
+            trajectory.points.push(VisitedState { state, observation, action });
         }
         all.push(trajectory);
     }
-    let points: Vec<Point> = all.iter().flat_map(|t| t.points.clone()).collect();
+    let points: Vec<VisitedState> = all.iter().flat_map(|t| t.points.clone()).collect();
     let mut found = jacobians(task, &points)?.into_iter();
     let mut regular = Vec::new();
     for mut trajectory in all {

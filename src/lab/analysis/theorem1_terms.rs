@@ -87,7 +87,7 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::trajectory::Point;
+    use crate::env::trajectory::VisitedState;
 
     /// Two state entries and one action entry; the errors are 3-4-5 triangles and a diagonal.
     #[test]
@@ -97,7 +97,8 @@ mod tests {
         let off_by = |share: f64| -> Vec<f64> {
             truth.iter().zip(off).map(|(x, off)| x + share * off).collect()
         };
-        let point = |s: f64| Point { state: vec![], observation: vec![s, s], action: vec![0.0] };
+        let point =
+            |s: f64| VisitedState { state: vec![], observation: vec![s, s], action: vec![0.0] };
         let trajectory = RealPath {
             points: vec![point(0.0), point(1.0)],
             truth: vec![truth.clone(); 2],

@@ -1,4 +1,4 @@
-//! Timing the parts of a run on random data, through the very code that a run executes (issue 4).
+//! Timing the parts of a run on random data, through the very code that a run executes.
 //!
 //! A [`Bench`] holds one task's sizes; [`Bench::measure`] times one [`Piece`] against this machine's own speed at matrix
 //! products ([`peak::Peak`]). [`twin`] times the same pieces in PyTorch or JAX, for comparison.

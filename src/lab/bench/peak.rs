@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::nn::cpu::epilogue::Plain;
 use crate::nn::cpu::gemm;
-use crate::nn::cpu::gemm::Start;
+use crate::nn::cpu::gemm::ProductStart;
 use crate::nn::cpu::lanes::padded;
 use crate::nn::cpu::matrix::{Rows, RowsMut};
 use crate::nn::cpu::pack;
@@ -153,7 +153,7 @@ fn own_rows(a: &[f32], panels: &[f32], c: &mut [f32], size: usize) {
         Rows { data: a, columns: size, stride: size },
         panels,
         size,
-        Start::Zero,
+        ProductStart::Zero,
         RowsMut { data: c, columns: size, stride: size },
         &mut Plain,
     );

@@ -8,7 +8,7 @@ use crate::lab::analysis::multi_step::{MODELS, OutputErrors, StepError};
 use crate::lab::analysis::policy_gradient::PolicyGradientBias;
 use crate::lab::analysis::theorem1_terms::Terms;
 use crate::lab::analysis::{Analysis, PairedBias};
-use crate::session::progress::thousands;
+use crate::run::text::thousands;
 
 /// Width of the first column.
 const NAMES: usize = 26;

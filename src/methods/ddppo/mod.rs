@@ -13,7 +13,7 @@ use std::time::Instant;
 use super::{Method, MethodInfo, RealStep};
 use crate::config::{Config, Description};
 use crate::critic::{Critic, CriticUpdate};
-use crate::data::{ExperienceConfig, Replay, Storage, mixture};
+use crate::data::{ExperienceConfig, Replay, RowStorage, mixture};
 use crate::env::Task;
 use crate::model::{GradientData, Imagined, LearnedModel, Models};
 use crate::nn::LearnError;
@@ -313,8 +313,12 @@ impl Method for Ddppo {
         prediction_model.visit(entries)?;
         if let Some(model) = gradient_model {
             model.visit(entries)?;
+            if model.is_trained() != prediction_model.is_trained() {
+                let expected = "elites of both models, or of none";
+                return Err(SnapshotError::invalid("gradient_model/elites", expected));
+            }
         }
-        real.visit("real", entries, Storage::Growing)?;
+        real.visit("real", entries, RowStorage::Growing)?;
         imagined.visit(entries)?;
         policy_update.visit(entries)?;
         critic_update.visit(entries)?;

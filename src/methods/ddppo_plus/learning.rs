@@ -5,11 +5,12 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::DdppoPlus;
-use super::config::{DdppoPlusConfig, SecantConfig};
+use super::buffers::Buffers;
+use super::config::SecantConfig;
 use crate::data::Standardiser;
 use crate::model::budget::SecantTerm;
 use crate::model::secant::SecantNeighbours;
-use crate::model::{BudgetReport, BudgetWorkspace, RowDraws, Split, fit_within};
+use crate::model::{BudgetReport, BudgetWorkspace, fit_within};
 use crate::nn::LearnError;
 use crate::nn::cpu::vector::all_finite;
 use crate::path::{LongWorkspace, ShortPath, ShortPathWorkspace, roll_out_states};
@@ -17,35 +18,6 @@ use crate::run::{Record, Tally};
 
 /// Updates between two looks at the noise of the policy's gradient.
 const LOOK_EVERY: u64 = 250;
-
-/// What can be made again at any time: no part of the state.
-pub(super) struct Buffers {
-    split: Split,
-    draws: [RowDraws; 2],
-    neighbours: Option<SecantNeighbours>,
-    training: [Option<BudgetWorkspace<f32>>; 2],
-    long: Option<LongWorkspace<f32>>,
-    short: Option<ShortPathWorkspace<f32>>,
-    policy_gradient: Vec<f32>,
-    half_gradient: Vec<f32>,
-    critic_gradients: Vec<Vec<f32>>,
-}
-
-impl Buffers {
-    pub(super) fn new(seed: u64, _: &DdppoPlusConfig) -> Self {
-        Self {
-            split: Split::default(),
-            draws: ["prediction", "gradient"].map(|name| RowDraws::new(seed, name)),
-            neighbours: None,
-            training: [None, None],
-            long: None,
-            short: None,
-            policy_gradient: Vec::new(),
-            half_gradient: Vec::new(),
-            critic_gradients: Vec::new(),
-        }
-    }
-}
 
 /// Puts what a model's training came to into its record.
 fn put(record: &mut Record, name: &str, report: &BudgetReport) {

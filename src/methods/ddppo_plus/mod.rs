@@ -1,6 +1,7 @@
 //! DDPPO+: the paper's second model, trained on secants, in a loop of few updates on short differentiable paths, as that of DHMBPO (TMLR 2025).
 //! Critic and policy are updated on the same paths; these start from states of long imagined ones.
 
+mod buffers;
 mod config;
 mod learning;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use super::{Method, MethodInfo, RealStep};
 use crate::config::{Config, Description};
 use crate::critic::{Critic, TargetRule, ValueRange};
-use crate::data::{Replay, Standardiser, StateRing, Storage};
+use crate::data::{Replay, RowStorage, Standardiser, StateRing};
 use crate::env::Task;
 use crate::model::{DynamicsModel, Models, NormalisedModel};
 use crate::nn::{Activation, LearnError, Mlp, Shape};
@@ -21,7 +22,7 @@ use crate::path::{DerivativeSource, Objective};
 use crate::policy::{Head, Policy, Temperature};
 use crate::rng::Rng;
 use crate::run::{Entries, Record, SnapshotError, Tally};
-use learning::Buffers;
+use buffers::Buffers;
 
 /// DDPPO+.
 pub const INFO: MethodInfo = MethodInfo {
@@ -123,7 +124,7 @@ impl DdppoPlus {
             states: StateRing::new(s, rollout.capacity),
             streams: ["prediction_model", "gradient_model", "paths", "rollout"]
                 .map(|name| (name, stream(name))),
-            buffers: Buffers::new(run.seed, &settings),
+            buffers: Buffers::new(run.seed),
             config: settings,
             task,
         }
@@ -241,7 +242,7 @@ impl Method for DdppoPlus {
         if let Some(model) = gradient_model {
             model.visit("gradient_model", entries)?;
         }
-        real.visit("real", entries, Storage::Growing)?;
+        real.visit("real", entries, RowStorage::Growing)?;
         states.visit("states", entries)?;
         for (name, stream) in streams {
             entries.rng(&format!("streams/{name}"), stream)?;

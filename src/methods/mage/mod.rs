@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use super::{Method, MethodInfo, RealStep};
 use crate::config::{Config, Description};
-use crate::data::{Replay, RunningMoments, Storage};
+use crate::data::{Replay, RowStorage, RunningMoments};
 use crate::env::Task;
 use crate::model::{FixedFitWorkspace, StandardisedModel, fixed_fit};
 use crate::nn::LearnError;
@@ -296,7 +296,7 @@ impl Method for Mage {
         } = self;
         agent.visit(entries)?;
         model.visit("model", entries)?;
-        real.visit("real", entries, Storage::Growing)?;
+        real.visit("real", entries, RowStorage::Growing)?;
         moments.visit("moments", entries)?;
         entries.rng("streams/weights", weights)?;
         entries.rng("streams/model", fits)?;

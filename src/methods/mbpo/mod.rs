@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::{Method, MethodInfo, RealStep};
 use crate::config::{Config, Description};
 use crate::critic::{Critic, CriticUpdate};
-use crate::data::{Replay, Storage, mixture};
+use crate::data::{Replay, RowStorage, mixture};
 use crate::env::Task;
 use crate::model::{Imagined, LearnedModel, Models};
 use crate::nn::LearnError;
@@ -219,7 +219,7 @@ impl Method for Mbpo {
         critic.visit(entries)?;
         temperature.visit(entries)?;
         model.visit(entries)?;
-        real.visit("real", entries, Storage::Growing)?;
+        real.visit("real", entries, RowStorage::Growing)?;
         imagined.visit(entries)?;
         policy_update.visit(entries)?;
         critic_update.visit(entries)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Method, MethodInfo, RealStep};
 use crate::config::{Config, Description};
 use crate::critic::{Critic, CriticUpdate};
-use crate::data::{Replay, Storage};
+use crate::data::{Replay, RowStorage};
 use crate::env::Task;
 use crate::nn::LearnError;
 use crate::path::{Objective, PolicyUpdate};
@@ -162,7 +162,7 @@ impl Method for Sac {
         policy.visit("policy", entries)?;
         critic.visit(entries)?;
         temperature.visit(entries)?;
-        real.visit("real", entries, Storage::Growing)?;
+        real.visit("real", entries, RowStorage::Growing)?;
         policy_update.visit(entries)?;
         critic_update.visit(entries)
     }

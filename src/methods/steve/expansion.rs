@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::dynamics::SteveDynamics;
 use super::minibatch::{Minibatch, join};
-use super::world::World;
 use crate::critic::Critic;
 use crate::data::minibatch::parts;
 use crate::env::Task;
@@ -28,8 +28,8 @@ pub struct Expansion<'a, T> {
     /// Q̄₁, Q̄₂, …
     pub critic: &'a Critic<T>,
     /// f, R and g.
-    pub world: &'a World<T>,
-    /// Ends imagined episodes where the world has no g.
+    pub dynamics: &'a SteveDynamics<T>,
+    /// Ends imagined episodes where the dynamics has no g.
     pub task: &'a dyn Task,
     /// γ.
     pub discount: f64,
@@ -119,15 +119,15 @@ impl<T: Real> Targets<T> {
 
 impl<T: Real> Part<T> {
     fn new(expansion: &Expansion<'_, T>, rows: Range<usize>) -> Self {
-        let Expansion { policy, critic, world, horizon, .. } = expansion;
+        let Expansion { policy, critic, dynamics, horizon, .. } = expansion;
         let n = rows.len();
-        let (e, m) = (world.transition.members.len(), world.reward.members.len());
+        let (e, m) = (dynamics.transition.members.len(), dynamics.reward.members.len());
         let returns = n * (horizon + 1) * e;
         Self {
             rows,
             policy: Tape::new(policy.network.shape(), n, Keep::Nothing),
-            transition: Tape::new(world.transition.shape(), n, Keep::Nothing),
-            head: Tape::new(world.reward.shape(), n, Keep::Nothing),
+            transition: Tape::new(dynamics.transition.shape(), n, Keep::Nothing),
+            head: Tape::new(dynamics.reward.shape(), n, Keep::Nothing),
             critic: Tape::new(critic.shape(), n, Keep::Nothing),
             first: Matrix::zeros(n, critic.shape().inputs()),
             alive: vec![0.0; n],
@@ -139,7 +139,7 @@ impl<T: Real> Part<T> {
     }
 
     fn run(&mut self, expansion: &Expansion<'_, T>, batch: &Minibatch<T>) {
-        let (e, h) = (expansion.world.transition.members.len(), expansion.horizon);
+        let (e, h) = (expansion.dynamics.transition.members.len(), expansion.horizon);
         for i in 0..self.rows.len() {
             self.policy.input.row_mut(i).copy_from_slice(batch.next_state(self.rows.start + i));
         }
@@ -179,8 +179,8 @@ impl<T: Real> Part<T> {
 
     /// A rollout's beginning: (s₁, π(s₁)), C₀ = 1 − d₀, r₀, and T₀.
     fn start(&mut self, expansion: &Expansion<'_, T>, batch: &Minibatch<T>, rollout: usize) {
-        let world = expansion.world;
-        let (e, m) = (world.transition.members.len(), world.reward.members.len());
+        let dynamics = expansion.dynamics;
+        let (e, m) = (dynamics.transition.members.len(), dynamics.reward.members.len());
         let steps = expansion.horizon + 1;
         for i in 0..self.rows.len() {
             let row = self.rows.start + i;
@@ -201,13 +201,13 @@ impl<T: Real> Part<T> {
 
     /// Imagined step j of a rollout, from (s_j, t_j) in the critic's input to s_{j+1} in the policy's: its rewards, and C_j.
     fn step(&mut self, expansion: &Expansion<'_, T>, rollout: usize, j: usize) {
-        let Expansion { world, task, discount, .. } = expansion;
-        let (e, m) = (world.transition.members.len(), world.reward.members.len());
+        let Expansion { dynamics, task, discount, .. } = expansion;
+        let (e, m) = (dynamics.transition.members.len(), dynamics.reward.members.len());
         let (n, steps) = (self.rows.len(), expansion.horizon + 1);
         for i in 0..n {
             self.transition.input.row_mut(i).copy_from_slice(self.critic.input.row(i));
         }
-        world.transition.members[rollout].network.forward(&mut self.transition, 0..n);
+        dynamics.transition.members[rollout].network.forward(&mut self.transition, 0..n);
         for i in 0..n {
             let (before, next) = (self.critic.input.row(i), self.policy.input.row_mut(i));
             let change = self.transition.output.row(i).iter().zip(before);
@@ -215,7 +215,7 @@ impl<T: Real> Part<T> {
             join(self.head.input.row_mut(i), &[next, before]);
         }
         let weight = discount.powi(j as i32);
-        for (member, reward) in world.reward.members.iter().enumerate() {
+        for (member, reward) in dynamics.reward.members.iter().enumerate() {
             reward.network.forward(&mut self.head, 0..n);
             for i in 0..n {
                 let at = |step: usize| ((i * steps + step) * e + rollout) * m + member;
@@ -223,7 +223,7 @@ impl<T: Real> Part<T> {
                 self.rewards[at(j)] = self.rewards[at(j - 1)] + more;
             }
         }
-        if let Some(termination) = &world.termination {
+        if let Some(termination) = &dynamics.termination {
             termination.members[rollout].network.forward(&mut self.head, 0..n);
             for (i, alive) in self.alive.iter_mut().enumerate() {
                 *alive *= probability(-self.head.output.row(i)[0].to_f64());
@@ -242,7 +242,7 @@ impl<T: Real> Part<T> {
     /// γ^{j+1}·C_j·Q̄_k of the (s, t) in the critic's input.
     fn judge(&mut self, expansion: &Expansion<'_, T>, rollout: usize, j: usize) {
         let networks = &expansion.critic.networks;
-        let (e, k) = (expansion.world.transition.members.len(), networks.len());
+        let (e, k) = (expansion.dynamics.transition.members.len(), networks.len());
         let (n, steps) = (self.rows.len(), expansion.horizon + 1);
         let weight = expansion.discount.powi(j as i32 + 1);
         for (member, q) in networks.iter().enumerate() {

@@ -43,7 +43,7 @@ impl<T: Real> CriticPass<T> {
         let Self { members, credits } = self;
         credits.arrange(members);
         let (passes, order) = credits.passes();
-        let share = 1.0 / batch.len() as f64;
+        let share = 1.0 / batch.rows() as f64;
         passes.par_iter_mut().zip(&critic.networks).for_each(|(pass, q)| {
             let load = |i: usize, input: &mut [T]| join(input, &[batch.state(i), batch.action(i)]);
             pass.differentiate(&q.network, order, load, |i, output, adjoint| {
@@ -52,7 +52,7 @@ impl<T: Real> CriticPass<T> {
                 0.5 * error * error
             });
         });
-        credits.report(batch.len())
+        credits.report(batch.rows())
     }
 
     /// One Adam step of every network down the gradients of [`CriticPass::differentiate`]; the targets follow.
@@ -124,7 +124,7 @@ impl<T: Real> PolicyPass<T> {
         let Self { parts, gradient } = self;
         parts.par_iter_mut().for_each(|part| part.run(policy, critic, batch, penalty));
         policy.network.gradient(parts.iter().map(|part| &part.policy), gradient);
-        let (rows, numbers) = (batch.len() as f64, (batch.len() * batch.action_dim()) as f64);
+        let (rows, numbers) = (batch.rows() as f64, (batch.rows() * batch.action_dim()) as f64);
         // Row by row, so that the sums do not depend on the parts.
         let results = parts.iter().flat_map(|part| &part.results);
         let sums = results.fold((0.0, 0.0), |sums, row| (sums.0 + row.0, sums.1 + row.1));
@@ -153,7 +153,7 @@ impl<T: Real> Part<T> {
             *result = (0.0, z.iter().map(|z| z.to_f64() * z.to_f64()).sum());
         }
         action_adjoints.fill(T::ZERO);
-        let seed = T::from_f64(-1.0 / (k * batch.len()) as f64);
+        let seed = T::from_f64(-1.0 / (k * batch.rows()) as f64);
         for q in &critic.networks {
             q.network.forward(values, 0..n);
             for (i, result) in results.iter_mut().enumerate() {
@@ -166,7 +166,7 @@ impl<T: Real> Part<T> {
                 sums.iter_mut().zip(by_action).for_each(|(sum, &g)| *sum += g);
             }
         }
-        let pull = T::from_f64(2.0 * penalty / (batch.len() * a) as f64);
+        let pull = T::from_f64(2.0 * penalty / (batch.rows() * a) as f64);
         for (i, by_action) in action_adjoints.chunks_exact(a).enumerate() {
             let t = &values.input.row(i)[batch.observation_dim()..];
             let z = tape.output.row(i);

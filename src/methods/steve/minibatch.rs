@@ -54,7 +54,7 @@ impl<T: Real> Minibatch<T> {
     }
 
     /// How many transitions.
-    pub fn len(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.rows.len()
     }
 

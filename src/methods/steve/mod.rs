@@ -3,10 +3,10 @@
 //! by how well the ensembles agree on it. No gradient passes through the model.
 
 mod config;
+pub mod dynamics;
 pub mod expansion;
 pub mod improvement;
 pub mod minibatch;
-pub mod world;
 
 pub use config::{
     ExpansionConfig, SteveConfig, SteveCritic, StevePolicy, SteveTraining, WorldConfig,
@@ -14,14 +14,14 @@ pub use config::{
 
 use std::sync::Arc;
 
+use self::dynamics::{SteveDynamics, SteveDynamicsWorkspace};
 use self::expansion::{Expansion, Targets};
 use self::improvement::{CriticPass, PolicyPass};
 use self::minibatch::Minibatch;
-use self::world::{World, WorldWorkspace};
 use super::{Method, MethodInfo, RealStep};
 use crate::config::{Config, Description};
 use crate::critic::{Critic, TargetRule};
-use crate::data::{Replay, Storage};
+use crate::data::{Replay, RowStorage};
 use crate::env::Task;
 use crate::model::EnsembleReport;
 use crate::nn::LearnError;
@@ -62,7 +62,7 @@ pub struct Steve {
     /// Q₁, … and their targets.
     pub critic: Critic<f32>,
     /// f, R and g.
-    pub world: World<f32>,
+    pub dynamics: SteveDynamics<f32>,
     /// Real transitions.
     pub real: Replay,
     /// Rows and credits of the model's updates.
@@ -77,7 +77,7 @@ pub struct Steve {
 
 /// Buffers of all updates.
 struct Workspace {
-    world: WorldWorkspace<f32>,
+    dynamics: SteveDynamicsWorkspace<f32>,
     batch: Minibatch<f32>,
     targets: Targets<f32>,
     critic: CriticPass<f32>,
@@ -93,7 +93,7 @@ impl Steve {
         let stream = |name: &str| Rng::new(run.seed, name);
         // One stream draws all weights, in this order.
         let mut weights = stream("initial weights");
-        let network = world::network((s, policy.hidden, policy.layers, a), 1, &mut weights);
+        let network = dynamics::network((s, policy.hidden, policy.layers, a), 1, &mut weights);
         let (range, no_clip) = ((task.action_low(), task.action_high()), f64::INFINITY);
         let mut actor = Policy::from_network(
             network,
@@ -106,7 +106,7 @@ impl Steve {
         let members = critic.members;
         let networks: Vec<_> = (0..members)
             .map(|_| {
-                world::network((s + a, critic.hidden, critic.layers, 1), members, &mut weights)
+                dynamics::network((s + a, critic.hidden, critic.layers, 1), members, &mut weights)
             })
             .collect();
         let rule = TargetRule::Copy(critic.copy_every_updates);
@@ -114,7 +114,7 @@ impl Steve {
         Self {
             policy: actor,
             critic: Critic::from_networks(networks.into_iter(), rate, no_clip, rule),
-            world: World::new(sizes, model, &mut weights),
+            dynamics: SteveDynamics::new(sizes, model, &mut weights),
             real: Replay::new(s, a, training.experience.replay_capacity),
             model_stream: stream("model"),
             critic_stream: stream("critic"),
@@ -135,11 +135,11 @@ impl Steve {
     /// When a loss or a gradient is not finite.
     pub fn improve_model(&mut self, tally: &mut Tally) -> Result<(), LearnError> {
         self.prepare();
-        let Self { policy, world, real, model_stream, workspace, config, .. } = self;
-        let workspace = &mut workspace.as_mut().expect(PREPARED).world;
+        let Self { policy, dynamics, real, model_stream, workspace, config, .. } = self;
+        let workspace = &mut workspace.as_mut().expect(PREPARED).dynamics;
         workspace.batch.draw(real, policy, model_stream);
         workspace.credit(config.model.members, model_stream);
-        let report = tally.timed("models", || world.update(workspace));
+        let report = tally.timed("models", || dynamics.update(workspace));
         check(
             report.transition,
             ["the transition model's loss", "the transition model's gradient"],
@@ -161,12 +161,13 @@ impl Steve {
     /// When a target, the loss or a gradient is not finite, or the loss beyond the guard.
     pub fn improve_critic(&mut self, tally: &mut Tally) -> Result<(), LearnError> {
         self.prepare();
-        let Self { policy, critic, world, real, critic_stream, workspace, config, task, .. } = self;
+        let Self { policy, critic, dynamics, real, critic_stream, workspace, config, task, .. } =
+            self;
         let workspace = workspace.as_mut().expect(PREPARED);
         let Workspace { batch, targets, critic: pass, .. } = workspace;
         batch.draw(real, policy, critic_stream);
         pass.credit(critic.networks.len(), critic_stream);
-        let expansion = expansion((policy, critic, world), config, &**task);
+        let expansion = expansion((policy, critic, dynamics), config, &**task);
         let report = tally.timed("critic", || {
             targets.set(&expansion, batch);
             pass.differentiate(critic, batch, &targets.values)
@@ -178,7 +179,7 @@ impl Steve {
         check(report, ["the critic's loss", "the critic's gradient"])?;
         tally.timed("critic", || pass.descend(critic));
         tally.mean("critic_loss", report.loss);
-        tally.mean("expanded_steps", targets.depths.iter().sum::<f64>() / batch.len() as f64);
+        tally.mean("expanded_steps", targets.depths.iter().sum::<f64>() / batch.rows() as f64);
         tally.count("critic_updates", 1);
         Ok(())
     }
@@ -206,13 +207,13 @@ impl Steve {
 
     /// Makes the buffers of all updates, if there are none.
     fn prepare(&mut self) {
-        let Self { policy, critic, world, workspace, config, task, .. } = self;
+        let Self { policy, critic, dynamics, workspace, config, task, .. } = self;
         let rows = config.training.experience.batch_size;
         let sizes = (policy.observation_dim(), policy.action_dim());
         workspace.get_or_insert_with(|| Workspace {
-            world: WorldWorkspace::new(world, sizes, rows),
+            dynamics: SteveDynamicsWorkspace::new(dynamics, sizes, rows),
             batch: Minibatch::new(sizes, rows),
-            targets: Targets::new(&expansion((policy, critic, world), config, &**task), rows),
+            targets: Targets::new(&expansion((policy, critic, dynamics), config, &**task), rows),
             critic: CriticPass::new(critic, rows),
             policy: PolicyPass::new(policy, critic, rows),
         });
@@ -221,12 +222,12 @@ impl Steve {
 
 /// What targets are made of.
 fn expansion<'a>(
-    (policy, critic, world): (&'a Policy<f32>, &'a Critic<f32>, &'a World<f32>),
+    (policy, critic, dynamics): (&'a Policy<f32>, &'a Critic<f32>, &'a SteveDynamics<f32>),
     config: &SteveConfig,
     task: &'a dyn Task,
 ) -> Expansion<'a, f32> {
     let (discount, horizon) = (config.training.experience.discount, config.steve.horizon);
-    Expansion { policy, critic, world, task, discount, horizon }
+    Expansion { policy, critic, dynamics, task, discount, horizon }
 }
 
 /// Refuses numbers that cannot be learned from; `names` are those of the loss and of its gradient.
@@ -280,7 +281,7 @@ impl Method for Steve {
     }
 
     fn given_termination(&self) -> Option<&'static str> {
-        self.world.termination.is_none().then_some("model.termination")
+        self.dynamics.termination.is_none().then_some("model.termination")
     }
 
     /// None: no gradient of the policy passes through the model, and the critic has no least value.
@@ -292,7 +293,7 @@ impl Method for Steve {
         let Self {
             policy,
             critic,
-            world,
+            dynamics,
             real,
             model_stream,
             critic_stream,
@@ -302,8 +303,8 @@ impl Method for Steve {
         } = self;
         policy.visit("policy", entries)?;
         critic.visit(entries)?;
-        world.visit(entries)?;
-        real.visit("real", entries, Storage::Growing)?;
+        dynamics.visit(entries)?;
+        real.visit("real", entries, RowStorage::Growing)?;
         entries.rng("streams/model", model_stream)?;
         entries.rng("streams/critic", critic_stream)
     }

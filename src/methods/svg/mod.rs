@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::{Method, MethodInfo, RealStep};
 use crate::config::{Config, Description};
 use crate::critic::{ValueNetwork, ValueReport, ValueWorkspace};
-use crate::data::{Draws, Replay, Storage};
+use crate::data::{Draws, Replay, RowStorage};
 use crate::env::Task;
 use crate::model::{LearnedModel, Models};
 use crate::nn::{LearnError, Mlp};
@@ -279,7 +279,7 @@ impl Method for Svg {
         old.visit("old_policy", entries)?;
         value.visit(entries)?;
         model.visit(entries)?;
-        real.visit("real", entries, Storage::Growing)?;
+        real.visit("real", entries, RowStorage::Growing)?;
         draws.visit("draws", real, entries)?;
         entries.rng("streams/svg", stream)?;
         entries.rng("streams/svg_returns", return_stream)

@@ -17,18 +17,18 @@ use crate::machine::{LANES, Real};
 
 /// What a product starts from.
 #[derive(Clone, Copy)]
-pub(crate) enum Start<'a, T> {
+pub(crate) enum ProductStart<'a, T> {
     /// C = A·B.
     Zero,
     /// C = A·B + bias in every row, `[padded(n)]`.
     Bias(&'a [T]),
 }
 
-impl<T: Real> Start<'_, T> {
+impl<T: Real> ProductStart<'_, T> {
     /// Of `P` panels from number `j` on.
     pub(crate) fn row<const P: usize>(self, j: usize) -> [[T; LANES]; P] {
         let mut row = [[T::ZERO; LANES]; P];
-        if let Start::Bias(bias) = self {
+        if let ProductStart::Bias(bias) = self {
             row.as_flattened_mut().copy_from_slice(&bias[j * LANES..(j + P) * LANES]);
         }
         row
@@ -113,7 +113,7 @@ pub(crate) fn product<T: Real, E: Epilogue<T>>(
     a: Rows<'_, T>,
     panels: &[T],
     panel_depth: usize,
-    start: Start<'_, T>,
+    start: ProductStart<'_, T>,
     c: RowsMut<'_, T>,
     epilogue: &mut E,
 ) {
@@ -126,7 +126,7 @@ pub(crate) fn product_from<T: Real, E: Epilogue<T>>(
     a: Rows<'_, T>,
     panels: &[T],
     panel_depth: usize,
-    start: Start<'_, T>,
+    start: ProductStart<'_, T>,
     mut c: RowsMut<'_, T>,
     epilogue: &mut E,
 ) {
@@ -157,7 +157,7 @@ fn narrow_product<T: Real>(
     a: Rows<'_, T>,
     panels: &[T],
     size: usize,
-    start: Start<'_, T>,
+    start: ProductStart<'_, T>,
     c: &mut RowsMut<'_, T>,
 ) {
     let panel = |j: usize| {
@@ -186,7 +186,7 @@ fn wide_product<T: Real, const P: usize>(
     a: Rows<'_, T>,
     panels: &[T],
     size: usize,
-    start: Start<'_, T>,
+    start: ProductStart<'_, T>,
     c: &mut RowsMut<'_, T>,
 ) {
     let own = &panels[j * size..];

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use super::epilogue::{Epilogue, Plain};
 use super::gemm;
-use super::gemm::Start;
+use super::gemm::ProductStart;
 use super::lanes::lanes;
 use super::matrix::{Rows, RowsMut};
 use super::outer;
@@ -74,7 +74,7 @@ pub(crate) fn product<T: Real, E: Epilogue<T>>(
     a: Rows<'_, T>,
     panels: &[T],
     panel_depth: usize,
-    start: Start<'_, T>,
+    start: ProductStart<'_, T>,
     c: RowsMut<'_, T>,
     epilogue: &mut E,
 ) {
@@ -96,7 +96,7 @@ fn sparse_product<T: Real, E: Epilogue<T>>(
     a: Rows<'_, T>,
     panels: &[T],
     panel_depth: usize,
-    start: Start<'_, T>,
+    start: ProductStart<'_, T>,
     mut c: RowsMut<'_, T>,
     epilogue: &mut E,
 ) -> bool {
@@ -127,7 +127,7 @@ fn sparse_product<T: Real, E: Epilogue<T>>(
 struct Right<'a, T> {
     panels: &'a [T],
     panel_depth: usize,
-    start: Start<'a, T>,
+    start: ProductStart<'a, T>,
 }
 
 /// `P` panels from number `j` on of [`sparse_product`], its rows from number `first` on, whose masks are given.

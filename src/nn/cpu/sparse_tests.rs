@@ -28,7 +28,7 @@ fn numbers(matrix: &Matrix<f32>) -> Vec<f32> {
 fn products<E: Epilogue<f32>>(
     a: &Matrix<f32>,
     panels: &[f32],
-    start: Start<'_, f32>,
+    start: ProductStart<'_, f32>,
     columns: usize,
     mut epilogue: impl FnMut() -> E,
 ) -> [Vec<f32>; 2] {
@@ -53,12 +53,12 @@ fn products_have_the_same_bits_with_zeros_left_out() {
             rng.fill_normal(&mut panels);
             let mut bias = vec![0.0; padded(columns)];
             rng.fill_normal(&mut bias);
-            let [c, expected] = products(&a, &panels, Start::Bias(&bias), columns, || Relu);
+            let [c, expected] = products(&a, &panels, ProductStart::Bias(&bias), columns, || Relu);
             assert!(c == expected, "{rows} {depth} {columns}, {zeros} zero");
             assert!(zeros == 1.0 || c.iter().any(|&x| x > 0.1));
             // The gate asks for the same row and column of another matrix.
             let gate = || Gate { value: value.view(0..rows) };
-            let [c, expected] = products(&a, &panels, Start::Zero, columns, gate);
+            let [c, expected] = products(&a, &panels, ProductStart::Zero, columns, gate);
             assert!(c == expected, "{rows} {depth} {columns}, {zeros} zero");
         }
     }
@@ -105,7 +105,7 @@ fn zeros_are_left_out_where_there_are_many() {
         for panel in panels.chunks_exact_mut(128 * LANES) {
             panel[77 * LANES..78 * LANES].fill(f32::NAN);
         }
-        let [c, expected] = products(&a, &panels, Start::Zero, 64, || Plain);
+        let [c, expected] = products(&a, &panels, ProductStart::Zero, 64, || Plain);
         assert_eq!(c.iter().all(|x| x.is_finite()), left_out);
         assert!(expected.iter().all(|x| x.is_nan()));
 

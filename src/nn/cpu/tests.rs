@@ -1,7 +1,7 @@
 //! Products and outer products against their definitions.
 
 use super::epilogue::Plain;
-use super::gemm::{Start, product};
+use super::gemm::{ProductStart, product};
 use super::lanes::padded;
 use super::matrix::{Rows, RowsMut};
 use super::outer::add_outer_product;
@@ -37,7 +37,7 @@ fn products_match_the_definition_at_every_remainder() {
             Rows { data: &a, columns: depth, stride: depth },
             &panels,
             depth,
-            Start::Bias(&bias),
+            ProductStart::Bias(&bias),
             RowsMut { data: &mut c, columns, stride },
             &mut Plain,
         );

@@ -10,7 +10,7 @@ use crate::run::{Entries, SnapshotError};
 
 /// The three ensembles.
 #[derive(Clone, Debug)]
-pub struct World<T> {
+pub struct SteveDynamics<T> {
     /// f: (s, t) → s' − s.
     pub transition: Ensemble<T>,
     /// R: (s', s, t) → r.
@@ -21,7 +21,7 @@ pub struct World<T> {
 
 /// Draws and buffers of an update of the model, allocated once.
 #[derive(Debug)]
-pub struct WorldWorkspace<T> {
+pub struct SteveDynamicsWorkspace<T> {
     /// Real transitions, to be drawn.
     pub batch: Minibatch<T>,
     /// Which member of f, R and g each row is credited to.
@@ -59,7 +59,7 @@ pub fn network<T: Real>(
     })
 }
 
-impl<T: Real> World<T> {
+impl<T: Real> SteveDynamics<T> {
     /// Freshly drawn networks.
     pub fn new((s, a): (usize, usize), config: &WorldConfig, rng: &mut Rng) -> Self {
         let &WorldConfig { members, learning_rate, decay, .. } = config;
@@ -76,11 +76,11 @@ impl<T: Real> World<T> {
     }
 
     /// One Adam step of every network, on the rows credited to it.
-    pub fn update(&mut self, workspace: &mut WorldWorkspace<T>) -> WorldReport {
-        let WorldWorkspace { batch, members, credits, end_credits } = workspace;
+    pub fn update(&mut self, workspace: &mut SteveDynamicsWorkspace<T>) -> WorldReport {
+        let SteveDynamicsWorkspace { batch, members, credits, end_credits } = workspace;
         let (batch, [of_f, of_r, of_g], [f_credits, r_credits]) = (&*batch, members, credits);
         let Self { transition, reward, termination } = self;
-        let share = T::from_f64(1.0 / batch.len() as f64);
+        let share = T::from_f64(1.0 / batch.rows() as f64);
         let half = 0.5;
         let load = |i: usize, input: &mut [T]| {
             join(input, &[batch.next_state(i), batch.state(i), batch.action(i)]);
@@ -119,7 +119,7 @@ impl<T: Real> World<T> {
     }
 }
 
-impl World<f32> {
+impl SteveDynamics<f32> {
     /// Saves or restores everything that is learned.
     ///
     /// # Errors
@@ -135,22 +135,22 @@ impl World<f32> {
     }
 }
 
-impl<T: Real> WorldWorkspace<T> {
+impl<T: Real> SteveDynamicsWorkspace<T> {
     /// Buffers for minibatches of `rows` rows.
-    pub fn new(world: &World<T>, sizes: (usize, usize), rows: usize) -> Self {
+    pub fn new(dynamics: &SteveDynamics<T>, sizes: (usize, usize), rows: usize) -> Self {
         let credits = |e: &Ensemble<T>| Credits::new(e.shape(), e.members.len(), rows);
         Self {
             batch: Minibatch::new(sizes, rows),
             members: [(); 3].map(|()| vec![0; rows]),
-            credits: [&world.transition, &world.reward].map(credits),
-            end_credits: world.termination.as_ref().map(credits),
+            credits: [&dynamics.transition, &dynamics.reward].map(credits),
+            end_credits: dynamics.termination.as_ref().map(credits),
         }
     }
 
     /// Draws the members of f, R and g that each row is credited to.
     pub fn credit(&mut self, members: usize, rng: &mut Rng) {
         let kinds = if self.end_credits.is_some() { 3 } else { 2 };
-        for i in 0..self.batch.len() {
+        for i in 0..self.batch.rows() {
             for of in &mut self.members[..kinds] {
                 of[i] = rng.below(members) as u32;
             }
