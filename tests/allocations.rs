@@ -124,7 +124,7 @@ fn mage() -> Mage {
     let mut random = Replay::new(11, 3, 600);
     push_random(&mut random, 600);
     for row in 0..random.len() {
-        mage.store(RealStep { transition: random.get(row), ended: false });
+        mage.store(RealStep { transition: random.get(row), ended: false, draw: None });
     }
     mage.learn(25, &mut Tally::default()).unwrap();
     assert!(mage.model.is_trained());
