@@ -41,8 +41,16 @@ fn one_seed_gives_one_result_at_any_thread_count() {
         assert_eq!(has("model"), config.get("model.members").is_some(), "{algorithm}");
         assert_eq!(has("rollout"), config.get("rollout.starts").is_some(), "{algorithm}");
         let last = records.iter().rfind(|record| record.kind == "train").unwrap();
+        // A line of SAC's is that of 250 steps, of which 150 only collect.
+        let expected = match algorithm {
+            "ddppo" | "mbpo" | "maac" => Some(50.0),
+            "sac" => Some(100.0),
+            _ => None,
+        };
         for updates in ["policy_updates", "critic_updates"] {
-            assert_eq!(last.get(updates), Some(50.0), "{algorithm}: {updates}");
+            let made = last.get(updates);
+            assert!(made > Some(0.0), "{algorithm}: {updates}");
+            assert!(expected.is_none() || made == expected, "{algorithm}: {updates} {made:?}");
         }
         for threads in [1, 2, 8] {
             let (again, state) = run(threads);
@@ -171,13 +179,13 @@ fn breakable(algorithm: &str) -> Vec<Broken> {
     parts.extend(match algorithm {
         // Which elite a row draws decides who sees it first.
         "ddppo" => vec![
-            ("critic1/1/weight", &["the policy's adjoint"][..], 161),
+            ("critic1/1/weight", &["the policy's loss"][..], 161),
             ("imagined-rewards", &["the critic's loss"], 161),
             ("gradient_model/", &["the policy's loss", "the policy's adjoint"], 161),
             ("prediction_model/", &["the prediction model's output"], 161),
         ],
         "maac" => vec![
-            ("critic1/1/weight", &["the policy's adjoint"][..], 161),
+            ("critic1/1/weight", &["the policy's loss"][..], 161),
             ("prediction_model/", &["the prediction model's output"], 161),
         ],
         "mbpo" => vec![
