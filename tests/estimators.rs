@@ -118,7 +118,8 @@ fn equal_members_are_as_one() {
 /// A run of DDPPO on the point mass right after its first model training.
 fn trained() -> MutexGuard<'static, Trainer> {
     static RUN: OnceLock<Mutex<Trainer>> = OnceLock::new();
-    let run = RUN.get_or_init(|| {
+    // Within a pool: from outside, each of thousands of small steps would wait for another thread.
+    let train = || {
         let settings = "training.warmup_steps=599 training.batch_size=64 training.model_every_steps=300 \
                         training.min_transitions=600 training.policy_updates_per_step=0 \
                         training.critic_updates_per_step=0 model.members=3 model.elites=2 model.hidden=24 \
@@ -131,7 +132,8 @@ fn trained() -> MutexGuard<'static, Trainer> {
             trainer.advance().unwrap();
         }
         Mutex::new(trainer)
-    });
+    };
+    let run = RUN.get_or_init(|| on_one_thread(train));
     run.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
