@@ -118,9 +118,11 @@ impl<T: Real> ShortPathWorkspace<T> {
                     report.value += value / (batch * part.values.len() as f64);
                 }
             }
-            report.clipped += part.clipped as f64 / batch;
             report.broken += part.broken;
         }
+        // Whole numbers first: a sum of the parts' shares would round as the parts are.
+        let clipped: u64 = self.parts.iter().map(|part| part.clipped).sum();
+        report.clipped = clipped as f64 / batch;
         report
     }
 
