@@ -68,7 +68,12 @@ fn parts() -> Parts {
     let mut policy = Policy::from_network(of_policy, (&low, &high), Head::Softplus, 1e-3, 1.0);
     policy.normalise_density();
     let networks: Vec<_> = (0..3).map(|_| network(&[s + a, 16, 16, 1], rng)).collect();
-    let critic = Critic::from_networks(networks.into_iter(), 1e-3, 1.0, 0.005);
+    let critic = Critic::from_networks(
+        networks.into_iter(),
+        1e-3,
+        1.0,
+        ddppo::critic::TargetRule::Polyak(0.005),
+    );
     let mut model = NormalisedModel::<f64>::new((s, a), 4, (16, 2), rng);
     let mut numbers = |n: usize, low: f64, high: f64| -> Vec<f64> {
         (0..n).map(|_| rng.uniform_in(low, high)).collect()
@@ -237,7 +242,7 @@ fn derivatives_come_from_the_gradient_model_and_are_the_mean_of_k_members() {
 fn targets_are_the_expansion_clipped_to_the_range() {
     let parts = parts();
     let mut clipped_somewhere = false;
-    for half_width in [20.0, 0.01] {
+    for half_width in [20.0, 0.1] {
         let mut path = parts.path(None, 1);
         path.range.1 = half_width;
         let mut workspace = workspace(&path);
@@ -287,7 +292,7 @@ fn targets_are_the_expansion_clipped_to_the_range() {
                 assert!((found - expected).abs() < 1e-9, "row {i}: {found} for {expected}");
             }
         }
-        assert_eq!(report.clipped > 0.0, half_width == 0.01, "{report:?}");
+        assert_eq!(report.clipped > 0.0, half_width == 0.1, "{report:?}");
     }
     assert!(clipped_somewhere);
 }
@@ -313,14 +318,7 @@ fn one_seed_gives_one_result_at_1_2_and_4_threads() {
         let alone = run(1);
         assert_eq!(alone.0.iter().filter(|record| record.kind == "model").count(), 3);
         for threads in [2, 4] {
-            let (records, state) = run(threads);
-            for (record, expected) in records.iter().zip(&alone.0) {
-                assert_eq!(record, expected, "{source}: {threads} threads");
-            }
-            for (name, tensor) in &state.tensors {
-                assert!(alone.1.tensors[name] == *tensor, "{source}: {threads} threads: {name}");
-            }
-            assert!((records, state) == alone, "{source}: {threads} threads");
+            assert!(run(threads) == alone, "{source}: {threads} threads");
         }
     }
 }
