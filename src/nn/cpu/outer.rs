@@ -113,9 +113,7 @@ dispatched! {
         }
         for (t, out) in out.chunks_mut(INPUTS * LANES).enumerate() {
             let mut sum = [[T::ZERO; LANES]; INPUTS];
-            for (sum, out) in sum.as_flattened_mut().iter_mut().zip(&*out) {
-                *sum = out[0];
-            }
+            read_column(out, sum.as_flattened_mut());
             for row in 0..a.len() {
                 let y = d.data[row * d.stride + column];
                 let x = &a.data[row * a.stride + t * INPUTS * LANES..][..out.len()];
@@ -130,11 +128,21 @@ dispatched! {
                     }
                 }
             }
-            for (out, &sum) in out.iter_mut().zip(sum.as_flattened()) {
-                out[0] = sum;
-            }
+            write_column(sum.as_flattened(), out);
         }
     }
+}
+
+/// The first number of each row of a panel. It and the next stand outside of what is compiled for AVX-512, which would gather and
+/// scatter, slowly.
+#[inline(never)]
+fn read_column<T: Real>(panel: &[[T; LANES]], column: &mut [T]) {
+    column.iter_mut().zip(panel).for_each(|(number, row)| *number = row[0]);
+}
+
+#[inline(never)]
+fn write_column<T: Real>(column: &[T], panel: &mut [[T; LANES]]) {
+    panel.iter_mut().zip(column).for_each(|(row, &number)| row[0] = number);
 }
 
 /// [`add_outer_panel`] for `P` panels, by the tile for AVX-512.
