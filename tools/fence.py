@@ -48,8 +48,18 @@ def tensors(file):
 def state(folder):
     checkpoints = folder / "checkpoints"
     newest = max((p for p in checkpoints.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
-    files = [newest / "state.safetensors", *sorted((checkpoints / "rows").glob("*.safetensors"))]
-    return [entry for file in files for entry in tensors(file)]
+    return [*tensors(newest / "state.safetensors"), *tables(checkpoints / "rows").items()]
+
+
+def tables(folder):
+    """Tables that grow, whole: programs save at different steps, each time a segment TABLE-FROM-TO-CHECKSUM."""
+    segments = [(file.stem.rsplit("-", 3), file) for file in folder.glob("*.safetensors")]
+    found = {}
+    for (table, _, _, _), file in sorted(segments, key=lambda segment: (segment[0][0], int(segment[0][1]))):
+        for _, (kind, (rows, *row), data) in tensors(file):
+            _, (before, *_), start = found.get(table, (kind, (0,), b""))
+            found[table] = (kind, (before + rows, *row), start + data)
+    return found
 
 
 def metrics(folder):
