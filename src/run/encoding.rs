@@ -1,8 +1,10 @@
 //! Tensors and checkpoint headers as bytes: safetensors and JSON. Equal states give equal bytes.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use bytemuck::{cast_slice, pod_collect_to_vec};
+use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -74,22 +76,53 @@ pub(crate) enum DecodeError {
     Type(String, Dtype),
 }
 
-fn little_endian<const N: usize, T: Copy>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
-    values.iter().flat_map(|&value| bytes(value)).collect()
+// Numbers go to disk as they lie in memory, and safetensors are little-endian.
+const _: () =
+    assert!(cfg!(target_endian = "little"), "checkpoints are written on little-endian processors");
+
+/// Some rows of a tensor, as they lie in memory.
+struct Rows<'t> {
+    shape: Vec<usize>,
+    dtype: Dtype,
+    bytes: &'t [u8],
 }
 
-fn to_bytes(data: &Data) -> (Dtype, Vec<u8>) {
-    match data {
-        Data::F32(v) => (Dtype::F32, little_endian(v, f32::to_le_bytes)),
-        Data::F64(v) => (Dtype::F64, little_endian(v, f64::to_le_bytes)),
-        Data::U64(v) => (Dtype::U64, little_endian(v, u64::to_le_bytes)),
-        Data::U32(v) => (Dtype::U32, little_endian(v, u32::to_le_bytes)),
-        Data::U8(v) => (Dtype::U8, v.clone()),
+impl<'t> Rows<'t> {
+    /// All of a tensor.
+    fn all(tensor: &'t Tensor) -> Self {
+        let (dtype, bytes) = match &tensor.data {
+            Data::F32(v) => (Dtype::F32, cast_slice(v)),
+            Data::F64(v) => (Dtype::F64, cast_slice(v)),
+            Data::U64(v) => (Dtype::U64, cast_slice(v)),
+            Data::U32(v) => (Dtype::U32, cast_slice(v)),
+            Data::U8(v) => (Dtype::U8, v.as_slice()),
+        };
+        Self { shape: tensor.shape.clone(), dtype, bytes }
+    }
+
+    /// Rows `first..first + rows`.
+    fn some(tensor: &'t Tensor, first: usize, rows: usize) -> Self {
+        let Self { mut shape, dtype, bytes } = Self::all(tensor);
+        // A table of no rows has no bytes either.
+        let row = bytes.len() / shape[0].max(1);
+        shape[0] = rows;
+        Self { shape, dtype, bytes: &bytes[first * row..][..rows * row] }
     }
 }
 
-fn from_little_endian<const N: usize, T>(bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
-    bytes.as_chunks().0.iter().map(|&chunk| value(chunk)).collect()
+impl View for Rows<'_> {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(self.bytes)
+    }
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
 }
 
 /// Tensors as a safetensors file.
@@ -102,18 +135,7 @@ pub fn encode_with_header(
     tensors: &BTreeMap<String, Tensor>,
     header: Option<HashMap<String, String>>,
 ) -> Vec<u8> {
-    let parts: Vec<(&String, &[usize], Dtype, Vec<u8>)> = tensors
-        .iter()
-        .map(|(name, tensor)| {
-            let (dtype, bytes) = to_bytes(&tensor.data);
-            (name, tensor.shape.as_slice(), dtype, bytes)
-        })
-        .collect();
-    let views = parts.iter().map(|(name, shape, dtype, bytes)| {
-        let view =
-            TensorView::new(*dtype, shape.to_vec(), bytes).expect("a tensor's shape fits its data");
-        (name.as_str(), view)
-    });
+    let views = tensors.iter().map(|(name, tensor)| (name, Rows::all(tensor)));
     safetensors::serialize(views, header).expect("whole tensors with distinct names serialise")
 }
 
@@ -124,10 +146,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, DecodeErr
         .into_iter()
         .map(|(name, view)| {
             let data = match view.dtype() {
-                Dtype::F32 => Data::F32(from_little_endian(view.data(), f32::from_le_bytes)),
-                Dtype::F64 => Data::F64(from_little_endian(view.data(), f64::from_le_bytes)),
-                Dtype::U64 => Data::U64(from_little_endian(view.data(), u64::from_le_bytes)),
-                Dtype::U32 => Data::U32(from_little_endian(view.data(), u32::from_le_bytes)),
+                Dtype::F32 => Data::F32(pod_collect_to_vec(view.data())),
+                Dtype::F64 => Data::F64(pod_collect_to_vec(view.data())),
+                Dtype::U64 => Data::U64(pod_collect_to_vec(view.data())),
+                Dtype::U32 => Data::U32(pod_collect_to_vec(view.data())),
                 Dtype::U8 => Data::U8(view.data().to_vec()),
                 other => return Err(DecodeError::Type(name, other)),
             };
@@ -138,18 +160,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, DecodeErr
 
 /// Rows `first..first + rows` of a table as a file.
 pub(crate) fn encode_rows(table: &Tensor, first: usize, rows: usize) -> Vec<u8> {
-    let width: usize = table.shape.iter().skip(1).product();
-    let range = first * width..(first + rows) * width;
-    let data = match &table.data {
-        Data::F32(v) => Data::F32(v[range].to_vec()),
-        Data::F64(v) => Data::F64(v[range].to_vec()),
-        Data::U64(v) => Data::U64(v[range].to_vec()),
-        Data::U32(v) => Data::U32(v[range].to_vec()),
-        Data::U8(v) => Data::U8(v[range].to_vec()),
-    };
-    let mut shape = table.shape.clone();
-    shape[0] = rows;
-    encode(&BTreeMap::from([("rows".to_owned(), Tensor { shape, data })]))
+    let views = [("rows", Rows::some(table, first, rows))];
+    safetensors::serialize(views, None).expect("one whole tensor serialises")
 }
 
 /// Puts `rows` behind those of `table`. `None` when types or widths differ.
