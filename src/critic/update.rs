@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::minibatch::CriticWorkspace;
 use super::networks::Critic;
 use super::slope_term::SlopeTerm;
-use crate::data::Replay;
+use crate::data::{ExperienceConfig, Replay};
 use crate::nn::cpu::vector;
 use crate::nn::{LearnError, Real};
 use crate::policy::{Policy, Temperature};
@@ -116,8 +116,9 @@ pub struct CriticUpdate {
 }
 
 impl CriticUpdate {
-    /// Updates on minibatches of `batch` rows that draw from `stream`.
-    pub fn new(batch: usize, discount: f64, max_loss: f64, stream: Rng) -> Self {
+    /// Updates on minibatches that draw from `stream`.
+    pub fn new(experience: &ExperienceConfig, max_loss: f64, stream: Rng) -> Self {
+        let &ExperienceConfig { batch_size: batch, discount, .. } = experience;
         Self { batch, discount, max_loss, stream, workspace: None }
     }
 

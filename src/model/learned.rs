@@ -1,5 +1,7 @@
 //! A model together with what its training needs, and the transitions imagined in it.
 
+use std::time::Instant;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,12 +12,12 @@ use super::rollout::{RolloutConfig, RolloutReport, RolloutWorkspace, rollout};
 use super::termination::{Ending, TerminationSource};
 use super::termination_fit::LearnedTermination;
 use crate::config::{ConfigError, require};
-use crate::data::{Replay, RowStorage};
+use crate::data::{Replay, RowStorage, mixture};
 use crate::env::Task;
 use crate::nn::LearnError;
 use crate::policy::Policy;
 use crate::rng::Rng;
-use crate::run::{Entries, Record, SnapshotError};
+use crate::run::{Entries, Record, SnapshotError, Tally};
 
 /// When models are trained.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -151,6 +153,25 @@ impl LearnedModel {
         }
     }
 
+    /// [`LearnedModel::fit`] by likelihood, with its time and its record told to `tally`: all that a method with one model does.
+    ///
+    /// # Errors
+    /// When a loss is not finite.
+    pub fn train(
+        &mut self,
+        real: &Replay,
+        config: &ModelConfig,
+        batch: usize,
+        step: u64,
+        tally: &mut Tally,
+    ) -> Result<(), LearnError> {
+        let mut record = Record::new("model", step);
+        record.put_count("transitions", real.len() as u64);
+        tally.timed("models", || self.fit(real, None, config, batch, &mut record))?;
+        tally.record(record);
+        Ok(())
+    }
+
     /// Saves or restores the model and its stream.
     ///
     /// # Errors
@@ -193,19 +214,33 @@ impl Imagined {
         }
     }
 
-    /// Rolls k steps of the present policy through a trained model from real states, into the buffer.
+    /// How the rows of a minibatch of `batch` are drawn: `real_ratio` of them from `real`, the others from here.
+    pub fn mixture<'a>(
+        &'a self,
+        real: &'a Replay,
+        batch: usize,
+        real_ratio: f64,
+    ) -> impl Fn(usize, &mut Rng) -> (&'a Replay, usize) + Sync {
+        mixture(real, &self.transitions, (batch as f64 * real_ratio) as usize)
+    }
+
+    /// Rolls k steps of the present policy through a trained model from real states, into the buffer; time and record are told to
+    /// `tally`.
     ///
     /// # Errors
     /// When an imagined transition is not finite.
     pub fn refill(
         &mut self,
         policy: &Policy<f32>,
-        model: &DynamicsModel<f32>,
-        ending: Ending<'_, f32>,
+        model: &LearnedModel,
+        task: &dyn Task,
         real: &Replay,
         step: u64,
-    ) -> Result<Record, LearnError> {
+        tally: &mut Tally,
+    ) -> Result<(), LearnError> {
+        let started = Instant::now();
         let Self { transitions, config, stream, workspace } = self;
+        let (model, ending) = (&model.model, model.ending(task));
         let length = config.length_at(step / 1000);
         transitions.resize(config.capacity_per_step * length);
         let workspace = workspace
@@ -220,7 +255,9 @@ impl Imagined {
         record.put_count("imagined_transitions", transitions);
         record.put("imagined_reward", mean_reward);
         record.put("imagined_terminated", terminated);
-        Ok(record)
+        tally.add_seconds("rollout", started.elapsed().as_secs_f64());
+        tally.record(record);
+        Ok(())
     }
 
     /// Saves or restores the buffer and its stream.

@@ -17,7 +17,6 @@ use super::step;
 use crate::critic::LeastTape;
 use crate::data::minibatch::RowStreams;
 use crate::model::{EndingTape, StepTape};
-use crate::nn::cpu::vector;
 use crate::nn::{Keep, Real};
 use crate::policy::PolicyTape;
 
@@ -117,15 +116,10 @@ impl<T: Real> PathPart<T> {
                 self.through_policy(objective, j, gradient.as_deref_mut());
             }
         }
-        let s = objective.policy.observation_dim();
-        for (j, adjoints) in self.adjoints.iter().enumerate().skip(1) {
-            // Where γʲ/B vanishes, so does P_j, and there is no way back to λ_j.
-            let vanishes = Self::weight(objective, j, batch) == T::ZERO;
-            let unscale = batch as f64 / objective.discount.powi(j as i32);
-            let unscale = if vanishes { 0.0 } else { unscale };
-            for (size, row) in self.adjoint_sizes.iter_mut().zip(adjoints.chunks_exact(s)) {
-                *size += unscale * row.iter().map(|p| p.to_f64().abs()).sum::<f64>();
-            }
+        for (j, adjoint) in self.adjoints.iter().enumerate().skip(1) {
+            let share = Self::weight(objective, j, batch);
+            let at = (objective.discount, j, batch);
+            step::add_sizes(&mut self.adjoint_sizes, adjoint, share, at);
         }
     }
 
@@ -231,24 +225,12 @@ impl<T: Real> PathPart<T> {
         j: usize,
         gradient: Option<&mut [T]>,
     ) {
-        let point = &mut self.points[j];
-        let to_input = j > 0;
-        objective.policy.backward(
-            point,
-            self.rows,
-            &self.action_adjoint,
-            &self.log_prob_adjoint,
-            gradient,
-            to_input,
-        );
-        let adjoints = &mut self.adjoints[j];
-        if !to_input {
-            adjoints.fill(T::ZERO);
-            return;
-        }
-        let s = objective.policy.observation_dim();
-        for (i, row) in adjoints.chunks_exact_mut(s).enumerate() {
-            vector::add_assign(row, point.network.input_adjoint.row(i));
+        let (policy, point, rows) = (objective.policy, &mut self.points[j], self.rows);
+        policy.output_adjoints(point, rows, &self.action_adjoint, &self.log_prob_adjoint);
+        let adjoint = (j > 0).then_some(&mut self.adjoints[j][..]);
+        step::back_through_policy(policy, point, rows, gradient, adjoint);
+        if j == 0 {
+            self.adjoints[0].fill(T::ZERO);
         }
     }
 }

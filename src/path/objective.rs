@@ -61,7 +61,17 @@ pub struct Imagination<'a, T> {
     pub ending: Ending<'a, T>,
 }
 
-impl<T> Objective<'_, T> {
+impl<'a, T> Objective<'a, T> {
+    /// Soft actor-critic's: the critic's least value with the entropy, and nothing imagined.
+    pub fn of_values(
+        policy: &'a Policy<T>,
+        critic: &'a Critic<T>,
+        alpha: f64,
+        discount: f64,
+    ) -> Self {
+        Self { policy, imagination: None, critic, alpha, discount }
+    }
+
     /// H.
     pub fn horizon(&self) -> usize {
         self.imagination.as_ref().map_or(0, |imagination| imagination.horizon)

@@ -11,7 +11,6 @@ use super::step;
 use crate::data::minibatch::RowStreams;
 use crate::data::{Draws, Replay};
 use crate::model::{DynamicsModel, StepTape};
-use crate::nn::cpu::vector;
 use crate::nn::{Keep, Mlp, Real, Tape};
 use crate::policy::{Policy, PolicyTape};
 
@@ -270,12 +269,9 @@ impl<T: Real> RecordedPart<T> {
 
     /// Σ |w·λ_1| of each row; 0 where γ vanishes, and with it P_1.
     fn measure_adjoint(&mut self, objective: &RecordedObjective<'_, T>, batch: usize) {
-        let share = Self::share(objective, 1, batch).to_f64();
-        let unscale = if share == 0.0 { 0.0 } else { share.recip() };
-        let rows = self.adjoints[1].chunks_exact(objective.policy.observation_dim());
-        for (size, row) in self.adjoint_sizes.iter_mut().zip(rows) {
-            *size = unscale * row.iter().map(|p| p.to_f64().abs()).sum::<f64>();
-        }
+        self.adjoint_sizes.fill(0.0);
+        let (share, at) = (Self::share(objective, 1, batch), (objective.discount, 1, batch));
+        step::add_sizes(&mut self.adjoint_sizes, &self.adjoints[1], share, at);
     }
 
     /// The part of P_j, and of the derivatives by a_j, that goes through the model's step j.
@@ -313,13 +309,8 @@ impl<T: Real> RecordedPart<T> {
             let weight = T::from_f64(objective.divergence_weight / batch as f64);
             policy.add_divergence(point, &self.old, weight, &mut self.divergences);
         }
-        policy.network.backward(&mut point.network, 0..rows, None, j > 0);
-        if j > 0 {
-            let s = policy.observation_dim();
-            for (i, row) in self.adjoints[j].chunks_exact_mut(s).enumerate() {
-                vector::add_assign(row, point.network.input_adjoint.row(i));
-            }
-        }
+        let adjoint = (j > 0).then_some(&mut self.adjoints[j][..]);
+        step::back_through_policy(policy, point, rows, None, adjoint);
     }
 }
 

@@ -9,6 +9,7 @@
 //! P_H = ∇ of the last term, P_j = D_jᵀ·P_{j+1} + ∇ of step j's, with D_j the mean derivative of the members drawn. All states are standardised.
 
 use super::short::{ShortPart, ShortPath};
+use super::step;
 use crate::nn::cpu::vector;
 use crate::nn::{Real, Tape};
 use crate::policy::PolicyTape;
@@ -174,24 +175,15 @@ impl<T: Real> ShortPart<T> {
 
     /// The part of step j that goes through a_j = π(s_j): adds to P_j.
     fn through_policy(&mut self, path: &ShortPath<'_, T>, j: usize) {
-        let (point, rows, to_input) = (&mut self.points[j], self.rows.len(), j > 0);
-        let (by_action, by_log_prob) = (&self.action_adjoint, &self.log_prob_adjoint);
-        path.policy.backward(point, rows, by_action, by_log_prob, None, to_input);
-        if to_input {
-            let s = path.policy.observation_dim();
-            for (i, row) in self.adjoint.chunks_exact_mut(s).enumerate() {
-                vector::add_assign(row, point.network.input_adjoint.row(i));
-            }
-        }
+        let (policy, point, rows) = (path.policy, &mut self.points[j], self.rows.len());
+        policy.output_adjoints(point, rows, &self.action_adjoint, &self.log_prob_adjoint);
+        let adjoint = (j > 0).then_some(&mut self.adjoint[..]);
+        step::back_through_policy(policy, point, rows, None, adjoint);
     }
 
     /// Adds |λ_j| = |P_j|·B/γʲ of the present step to each row's sum.
     fn note_sizes(&mut self, path: &ShortPath<'_, T>, j: usize, batch: usize) {
-        let vanishes = Self::weight(path, j, batch) == T::ZERO;
-        let unscale = if vanishes { 0.0 } else { batch as f64 / path.discount.powi(j as i32) };
-        let s = path.policy.observation_dim();
-        for (size, row) in self.adjoint_sizes.iter_mut().zip(self.adjoint.chunks_exact(s)) {
-            *size += unscale * row.iter().map(|p| p.to_f64().abs()).sum::<f64>();
-        }
+        let share = Self::weight(path, j, batch);
+        step::add_sizes(&mut self.adjoint_sizes, &self.adjoint, share, (path.discount, j, batch));
     }
 }

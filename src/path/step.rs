@@ -1,8 +1,10 @@
-//! One step of a model on the way back, whether it was imagined or really happened: from the derivatives of a loss by r and s' to those by
-//! s and a.
+//! The steps of the adjoint that all paths share, whether they were imagined or really happened: back through a model's step, from the
+//! derivatives of a loss by r and s' to those by s and a; back through the policy that chose a; and the sizes of what is carried.
 
 use crate::model::{DynamicsModel, StepTape};
 use crate::nn::Real;
+use crate::nn::cpu::vector;
+use crate::policy::{Policy, PolicyTape};
 
 /// Row `i`'s derivatives of a loss by the model's output: `by_reward` by r and `by_next` `[observation_dim]` by s'. With the `noise` of
 /// (r, Δs) the step was μ + σ·ε, and σ is differentiated, too; without it, μ.
@@ -52,5 +54,42 @@ pub(super) fn back<T: Real>(
                 (Some(d), None) => by_action[d] += slope,
             }
         }
+    }
+}
+
+/// From the derivatives by the policy's outputs that `point` holds to those by its parameters, and, where there is an `adjoint`
+/// `[rows, observation_dim]`, to those by its states, which are added to it. The first go to `gradient` where that is given; what they
+/// need stays on the tape else.
+pub(super) fn back_through_policy<T: Real>(
+    policy: &Policy<T>,
+    point: &mut PolicyTape<T>,
+    rows: usize,
+    gradient: Option<&mut [T]>,
+    adjoint: Option<&mut [T]>,
+) {
+    policy.network.backward(&mut point.network, 0..rows, gradient, adjoint.is_some());
+    if let Some(adjoint) = adjoint {
+        let states = adjoint.chunks_exact_mut(policy.observation_dim());
+        for (i, row) in states.enumerate() {
+            vector::add_assign(row, point.network.input_adjoint.row(i));
+        }
+    }
+}
+
+/// Adds |λ_j| = |P_j|/(γʲ/B), summed over state dimensions, to each row's `sizes`; `share` is γʲ/B as the adjoint was weighted with it.
+/// Where that has vanished, so has P_j, and there is no way back to λ_j.
+pub(super) fn add_sizes<T: Real>(
+    sizes: &mut [f64],
+    adjoint: &[T],
+    share: T,
+    (discount, j, batch): (f64, usize, usize),
+) {
+    if share == T::ZERO {
+        return;
+    }
+    let unscale = batch as f64 / discount.powi(j as i32);
+    let dim = adjoint.len() / sizes.len();
+    for (size, row) in sizes.iter_mut().zip(adjoint.chunks_exact(dim)) {
+        *size += unscale * row.iter().map(|p| p.to_f64().abs()).sum::<f64>();
     }
 }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use super::{Method, MethodInfo, RealStep};
 use crate::config::{Config, Description};
 use crate::critic::{Critic, CriticUpdate};
-use crate::data::{ExperienceConfig, Replay, RowStorage, mixture};
+use crate::data::{ExperienceConfig, Replay, RowStorage};
 use crate::env::Task;
 use crate::model::{GradientData, Imagined, LearnedModel, Models};
 use crate::nn::LearnError;
@@ -111,12 +111,7 @@ impl Ddppo {
             imagined: Imagined::new(sizes, rollout, run.seed),
             gradient_data: with_loss.then(|| GradientData::new(gradient_loss, sizes)),
             policy_update: PolicyUpdate::new(batch, max_loss, stream("policy")),
-            critic_update: CriticUpdate::new(
-                batch,
-                experience.discount,
-                max_loss,
-                stream("critic"),
-            ),
+            critic_update: CriticUpdate::new(experience, max_loss, stream("critic")),
             config: settings,
             task,
         }
@@ -154,11 +149,7 @@ impl Ddppo {
     /// Refills the model buffer with rollouts of the present policy through M^p.
     fn imagine(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { policy, prediction_model, real, imagined, task, .. } = self;
-        let (model, ending) = (&prediction_model.model, prediction_model.ending(&**task));
-        let record =
-            tally.timed("rollout", || imagined.refill(policy, model, ending, real, step))?;
-        tally.record(record);
-        Ok(())
+        imagined.refill(policy, prediction_model, &**task, real, step, tally)
     }
 
     /// One Adam step of π down the gradient of eq. 11: H steps through M^p from real states, with the derivatives of M^g, then
@@ -198,8 +189,7 @@ impl Ddppo {
             }
             None => None,
         };
-        let real_rows = (training.experience.batch_size as f64 * training.real_ratio) as usize;
-        let draw = mixture(real, &imagined.transitions, real_rows);
+        let draw = imagined.mixture(real, training.experience.batch_size, training.real_ratio);
         critic_update.run_with(critic, policy, temperature, draw, term, tally)?;
         Ok(())
     }
@@ -239,10 +229,7 @@ impl Method for Ddppo {
     }
 
     fn store(&mut self, step: RealStep<'_>) {
-        self.real.push(step.transition);
-        if step.ended {
-            self.real.end_episode();
-        }
+        self.real.store(step.transition, step.ended);
     }
 
     /// Every 250 steps both models are trained and short imagined rollouts refill the critic's buffer; then the policy is

@@ -157,10 +157,7 @@ impl Method for DdppoPlus {
     }
 
     fn store(&mut self, step: RealStep<'_>) {
-        self.real.push(step.transition);
-        if step.ended {
-            self.real.end_episode();
-        }
+        self.real.store(step.transition, step.ended);
     }
 
     /// When a block of environment steps is over: both models are trained, then the critic alone is updated, then critic and policy

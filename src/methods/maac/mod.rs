@@ -13,14 +13,14 @@ use std::sync::Arc;
 use super::{Method, MethodInfo, RealStep};
 use crate::config::{Config, Description};
 use crate::critic::{Critic, CriticUpdate};
-use crate::data::{Replay, RowStorage, mixture};
+use crate::data::{Replay, RowStorage};
 use crate::env::Task;
 use crate::model::{Imagined, LearnedModel, Models};
 use crate::nn::LearnError;
 use crate::path::{Imagination, Objective, PolicyUpdate};
 use crate::policy::{Policy, Temperature};
 use crate::rng::Rng;
-use crate::run::{Entries, Record, SnapshotError, Tally};
+use crate::run::{Entries, SnapshotError, Tally};
 
 /// MAAC.
 pub const INFO: MethodInfo = MethodInfo {
@@ -86,12 +86,7 @@ impl Maac {
             real: Replay::new(sizes.0, sizes.1, experience.replay_capacity),
             imagined: Imagined::new(sizes, rollout, run.seed),
             policy_update: PolicyUpdate::new(batch, max_loss, stream("policy")),
-            critic_update: CriticUpdate::new(
-                batch,
-                experience.discount,
-                max_loss,
-                stream("critic"),
-            ),
+            critic_update: CriticUpdate::new(experience, max_loss, stream("critic")),
             config: settings,
             task,
         }
@@ -106,21 +101,13 @@ impl Maac {
     fn train_model(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { model, real, config, .. } = self;
         let batch = config.training.experience.batch_size;
-        let mut record = Record::new("model", step);
-        record.put_count("transitions", real.len() as u64);
-        tally.timed("models", || model.fit(real, None, &config.model, batch, &mut record))?;
-        tally.record(record);
-        Ok(())
+        model.train(real, &config.model, batch, step, tally)
     }
 
     /// Refills the model buffer with rollouts of the present policy through the model.
     fn imagine(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { policy, model, real, imagined, task, .. } = self;
-        let (model, ending) = (&model.model, model.ending(&**task));
-        let record =
-            tally.timed("rollout", || imagined.refill(policy, model, ending, real, step))?;
-        tally.record(record);
-        Ok(())
+        imagined.refill(policy, model, &**task, real, step, tally)
     }
 
     /// One Adam step of π up Σ_{j<H} γʲ·m_j·(r_j − α·log π_j) + γᴴ·m_H·(min Q − α·log π_H) from real states, each step sampled
@@ -140,8 +127,7 @@ impl Maac {
     fn improve_critic(&mut self, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { policy, critic, temperature, real, imagined, critic_update, config, .. } = self;
         let training = &config.training;
-        let real_rows = (training.experience.batch_size as f64 * training.real_ratio) as usize;
-        let draw = mixture(real, &imagined.transitions, real_rows);
+        let draw = imagined.mixture(real, training.experience.batch_size, training.real_ratio);
         critic_update.run(critic, policy, temperature, draw, tally)?;
         Ok(())
     }
@@ -181,10 +167,7 @@ impl Method for Maac {
     }
 
     fn store(&mut self, step: RealStep<'_>) {
-        self.real.push(step.transition);
-        if step.ended {
-            self.real.end_episode();
-        }
+        self.real.store(step.transition, step.ended);
     }
 
     /// Every 250 steps the model is trained and short imagined rollouts refill the critic's buffer; then the policy is improved

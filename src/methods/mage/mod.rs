@@ -249,10 +249,7 @@ impl Method for Mage {
         let (inputs, labels) = (model.input.mean.len(), model.label.mean.len());
         let row = (0..inputs).map(|d| t.input(d)).chain((0..labels).map(|d| t.label(d)));
         self.moments.add(row);
-        self.real.push(t);
-        if step.ended {
-            self.real.end_episode();
-        }
+        self.real.store(t, step.ended);
         self.standardise();
     }
 

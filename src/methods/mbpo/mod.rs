@@ -10,14 +10,14 @@ use std::sync::Arc;
 use super::{Method, MethodInfo, RealStep};
 use crate::config::{Config, Description};
 use crate::critic::{Critic, CriticUpdate};
-use crate::data::{Replay, RowStorage, mixture};
+use crate::data::{Replay, RowStorage};
 use crate::env::Task;
 use crate::model::{Imagined, LearnedModel, Models};
 use crate::nn::LearnError;
 use crate::path::{Objective, PolicyUpdate};
 use crate::policy::{Policy, Temperature};
 use crate::rng::Rng;
-use crate::run::{Entries, Record, SnapshotError, Tally};
+use crate::run::{Entries, SnapshotError, Tally};
 
 /// MBPO.
 pub const INFO: MethodInfo = MethodInfo {
@@ -81,12 +81,7 @@ impl Mbpo {
             real: Replay::new(s, a, experience.replay_capacity),
             imagined: Imagined::new(sizes, rollout, run.seed),
             policy_update: PolicyUpdate::new(batch, max_loss, stream("policy")),
-            critic_update: CriticUpdate::new(
-                batch,
-                experience.discount,
-                max_loss,
-                stream("critic"),
-            ),
+            critic_update: CriticUpdate::new(experience, max_loss, stream("critic")),
             config: settings,
             task,
         }
@@ -96,29 +91,20 @@ impl Mbpo {
     fn train_model(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { model, real, config, .. } = self;
         let batch = config.training.experience.batch_size;
-        let mut record = Record::new("model", step);
-        record.put_count("transitions", real.len() as u64);
-        tally.timed("models", || model.fit(real, None, &config.model, batch, &mut record))?;
-        tally.record(record);
-        Ok(())
+        model.train(real, &config.model, batch, step, tally)
     }
 
     /// Refills the model buffer with rollouts of the present policy through the model.
     fn imagine(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { policy, model, real, imagined, task, .. } = self;
-        let (model, ending) = (&model.model, model.ending(&**task));
-        let record =
-            tally.timed("rollout", || imagined.refill(policy, model, ending, real, step))?;
-        tally.record(record);
-        Ok(())
+        imagined.refill(policy, model, &**task, real, step, tally)
     }
 
     /// One step of the critic and of the temperature, on 5 % real and 95 % imagined transitions.
     fn improve_critic(&mut self, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { policy, critic, temperature, real, imagined, critic_update, config, .. } = self;
         let training = &config.training;
-        let real_rows = (training.experience.batch_size as f64 * training.real_ratio) as usize;
-        let draw = mixture(real, &imagined.transitions, real_rows);
+        let draw = imagined.mixture(real, training.experience.batch_size, training.real_ratio);
         critic_update.run(critic, policy, temperature, draw, tally)?;
         Ok(())
     }
@@ -127,13 +113,8 @@ impl Mbpo {
     /// imagined.
     fn improve_policy(&mut self, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { policy, critic, temperature, policy_update, critic_update, .. } = self;
-        let objective = Objective {
-            policy,
-            imagination: None,
-            critic,
-            alpha: temperature.alpha(),
-            discount: critic_update.discount,
-        };
+        let discount = critic_update.discount;
+        let objective = Objective::of_values(policy, critic, temperature.alpha(), discount);
         policy_update.run(&objective, |row, _| critic_update.state(row), tally)?;
         policy.update(policy_update.gradient());
         Ok(())
@@ -154,10 +135,7 @@ impl Method for Mbpo {
     }
 
     fn store(&mut self, step: RealStep<'_>) {
-        self.real.push(step.transition);
-        if step.ended {
-            self.real.end_episode();
-        }
+        self.real.store(step.transition, step.ended);
     }
 
     /// The first model is trained on the last of the random steps; the first update follows the step after it.
@@ -193,13 +171,9 @@ impl Method for Mbpo {
     }
 
     fn objective(&self) -> Option<Objective<'_, f32>> {
-        Some(Objective {
-            policy: &self.policy,
-            imagination: None,
-            critic: &self.critic,
-            alpha: self.temperature.alpha(),
-            discount: self.critic_update.discount,
-        })
+        let Self { policy, critic, temperature, critic_update, .. } = self;
+        let discount = critic_update.discount;
+        Some(Objective::of_values(policy, critic, temperature.alpha(), discount))
     }
 
     fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {

@@ -74,12 +74,7 @@ impl Sac {
             temperature: Temperature::new(temperature, a),
             real: Replay::new(s, a, experience.replay_capacity),
             policy_update: PolicyUpdate::new(batch, max_loss, stream("policy")),
-            critic_update: CriticUpdate::new(
-                batch,
-                experience.discount,
-                max_loss,
-                stream("critic"),
-            ),
+            critic_update: CriticUpdate::new(experience, max_loss, stream("critic")),
             config: settings,
         }
     }
@@ -96,13 +91,8 @@ impl Sac {
     /// One Adam step of π down −min(Q₁, Q₂)(s, a) + α·log π(a|s) in the states of the critic's last minibatch.
     fn improve_policy(&mut self, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { policy, critic, temperature, policy_update, critic_update, .. } = self;
-        let objective = Objective {
-            policy,
-            imagination: None,
-            critic,
-            alpha: temperature.alpha(),
-            discount: critic_update.discount,
-        };
+        let discount = critic_update.discount;
+        let objective = Objective::of_values(policy, critic, temperature.alpha(), discount);
         policy_update.run(&objective, |row, _| critic_update.state(row), tally)?;
         policy.update(policy_update.gradient());
         Ok(())
@@ -123,10 +113,7 @@ impl Method for Sac {
     }
 
     fn store(&mut self, step: RealStep<'_>) {
-        self.real.push(step.transition);
-        if step.ended {
-            self.real.end_episode();
-        }
+        self.real.store(step.transition, step.ended);
     }
 
     /// As soon as there are more transitions than a minibatch has, during the random first steps too: critic with temperature,
@@ -147,13 +134,9 @@ impl Method for Sac {
     }
 
     fn objective(&self) -> Option<Objective<'_, f32>> {
-        Some(Objective {
-            policy: &self.policy,
-            imagination: None,
-            critic: &self.critic,
-            alpha: self.temperature.alpha(),
-            discount: self.critic_update.discount,
-        })
+        let Self { policy, critic, temperature, critic_update, .. } = self;
+        let discount = critic_update.discount;
+        Some(Objective::of_values(policy, critic, temperature.alpha(), discount))
     }
 
     fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {

@@ -250,10 +250,7 @@ impl Method for Steve {
     }
 
     fn store(&mut self, step: RealStep<'_>) {
-        self.real.push(step.transition);
-        if step.ended {
-            self.real.end_episode();
-        }
+        self.real.store(step.transition, step.ended);
     }
 
     /// The model is trained alone when the random steps are over; from then on after every step: the model, then the critic, each

@@ -19,7 +19,7 @@ use crate::nn::{LearnError, Mlp};
 use crate::path::{Objective, RecordedObjective, RecordedWorkspace, Recording};
 use crate::policy::Policy;
 use crate::rng::Rng;
-use crate::run::{Entries, Record, SnapshotError, Tally};
+use crate::run::{Entries, SnapshotError, Tally};
 use returns::discounted_returns;
 
 /// SVG.
@@ -106,10 +106,7 @@ impl Svg {
     fn train_model(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
         let Self { policy, old, model, real, config, .. } = self;
         let batch = config.training.experience.batch_size;
-        let mut record = Record::new("model", step);
-        record.put_count("transitions", real.len() as u64);
-        tally.timed("models", || model.fit(real, None, &config.model, batch, &mut record))?;
-        tally.record(record);
+        model.train(real, &config.model, batch, step, tally)?;
         old.update(|parameters, _| parameters.copy_from_slice(policy.network.parameters()));
         Ok(())
     }
@@ -217,10 +214,7 @@ impl Method for Svg {
                 draws.push(pre_squash, log_density);
             }
         }
-        real.push(step.transition);
-        if step.ended {
-            real.end_episode();
-        }
+        real.store(step.transition, step.ended);
     }
 
     /// Every 250 steps the model is trained and π_old renewed; after each step V is updated and, once there is a model, the policy on
