@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use ddppo::config::Config;
 use ddppo::run::Record;
 use ddppo::session::signals::StopRequest;
 use ddppo::session::sink::{Begun, Ended};
-use ddppo::session::start::{Place, Ready, begin, resume};
+use ddppo::session::start::{Place, Ready, Until, begin, begin_or_resume, resume};
 use ddppo::session::{Answer, End, Observer, Session, Sink, SinkError};
 use ddppo::train::{TrainError, Trainer};
 
@@ -18,11 +19,15 @@ fn folder(name: &str) -> PathBuf {
     path
 }
 
-fn ready(root: &Path, steps: u64) -> Ready {
+fn configured(settings: &[&str]) -> Config {
     let config = ddppo::methods::preset("ddppo", "PointMass").unwrap();
-    let config = config.with_settings(&[format!("steps={steps}")]).unwrap();
+    let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+    config.with_settings(&settings).unwrap()
+}
+
+fn ready(root: &Path, settings: &[&str]) -> Ready {
     let task = ddppo::env::task("PointMass").unwrap();
-    begin(Place::Folder(root), config, task, None).unwrap()
+    begin(Place::Folder(root), configured(settings), task, None).unwrap()
 }
 
 /// Writes down what it is told, and stops at a step.
@@ -87,14 +92,48 @@ fn run(ready: Ready, stop_at: u64) -> (End, u64, Vec<String>) {
 #[test]
 fn a_sink_stops_a_run_and_an_observer_adds_to_it() {
     let root = folder("stop");
-    let (end, step, heard) = run(ready(&root, 12), 7);
+    let (end, step, heard) = run(ready(&root, &["steps=12"]), 7);
     assert_eq!((end, step), (End::Stopped, 7));
     assert_eq!(heard, ["from 0", "analysis at 5", "to 7"]);
     assert!(root.join("checkpoints/7/state.json").exists(), "it is saved");
-    let (end, step, heard) = run(resume(&root, None).unwrap(), 0);
+    let (end, step, heard) = run(resume(&root, Until::default()).unwrap(), 0);
     assert_eq!((end, step), (End::Finished, 12));
     assert_eq!(heard, ["from 7", "analysis at 10", "to 12"]);
     let lines = fs::read_to_string(root.join("metrics.jsonl")).unwrap();
     assert_eq!(lines.lines().count(), 2, "{lines}");
     fs::remove_dir_all(&root).unwrap();
+}
+
+/// What is saved of a step, but for the configuration, which says where the run was to end.
+fn saved(root: &Path, step: u64) -> Vec<u8> {
+    fs::read(root.join(format!("checkpoints/{step}/state.safetensors"))).unwrap()
+}
+
+#[test]
+fn a_run_stops_when_its_task_is_solved_and_goes_on_as_if_it_had_not() {
+    let root = folder("solved");
+    // Returns of a point that is pushed about are far below 0, so any policy reaches −10⁹ at its second evaluation.
+    let settings = ["steps=40", "evaluation.every_steps=10", "evaluation.episodes=1"];
+    let stopping = ["evaluation.stop_at_return=-1e9", "evaluation.stop_evaluations=2"];
+    let (end, step, _) = run(ready(&root, &[&settings[..], &stopping].concat()), 0);
+    assert_eq!((end, step), (End::Solved, 20));
+    let manifest = fs::read_to_string(root.join("manifest.json")).unwrap();
+    assert!(manifest.contains("\"outcome\": \"solved\""), "{manifest}");
+    // Whoever goes on with it as it is has nothing to do, a scheduler too.
+    let (end, step, heard) = run(resume(&root, Until::default()).unwrap(), 0);
+    assert_eq!((end, step, heard.len()), (End::Solved, 20, 2), "{heard:?}");
+    let task = ddppo::env::task("PointMass").unwrap();
+    let same = configured(&[&settings[..], &stopping].concat());
+    let again = begin_or_resume(&root, same, task, None).unwrap();
+    assert_eq!(run(again, 0).0, End::Solved);
+    // A run that is stopped before, in its window, stops at the same step.
+    let other = folder("interrupted-before-solved");
+    assert_eq!(run(ready(&other, &[&settings[..], &stopping].concat()), 15).1, 15);
+    assert_eq!(run(resume(&other, Until::default()).unwrap(), 0).1, 20);
+    let on = Until { stop_at_return: Some(f64::INFINITY), steps: None };
+    assert_eq!(run(resume(&root, on).unwrap(), 0).1, 40);
+    let straight = folder("never-solved");
+    assert_eq!(run(ready(&straight, &settings), 0).0, End::Finished);
+    assert_eq!(saved(&root, 40), saved(&straight, 40));
+    [root, other, straight].iter().for_each(|root| fs::remove_dir_all(root).unwrap());
 }

@@ -80,10 +80,10 @@ fn wrong_settings_are_named() {
         ("policy.horizon=", "is not of the form KEY=VALUE"),
         (
             "policy.horizon=two",
-            "`policy.horizon` must be a whole number of at least 0, such as 1000, not `\"two\"`",
+            "`policy.horizon` must be a whole number from 1 to 1000, not `\"two\"`",
         ),
         ("policy.horizon=2.5", "must be a whole number"),
-        ("policy.horizon=-1", "must be a whole number of at least 0"),
+        ("policy.horizon=-1", "must be a whole number from 1 to 1000, not `-1`"),
         ("critic.learning_rate=fast", "`critic.learning_rate` must be a number"),
         ("model.single_model=1", "must be `true` or `false`"),
         ("model.weight_decay=1e-4", "must be a list of numbers"),

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use ddppo::lab::probe::probe;
 use ddppo::report::curves;
 use ddppo::session::signals::StopRequest;
-use ddppo::session::start::{self, Place};
+use ddppo::session::start::{self, Place, Until};
 use ddppo::session::{Session, SessionError};
 
 use super::{Seeds, one_sentence};
@@ -193,7 +193,7 @@ pub fn check(data: &[u8]) {
             Err(error) => said(&error),
         }
     }
-    match start::resume(&root, Some(MORE)) {
+    match start::resume(&root, Until { steps: Some(MORE), ..Until::default() }) {
         Ok(ready) => {
             if let Err(error) = train(ready) {
                 said(&error);

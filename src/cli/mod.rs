@@ -112,6 +112,9 @@ pub struct TrainArgs {
     /// Environment steps in all [default: the task's preset]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u64, 1, 1_000_000_000>)]
     pub steps: Option<u64>,
+    /// Stop when the mean of the last three evaluations (`evaluation.stop_evaluations`) is at least R: the task is solved
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = words::stop)]
+    pub until_return: Option<f64>,
     /// Folder of the run [default: runs/TASK-seedN-1, or the next free number]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -129,13 +132,17 @@ pub struct TrainArgs {
 #[command(after_help = "\
 Examples:
   ddppo resume runs/Hopper-seed0-1
-  ddppo resume runs/Hopper-seed0-1 --steps 125000     train for longer than was planned")]
+  ddppo resume runs/Hopper-seed0-1 --steps 125000     train for longer than was planned
+  ddppo resume runs/Hopper-seed0-1 --until-return inf go on with a run that had solved its task")]
 pub struct ResumeArgs {
     /// Folder of the run
     pub run: PathBuf,
     /// Environment steps in all, those already done included [default: as planned]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u64, 1, 1_000_000_000>)]
     pub steps: Option<u64>,
+    /// Stop when the mean of the last evaluations is at least R; inf: do all steps [default: as planned]
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = words::stop)]
+    pub until_return: Option<f64>,
     #[command(flatten)]
     pub session: SessionArgs,
 }

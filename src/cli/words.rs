@@ -69,6 +69,15 @@ pub fn seed(word: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("a seed is a whole number from 0 to {MOST}"))
 }
 
+/// A return at which to stop; `inf` for none.
+///
+/// # Errors
+/// Says what would be right.
+pub fn stop(word: &str) -> Result<f64, String> {
+    let number = word.parse().ok().filter(|number: &f64| *number > f64::NEG_INFINITY);
+    number.ok_or_else(|| "a return is a number, such as 950 or -150.5, or inf for none".to_owned())
+}
+
 /// A duration in seconds.
 ///
 /// # Errors
@@ -148,6 +157,8 @@ mod tests {
         }
         assert!(count::<u16, 1, 10>("11").unwrap_err().contains("from 1 to 10"));
         assert_eq!((seconds("0.5"), seconds("8")), (Ok(0.5), Ok(8.0)));
+        assert_eq!((stop("-1.5e2"), stop("inf")), (Ok(-150.0), Ok(f64::INFINITY)));
+        assert!(stop("nan").is_err() && stop("-inf").is_err() && stop("high").is_err());
         assert!(seconds("0").is_err() && seconds("nan").is_err() && seconds("601").is_err());
     }
 }

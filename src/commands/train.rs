@@ -60,7 +60,8 @@ fn configure(args: &TrainArgs, method: &MethodInfo, preset: &Config) -> anyhow::
     };
     let flags = [("seed", args.seed), ("steps", args.steps)];
     let flags = flags.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
-    let settings: Vec<String> = args.settings.iter().cloned().chain(flags).collect();
+    let stop = args.until_return.map(|wanted| format!("evaluation.stop_at_return={wanted}"));
+    let settings: Vec<String> = args.settings.iter().cloned().chain(flags).chain(stop).collect();
     let config = base.with_settings(&settings)?;
     if config.task() != preset.task() {
         let right = match &args.task_file {
@@ -95,7 +96,7 @@ pub fn train(ready: Ready, args: SessionArgs) -> anyhow::Result<ExitCode> {
         Session { ready, threads: args.threads, sinks, observers: vec![Box::new(Analyses)] };
     let outcome = session.run(&stop)?;
     match outcome.end {
-        End::Finished => {
+        End::Finished | End::Solved => {
             tell(&conclusion(&root, &config, &outcome, drawn.get()));
             Ok(ExitCode::SUCCESS)
         }
@@ -122,7 +123,7 @@ fn conclusion(
     outcome: &SessionOutcome,
     curve: Option<&[PathBuf; 2]>,
 ) -> String {
-    let SessionOutcome { step, evaluation, elapsed, .. } = outcome;
+    let SessionOutcome { end, step, evaluation, elapsed } = outcome;
     let result = match evaluation {
         Some(Evaluation { return_mean, step }) => {
             format!("mean return {return_mean:.1} at step {}", thousands(*step))
@@ -133,8 +134,16 @@ fn conclusion(
         format!("  curve       {}\n              {}\n", svg.display(), png.display())
     });
     let shown = root.display();
+    let solved = match end {
+        End::Solved => format!(
+            "solved: the last {} evaluations reach {} in the mean; go on with `ddppo resume {shown} --until-return inf`\n",
+            config.run().evaluation.stop_evaluations,
+            config.run().evaluation.stop_at_return,
+        ),
+        _ => String::new(),
+    };
     format!(
-        "trained {} for {} steps in {}: {result}\n{curve}  checkpoint  {}\n  try         ddppo evaluate {shown}\n",
+        "{solved}trained {} for {} steps in {}: {result}\n{curve}  checkpoint  {}\n  try         ddppo evaluate {shown}\n",
         config.task(),
         thousands(*step),
         humantime::format_duration(Duration::from_secs(elapsed.as_secs())),
@@ -155,7 +164,7 @@ impl Sink for CurveAtEnd {
     }
 
     fn end(&mut self, session: Ended<'_>) -> Result<(), SinkError> {
-        if session.end != Some(End::Finished) {
+        if !matches!(session.end, Some(End::Finished | End::Solved)) {
             return Ok(());
         }
         match curves::learning_curves(&[session.root.to_owned()], &[]) {

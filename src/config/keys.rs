@@ -106,9 +106,9 @@ fn fit(setting: &Setting, value: Value, place: &str) -> Result<Value, ConfigErro
     };
     match (&setting.kind, value) {
         (SettingKind::Whole(..), Value::Integer(whole)) if whole >= 0 => Ok(Value::Integer(whole)),
-        (SettingKind::Whole(..), value) => match exact(&value) {
+        (SettingKind::Whole(low, high), value) => match exact(&value) {
             Some(whole) => Ok(Value::Integer(whole)),
-            None => Err(wrong(&value, "a whole number of at least 0, such as 1000".to_owned())),
+            None => Err(wrong(&value, format!("a whole number from {low} to {high}"))),
         },
         (SettingKind::Number(_), value) => number(value),
         (SettingKind::Flag, value @ Value::Boolean(_)) => Ok(value),

@@ -120,7 +120,7 @@ impl Config {
         &self.description
     }
 
-    /// All that decides which states a run goes through: everything but its length, its checkpoints, its guards and its analyses.
+    /// All that decides which states a run goes through: everything but where it ends, its checkpoints, its guards and its analyses.
     pub fn identity(&self) -> Table {
         without_free(self.table.clone())
     }
@@ -140,6 +140,9 @@ impl Config {
 fn without_free(mut table: Table) -> Table {
     for key in ["steps", "checkpoint", "guards", "analysis"] {
         table.remove(key);
+    }
+    if let Some(Value::Table(evaluation)) = table.get_mut("evaluation") {
+        evaluation.retain(|key, _| !key.starts_with("stop_"));
     }
     table
 }

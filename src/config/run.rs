@@ -36,6 +36,17 @@ pub struct EvaluationConfig {
     /// Episodes of one evaluation, with the deterministic policy (10).
     #[schemars(range(min = 1, max = 100_000))]
     pub episodes: usize,
+    /// Mean return at which the task is solved and the run stops (inf: none is).
+    #[serde(default = "no_limit")]
+    pub stop_at_return: f64,
+    /// Evaluations whose mean must reach it: the last so many (3).
+    #[serde(default = "stop_evaluations")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub stop_evaluations: usize,
+}
+
+fn stop_evaluations() -> usize {
+    3
 }
 
 /// The models against the true derivatives of the environment, for methods that learn models. It changes nothing else about a run.

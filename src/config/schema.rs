@@ -45,6 +45,7 @@ impl std::fmt::Display for Range {
         match (*open, *high == f64::INFINITY) {
             (true, true) => write!(f, "above {low}, or inf"),
             (true, false) => write!(f, "above {low} and at most {high}"),
+            (false, true) if *low == f64::NEG_INFINITY => write!(f, "a number, or inf"),
             (false, true) => write!(f, "at least {low}, or inf"),
             (false, false) => write!(f, "from {low} to {high}"),
         }

@@ -80,7 +80,8 @@ impl Manifest {
     /// Whether a session says that it has saved a state.
     pub fn has_saved(&self) -> bool {
         self.sessions.iter().any(|session| {
-            let ended = matches!(session.outcome.as_deref(), Some("finished" | "interrupted"));
+            let ended =
+                matches!(session.outcome.as_deref(), Some("finished" | "solved" | "interrupted"));
             session.first_step > 0
                 || session.first_save.is_some()
                 || ended && session.last_step.is_some_and(|step| step > 0)

@@ -4,6 +4,7 @@
 //! Nothing that only reports can stop a run: what a sink cannot do is a notice to the others.
 
 mod error;
+mod goal;
 pub mod memory;
 pub mod progress;
 pub mod run;

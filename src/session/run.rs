@@ -13,6 +13,7 @@ use crate::run::metrics::{self, MetricsLog, Record};
 use crate::train::{TrainError, Trainer};
 
 use super::SessionError;
+use super::goal::{self, EVALUATION, Goal};
 use super::signals::StopRequest;
 use super::sink::{Answer, Begun, End, Ended, Sink, Sinks};
 use super::start::{Ready, State};
@@ -93,10 +94,11 @@ struct Work {
     evaluation: Option<Evaluation>,
     /// Score of the best policy that is saved.
     best: Option<f64>,
+    goal: Goal,
 }
 
 impl Session {
-    /// Trains to the end of the run, or until a signal comes or a sink wants it to stop.
+    /// Trains to the end of the run, until its task is solved, a signal comes, or a sink wants it to stop.
     ///
     /// # Errors
     /// When the run cannot be begun, or breaks: [`SessionError::Stopped`] says then what is saved.
@@ -121,6 +123,7 @@ impl Session {
         let step = work.trainer.step();
         let outcome = match &result {
             Ok(End::Finished) => "finished".to_owned(),
+            Ok(End::Solved) => "solved".to_owned(),
             Ok(End::Interrupted(_) | End::Stopped) => "interrupted".to_owned(),
             Err(error) => chain(error),
         };
@@ -163,6 +166,7 @@ impl Session {
         };
         let first_step = trainer.step();
         let log = MetricsLog::open(&directory.metrics_path(), lines)?;
+        let goal = Goal::new(&config.run().evaluation, &directory.metrics_path())?;
         let best = store.best_score(first_step)?;
         let session =
             manifest::SessionRecord::start(threads, first_step, mujoco_rs::mujoco_version());
@@ -179,6 +183,7 @@ impl Session {
             observers,
             evaluation,
             best,
+            goal,
         };
         let root = work.directory.root();
         work.sinks.begin(Begun { root, config: &work.config, first_step });
@@ -193,6 +198,10 @@ impl Work {
         let (steps, every) = (self.config.steps(), self.config.run().checkpoint.every_steps);
         let mut step = self.trainer.step();
         while step < steps {
+            // At once where a run is gone on with that was solved.
+            if self.goal.is_reached() {
+                return Ok(End::Solved);
+            }
             let mut records = self.trainer.advance()?;
             step = self.trainer.step();
             for observer in &mut self.observers {
@@ -207,7 +216,8 @@ impl Work {
             let answer = self.sinks.step(step, &records);
             let signal = stop.signal();
             let stops = signal.is_some() || answer == Answer::Stop;
-            if stops || best || step.is_multiple_of(every) || step >= steps {
+            let over = step >= steps || self.goal.is_reached();
+            if stops || best || over || step.is_multiple_of(every) {
                 self.save()?;
             }
             match signal {
@@ -216,17 +226,16 @@ impl Work {
                 None => {}
             }
         }
-        Ok(End::Finished)
+        Ok(if self.goal.is_reached() { End::Solved } else { End::Finished })
     }
 
     /// Notes the evaluations of a step; whether the policy is better than all that are saved. It is saved then, whatever
     /// the interval of checkpoints: `--best` is the policy that was scored.
     fn take_scores(&mut self, step: u64, records: &[Record]) -> bool {
         let mut better = false;
-        for record in records.iter().filter(|record| record.kind == "evaluation") {
-            // A policy that breaks the physics, if only at times, has no score that could make it the best.
-            let stable = record.get("unstable").is_none_or(|unstable| unstable == 0.0);
-            let score = record.get("return_mean").filter(|score| score.is_finite() && stable);
+        for record in records.iter().filter(|record| record.kind == EVALUATION) {
+            let score = goal::score(|name| record.get(name));
+            self.goal.note(score);
             self.evaluation = score.map(|return_mean| Evaluation { step, return_mean });
             if let Some(score) = score.filter(|score| self.best.is_none_or(|best| *score > best)) {
                 self.best = Some(score);

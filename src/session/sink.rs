@@ -29,6 +29,8 @@ pub enum Answer {
 pub enum End {
     /// All steps are done.
     Finished,
+    /// The last evaluations reached `evaluation.stop_at_return`.
+    Solved,
     /// By this signal.
     Interrupted(Signal),
     /// A sink wished it.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{Config, differences};
+use crate::config::{Config, ConfigError, differences};
 use crate::env::Task;
 use crate::env::robot::{Robot, task_of_run};
 use crate::methods::config_of_run;
@@ -94,12 +94,21 @@ pub fn begin(
     Ok(Ready { directory, config, task, store, state: State::New, notices })
 }
 
-/// Goes on with the run in `root` from its newest checkpoint that fits, to `steps` steps if they are given. A run that was
-/// stopped before its first checkpoint begins anew.
+/// What of a run may be changed when it is gone on with: how long it lasts.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Until {
+    /// Environment steps in all.
+    pub steps: Option<u64>,
+    /// `evaluation.stop_at_return`.
+    pub stop_at_return: Option<f64>,
+}
+
+/// Goes on with the run in `root` from its newest checkpoint that fits, for as long as it was planned or `until` says. A run that
+/// was stopped before its first checkpoint begins anew.
 ///
 /// # Errors
 /// When there is no run or another process works on it, its files do not fit each other, or `steps` are done already.
-pub fn resume(root: &Path, steps: Option<u64>) -> Result<Ready, SessionError> {
+pub fn resume(root: &Path, until: Until) -> Result<Ready, SessionError> {
     let directory = RunDirectory::open(root)?;
     let mut config = config_of_run(root)?;
     let task = task_of(root, &config)?;
@@ -123,19 +132,27 @@ pub fn resume(root: &Path, steps: Option<u64>) -> Result<Ready, SessionError> {
         }
         Err(error) => return Err(error.into()),
     };
-    if let Some(steps) = steps {
-        if let State::Saved(loaded) = &state
-            && steps < loaded.info.step
-        {
-            return Err(SessionError::Behind { asked: steps, done: loaded.info.step });
-        }
-        if steps != config.steps() {
-            let set = config.with_settings(&[format!("steps={steps}")]);
-            config = set.map_err(crate::run::directory::DirectoryError::from)?;
-            directory.write_config(&config)?;
-        }
+    if let (Some(steps), State::Saved(loaded)) = (until.steps, &state)
+        && steps < loaded.info.step
+    {
+        return Err(SessionError::Behind { asked: steps, done: loaded.info.step });
+    }
+    let longer = until.config(&config).map_err(crate::run::directory::DirectoryError::from)?;
+    if longer != config {
+        directory.write_config(&longer)?;
+        config = longer;
     }
     Ok(Ready { directory, config, task, store, state, notices })
+}
+
+impl Until {
+    /// `config` with what is to be changed of it.
+    fn config(self, config: &Config) -> Result<Config, ConfigError> {
+        let Self { steps, stop_at_return } = self;
+        let steps = steps.map(|steps| format!("steps={steps}"));
+        let wanted = stop_at_return.map(|wanted| format!("evaluation.stop_at_return={wanted}"));
+        config.with_settings(&steps.into_iter().chain(wanted).collect::<Vec<_>>())
+    }
 }
 
 /// Whether the metrics are those that a checkpoint was saved with: as many lines up to its step, and none of a later step
@@ -242,5 +259,6 @@ pub fn begin_or_resume(
         return Err(SessionError::OtherRun { path: root.to_owned(), difference });
     }
     // A run that was made longer is not made shorter again.
-    resume(root, Some(config.steps().max(found.steps())))
+    let steps = Some(config.steps().max(found.steps()));
+    resume(root, Until { steps, stop_at_return: Some(config.run().evaluation.stop_at_return) })
 }

@@ -83,6 +83,7 @@ pub(super) fn train(run: &Cell, session: SessionArgs) -> anyhow::Result<ExitCode
         Some(_) => resume::run(&ResumeArgs {
             run: run.folder.clone(),
             steps: Some(run.config.steps()),
+            until_return: Some(run.config.run().evaluation.stop_at_return),
             session,
         }),
         None => {
