@@ -14,15 +14,18 @@ const FLOAT: u64 = 4;
 /// Copies of each parameter: the weights, two moments, a gradient, and what a save copies.
 const COPIES: u64 = 5;
 
-/// Refuses a run that needs more than twice the memory that there is; a sentence where it needs more than there is.
+/// Refuses a run that needs more memory than it may have, or more than twice what the machine has left (an estimate of what may be freed
+/// or swapped); a sentence where it needs more than is left.
 ///
 /// # Errors
-/// When it needs more than twice as much.
+/// When it is refused.
 pub fn check(config: &Config, task: &dyn Task) -> Result<Option<String>, SessionError> {
     let needed = estimate(config, task);
-    let Some(available) = available() else { return Ok(None) };
+    let (machine, allowed) = (machine_memory(), allowed_memory());
+    let Some(available) = [machine, allowed].into_iter().flatten().min() else { return Ok(None) };
     let (bytes, advice) = (needed.iter().map(|(_, bytes)| bytes).sum::<u64>(), advice(&needed));
-    if bytes > available.saturating_mul(2) {
+    let beyond = allowed.is_some_and(|allowed| bytes > allowed);
+    if beyond || bytes > available.saturating_mul(2) {
         return Err(SessionError::Memory {
             needed: in_words(bytes),
             available: in_words(available),
@@ -31,7 +34,7 @@ pub fn check(config: &Config, task: &dyn Task) -> Result<Option<String>, Session
     }
     Ok((bytes > available).then(|| {
         format!(
-            "the run may need about {} of memory, and this machine can give {}: {advice}",
+            "the run may need about {} of memory, and there are {}: {advice}",
             in_words(bytes),
             in_words(available)
         )
@@ -81,17 +84,28 @@ fn in_words(bytes: u64) -> String {
     if gigabytes >= 10.0 { format!("{gigabytes:.0} GB") } else { format!("{gigabytes:.1} GB") }
 }
 
-/// Bytes that this process can still have: of the machine, its control group and its own limit, the least; `None` where
-/// nothing is known.
-fn available() -> Option<u64> {
-    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| machine(&text));
+/// Bytes that the machine has left; `None` where that is not known.
+fn machine_memory() -> Option<u64> {
+    fs::read_to_string("/proc/meminfo").ok().and_then(|text| machine(&text))
+}
+
+/// Bytes that this process may still have by its control group and its own limit, beyond which it is ended; `None` where there is
+/// no limit.
+fn allowed_memory() -> Option<u64> {
     let limits = fs::read_to_string("/proc/self/limits").ok().and_then(|text| limit(&text));
+    let used = fs::read_to_string("/proc/self/status").ok().and_then(|text| address_space(&text));
+    let limits = limits.map(|limit| limit.saturating_sub(used.unwrap_or(0)));
     let group = fs::read_to_string("/proc/self/cgroup").ok().and_then(|text| group(&text));
-    [machine, limits, group].into_iter().flatten().min()
+    [limits, group].into_iter().flatten().min()
 }
 
 fn machine(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    kilobytes(meminfo, "MemAvailable:")
+}
+
+/// The bytes of a line such as `MemAvailable:  2000 kB`.
+fn kilobytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.saturating_mul(1024))
 }
 
@@ -99,6 +113,11 @@ fn machine(meminfo: &str) -> Option<u64> {
 fn limit(limits: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+/// Bytes of the address space that are taken: libraries and threads reserve more than they use.
+fn address_space(status: &str) -> Option<u64> {
+    kilobytes(status, "VmSize:")
 }
 
 /// What the control group may still take, in either layout of the kernel's.

@@ -83,20 +83,22 @@ fn one_line_starts_a_run_and_goes_on_with_it() {
 fn far_too_much_memory_is_refused_before_the_run_begins() {
     let place = Place::new("memory");
     let line = format!("ulimit -v 4000000; exec {} \"$@\"", env!("CARGO_BIN_EXE_ddppo"));
-    let mut command = Command::new("sh");
-    command.args(["-c", &line, "sh"]).current_dir(&place.path);
-    command.args(small_run(
-        "run",
-        "100",
-        &["--set", "policy.hidden=16384", "--set", "critic.hidden=16384"],
-    ));
-    let output = command.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(
-        text.starts_with("error: the run needs about ")
-            && text.contains("`critic.hidden` takes the most"),
-        "{text}"
-    );
-    assert!(!place.file("run").exists());
+    // A little more than the limit, and far more.
+    for settings in [&["policy.hidden=16384"][..], &["policy.hidden=16384", "critic.hidden=16384"]]
+    {
+        let mut command = Command::new("sh");
+        command.args(["-c", &line, "sh"]).current_dir(&place.path);
+        let flags: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+        command.args(small_run("run", "100", &flags));
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        let most = settings.last().unwrap().split('=').next().unwrap();
+        assert!(
+            text.starts_with("error: the run needs about ")
+                && text.contains(&format!("`{most}` takes the most")),
+            "{text}"
+        );
+        assert!(!place.file("run").exists());
+    }
 }
