@@ -99,6 +99,7 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
             SessionError::Robot(error) => is_mistake(error),
             SessionError::ConfigurationChanged { .. }
             | SessionError::OtherRun { .. }
+            | SessionError::OtherRobot { .. }
             | SessionError::Behind { .. }
             | SessionError::RobotNotWhole { .. }
             | SessionError::Memory { .. } => true,

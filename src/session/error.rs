@@ -77,6 +77,14 @@ pub enum SessionError {
         /// The first setting that differs, and how many more.
         difference: String,
     },
+    /// The run in the folder is of another robot than the one asked for.
+    #[error("{} holds a run of another robot: {difference}; choose another folder for this one", path.display())]
+    OtherRobot {
+        /// The folder.
+        path: PathBuf,
+        /// What its robot has other.
+        difference: String,
+    },
     /// Fewer steps are asked for than are done.
     #[error("--steps {asked} lies behind the run, which has done {done} steps already")]
     Behind {

@@ -258,6 +258,9 @@ pub fn begin_or_resume(
     if let Some(difference) = difference(&found.identity(), &config.identity()) {
         return Err(SessionError::OtherRun { path: root.to_owned(), difference });
     }
+    if let Some(difference) = crate::env::robot::difference(root, robot)? {
+        return Err(SessionError::OtherRobot { path: root.to_owned(), difference });
+    }
     // A run that was made longer is not made shorter again.
     let steps = Some(config.steps().max(found.steps()));
     resume(root, Until { steps, stop_at_return: Some(config.run().evaluation.stop_at_return) })

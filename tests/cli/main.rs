@@ -10,6 +10,7 @@ mod methods;
 mod program;
 mod reports;
 mod robots;
+mod robots_again;
 mod runs;
 mod signals;
 mod trust;

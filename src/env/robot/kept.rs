@@ -72,6 +72,64 @@ fn checksum(content: &[u8]) -> String {
     format!("{:08x}-{}", crc32fast::hash(content), content.len())
 }
 
+/// What a run that is started with these files remembers; the files in the order of their names.
+fn origin(task: &str, files: &ModelFiles) -> Origin {
+    let root = common_folder(files);
+    let file = |(path, content): (&PathBuf, &Box<[u8]>)| KeptFile {
+        path: within(&root, path),
+        checksum: checksum(content),
+    };
+    Origin {
+        model: within(&root, &files.main),
+        root: root.display().to_string(),
+        task: checksum(task.as_bytes()),
+        file: files.contents.iter().map(file).collect(),
+    }
+}
+
+/// What the robot of the run in `run` has other than this one, or other than a built-in task where there is none; `None` where they are
+/// the same.
+pub(super) fn difference(
+    run: &Path,
+    robot: Option<(&str, &ModelFiles)>,
+) -> Result<Option<String>, RobotError> {
+    let (there, task, files) = match (remembered(run)?, robot) {
+        (None, None) => return Ok(None),
+        (None, Some(_)) => return Ok(Some("its task is a built-in one".to_owned())),
+        (Some(_), None) => return Ok(Some("its task is not the built-in one".to_owned())),
+        (Some(there), Some((task, files))) => (there, task, files),
+    };
+    let there = match there {
+        Remembered::Files(there) => there,
+        Remembered::Old(there) => {
+            let mut crc = crc32fast::Hasher::new();
+            crc.update(task.as_bytes());
+            crc.update(&files.contents[&files.main]);
+            let same = format!("{:08x}", crc.finalize()) == there.checksum;
+            return Ok((!same).then(|| "model or task file had another content".to_owned()));
+        }
+    };
+    let here = origin(task, files);
+    if there.task != here.task {
+        return Ok(Some("its task file had another content".to_owned()));
+    }
+    let of_files = |origin: Origin| -> BTreeMap<String, String> {
+        origin.file.into_iter().map(|file| (file.path, file.checksum)).collect()
+    };
+    let model = there.model != here.model;
+    let (there, here) = (of_files(there), of_files(here));
+    let names: BTreeSet<&String> = there.keys().chain(here.keys()).collect();
+    let other = names.into_iter().find(|name| there.get(*name) != here.get(*name));
+    Ok(match other {
+        Some(name) => Some(match (there.contains_key(name), here.contains_key(name)) {
+            (true, true) => format!("`{}` had another content", printable(name)),
+            (true, false) => format!("its model used `{}`, too", printable(name)),
+            _ => format!("its model did not use `{}`", printable(name)),
+        }),
+        None => model.then(|| "its model was another of the same files".to_owned()),
+    })
+}
+
 /// Writes the robot's folder beside its place, and renames it into it.
 pub(super) fn keep(run: &Path, task: &str, files: &ModelFiles) -> Result<(), StorageError> {
     let folder = run.join(TEMPORARY);
@@ -79,22 +137,14 @@ pub(super) fn keep(run: &Path, task: &str, files: &ModelFiles) -> Result<(), Sto
         Disk.remove_directory(&folder).map_err(StorageError::of("remove", &folder))?;
     }
     let mut folders = BTreeSet::from([folder.clone(), folder.join(MODEL)]);
-    let root = common_folder(files);
-    let mut origin = Origin {
-        model: within(&root, &files.main),
-        root: root.display().to_string(),
-        task: checksum(task.as_bytes()),
-        file: Vec::new(),
-    };
+    let origin = origin(task, files);
     let mut contents: Vec<(PathBuf, &[u8])> = vec![(folder.join(TASK), task.as_bytes())];
-    for (path, content) in &files.contents {
-        let place = within(&root, path);
-        let kept = folder.join(MODEL).join(&place);
+    for (file, content) in origin.file.iter().zip(files.contents.values()) {
+        let kept = folder.join(MODEL).join(&file.path);
         folders.extend(
             kept.ancestors().skip(1).take_while(|above| *above != folder).map(Path::to_owned),
         );
         contents.push((kept, content));
-        origin.file.push(KeptFile { path: place, checksum: checksum(content) });
     }
     let text = toml::to_string(&origin).expect("strings are TOML");
     contents.push((folder.join(ORIGIN), text.as_bytes()));

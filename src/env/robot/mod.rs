@@ -16,6 +16,15 @@ use crate::run::storage::StorageError;
 pub use error::RobotError;
 pub use kept::{identity, task_of_run};
 
+/// What the robot of the run in `run` has other than `robot`, or other than a built-in task where that is `None`; `None` where they are the
+/// same.
+///
+/// # Errors
+/// When what the run says of its robot cannot be read.
+pub fn difference(run: &Path, robot: Option<&Robot>) -> Result<Option<String>, RobotError> {
+    kept::difference(run, robot.map(|robot| (robot.task_text.as_str(), &robot.files)))
+}
+
 /// A task made from a user's files.
 #[derive(Debug)]
 pub struct Robot {
