@@ -82,6 +82,7 @@ pub enum Command {
 #[command(after_help = "\
 Examples:
   ddppo train
+  ddppo train --until-return 950 --film               until the pole is balanced, and a film of it
   ddppo train Hopper --seed 1 --steps 15000 --out runs/hopper-1
   ddppo train Hopper --set gradient_loss.directions_per_row=25
   ddppo train Hopper --algo sac                       another method
@@ -124,6 +125,9 @@ pub struct TrainArgs {
     /// Go on with the run in --out where there is one, which must have the same settings
     #[arg(long, requires = "out")]
     pub resume: bool,
+    /// Film an episode of the trained policy at the end, into policy.gif in the run's folder
+    #[arg(long)]
+    pub film: bool,
     #[command(flatten)]
     pub session: SessionArgs,
 }

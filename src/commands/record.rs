@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use ddppo::env::EnvironmentError;
-use ddppo::report::film::Shot;
+use ddppo::report::film::{Filmed, Shot};
 
 use ddppo::session::saved as saved_run;
 
@@ -25,14 +25,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let mut drawn = |done, most| progress.drawn(done, most);
     let folder = Path::new(&args.subject);
     let filmed = if is_run(folder) {
-        let run = saved_run(folder, args.best)?;
-        ddppo::report::film::record(
-            run.task(),
-            &shot,
-            &mut saved_run::trained(&run),
-            &args.output,
-            &mut drawn,
-        )?
+        film(folder, args.best, &shot, &args.output, &mut drawn)?
     } else {
         let task =
             ddppo::env::task(&args.subject).map_err(|error| unknown(&args.subject, error))?;
@@ -49,14 +42,32 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         )?
     };
     progress.end();
+    print(&in_words(&args.output, &filmed))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Films the policy of a run.
+pub fn film(
+    run: &Path,
+    best: bool,
+    shot: &Shot,
+    output: &Path,
+    drawn: &mut dyn FnMut(usize, usize),
+) -> anyhow::Result<Filmed> {
+    let run = saved_run(run, best)?;
+    let mut act = saved_run::trained(&run);
+    Ok(ddppo::report::film::record(run.task(), shot, &mut act, output, drawn)?)
+}
+
+/// What was filmed.
+pub fn in_words(output: &Path, filmed: &Filmed) -> String {
     let (frames, steps) = (filmed.frames, filmed.steps);
     let outcome = if filmed.broke {
         format!("the physics became unstable at step {steps}, so there is no return")
     } else {
         format!("return {:.1}", filmed.total_reward)
     };
-    print(&format!("{}: {frames} frames of {steps} steps, {outcome}\n", args.output.display()))?;
-    Ok(ExitCode::SUCCESS)
+    format!("{}: {frames} frames of {steps} steps, {outcome}\n", output.display())
 }
 
 /// Time after which a film that is not done yet says so.

@@ -11,6 +11,7 @@ use ddppo::env::robot::Robot;
 use ddppo::lab::analysis::observer::{self, Analyses};
 use ddppo::methods::{self, MethodInfo};
 use ddppo::report::curves;
+use ddppo::report::film::Shot;
 use ddppo::report::runs::CurveError;
 use ddppo::run::checkpoint::Evaluation;
 use ddppo::run::directory::checkpoints_path;
@@ -49,7 +50,17 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         Some(root) => begin(Place::Folder(root), config, task, robot)?,
         None => begin(Place::Numbered(Path::new("runs")), config, task, robot)?,
     };
-    train(ready, args.session)
+    let root = ready.directory.root().to_owned();
+    let code = train(ready, args.session)?;
+    if args.film && code == ExitCode::SUCCESS {
+        let output = root.join("policy.gif");
+        // The run is done and saved, whatever becomes of its film.
+        match super::record::film(&root, false, &Shot::default(), &output, &mut |_, _| {}) {
+            Ok(filmed) => tell(&super::record::in_words(&output, &filmed)),
+            Err(error) => say(&format!("warning: the policy is not filmed: {error:#}")),
+        }
+    }
+    Ok(code)
 }
 
 /// The preset, `--variant` and `--set` on top, and the flags that are settings on top of that.
