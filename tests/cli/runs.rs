@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::program::{Place, small_run};
+use crate::program::{Place, small_run, small_run_on};
 
 const STEPS: &str = "600";
 
@@ -239,8 +239,11 @@ fn a_guard_stops_a_run_and_names_the_last_finite_metrics() {
 fn a_film_is_drawn_at_the_end_and_a_solved_run_says_so() {
     let place = Place::new("solved-film");
     let goal = ["--until-return", "-1e9", "--film", "--set", "evaluation.stop_evaluations=1"];
-    let said = place.succeed(&small_run("run", "4000", &goal));
-    assert!(said.starts_with("solved: the last 1 evaluations reach -1000000000 in the mean"), "{said}");
+    let said = place.succeed(&small_run_on("InvertedPendulum", "run", "4000", &goal));
+    assert!(
+        said.starts_with("solved: the last 1 evaluations reach -1000000000 in the mean"),
+        "{said}"
+    );
     assert!(said.contains("run/policy.gif: "), "{said}");
     assert!(fs::read(place.file("run/policy.gif")).unwrap().starts_with(b"GIF89a"));
     assert!(place.file("run/curve.svg").exists());
