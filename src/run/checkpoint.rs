@@ -18,7 +18,7 @@ pub use super::encoding::{Evaluation, FORMAT, Info};
 use super::encoding::{Header, Segment};
 use super::names::{is_begun_segment, is_leftover, is_segment, step_of};
 use super::snapshot::Snapshot;
-use super::storage::{FileKind, Storage, StorageError, folder_of, is_folder, kind, replace};
+use super::storage::{FileKind, Storage, StorageError, folder_of, is_folder, kind, put};
 use super::verify;
 use super::verify::{CHECKSUMS, HEADER, ROWS, TENSORS, Unusable, checksum_file};
 pub use super::verify::{CheckpointError, Damage, Loaded};
@@ -194,6 +194,7 @@ impl CheckpointStore {
         snapshot: &Snapshot,
     ) -> Result<BTreeMap<String, Vec<Segment>>, StorageError> {
         let mut all = BTreeMap::new();
+        let mut written = false;
         for (name, table) in &snapshot.rows {
             let total = table.shape.first().copied().unwrap_or(0);
             // Rows that have changed after all are written anew from there on.
@@ -216,10 +217,15 @@ impl CheckpointStore {
                 let crc32 = crc32fast::hash(&bytes);
                 let flat = name.replace('/', ".");
                 let file = format!("{flat}-{first_row}-{total}-{crc32:08x}.safetensors");
-                replace(&*self.storage, &folder.join(&file), &bytes)?;
+                put(&*self.storage, &folder.join(&file), &bytes)?;
+                written = true;
                 segments.push(Segment { file, first_row, rows: total - first_row, crc32 });
             }
             all.insert(name.clone(), segments);
+        }
+        if written {
+            // Once for all of them: nothing refers to them before.
+            self.storage.sync_directory(folder).map_err(StorageError::of("sync", folder))?;
         }
         Ok(all)
     }

@@ -92,12 +92,21 @@ pub fn folder_of(path: &Path) -> &Path {
 
 /// Replaces a file so that a crash at any moment leaves the old content or the new: temporary name, sync, rename, sync.
 pub fn replace(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    put(storage, path, bytes)?;
+    let folder = folder_of(path);
+    storage.sync_directory(folder).map_err(StorageError::of("sync", folder))
+}
+
+/// [`replace`] but for the last sync: the file's name outlives a power cut only after one of its folder.
+///
+/// # Errors
+/// When a file operation fails.
+pub(super) fn put(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     let folder = folder_of(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".tmp-{name}"));
     storage.write(&temporary, bytes).map_err(StorageError::of("write", &temporary))?;
-    storage.rename(&temporary, path).map_err(StorageError::of("write", path))?;
-    storage.sync_directory(folder).map_err(StorageError::of("sync", folder))
+    storage.rename(&temporary, path).map_err(StorageError::of("write", path))
 }
 
 /// What a path is, links not followed.
