@@ -172,3 +172,10 @@ fn metrics_are_documented() {
     measured.entry("evaluation".to_owned()).or_default().insert("unstable".to_owned());
     assert_eq!(documented, measured, "docs/metrics.md (left) and the metrics of runs (right)");
 }
+
+#[test]
+fn the_table_of_results_is_up_to_date() {
+    let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/results.py");
+    let output = std::process::Command::new("python3").args([tool, "--check"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
