@@ -33,9 +33,12 @@ pub(super) fn header(policy: &PortablePolicy, path: &Path) -> String {
 /// What the file is, in a comment.
 fn preamble(policy: &PortablePolicy, name: &str) -> String {
     let about = &policy.about;
-    let numbers = policy.parameters() + policy.input.as_ref().map_or(0, |x| 2 * x.mean.len()) + 2 * policy.action_dim();
+    let numbers = policy.parameters()
+        + policy.input.as_ref().map_or(0, |x| 2 * x.mean.len())
+        + 2 * policy.action_dim();
     let widest = policy.hidden.iter().map(|map| map.outputs).max().unwrap_or(0);
-    let buffers = policy.hidden.len().min(2) * widest + if policy.input.is_some() { policy.observation_dim() } else { 0 };
+    let buffers = policy.hidden.len().min(2) * widest
+        + if policy.input.is_some() { policy.observation_dim() } else { 0 };
     let mut text = format!(
         "/*\n * The policy of {} by {} after {} environment steps, written by {}.\n *\n\
          \x20* {name}_act(observation, action) writes the deterministic action for an observation. It allocates nothing,\n\

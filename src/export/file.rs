@@ -25,6 +25,32 @@ pub enum ExportError {
     Storage(#[from] StorageError),
 }
 
+/// What a policy can be written as.
+enum Format {
+    Onnx,
+    Safetensors,
+    CHeader,
+}
+
+impl Format {
+    fn of(path: &Path) -> Result<Self, ExportError> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("onnx") => Ok(Self::Onnx),
+            Some("safetensors") => Ok(Self::Safetensors),
+            Some("h") => Ok(Self::CHeader),
+            _ => Err(ExportError::Format(path.display().to_string())),
+        }
+    }
+}
+
+/// Whether [`export`] knows what to write to `path`.
+///
+/// # Errors
+/// When it ends in none of the three.
+pub fn check_name(path: &Path) -> Result<(), ExportError> {
+    Format::of(path).map(drop)
+}
+
 /// Writes the policy of a run, as it is now, to `path`, in the format that the path ends in: `.onnx`, `.safetensors` or `.h`. Returns
 /// what was written. A file that is there is replaced in one step.
 ///
@@ -41,15 +67,13 @@ pub fn export(run: &Trainer, path: &Path) -> Result<PortablePolicy, ExportError>
 /// # Errors
 /// When the path ends in none of the three, or the policy is not finite.
 pub fn written(policy: &PortablePolicy, path: &Path) -> Result<Vec<u8>, ExportError> {
-    let format = path.extension().and_then(|extension| extension.to_str());
-    let encode: &dyn Fn() -> Vec<u8> = match format {
-        Some("onnx") => &|| onnx::model(policy),
-        Some("safetensors") => &|| tensors::file(policy),
-        Some("h") => &|| c_header::header(policy, path).into_bytes(),
-        _ => return Err(ExportError::Format(path.display().to_string())),
-    };
+    let format = Format::of(path)?;
     if !policy.is_finite() {
         return Err(ExportError::NotFinite { step: policy.about.step });
     }
-    Ok(encode())
+    Ok(match format {
+        Format::Onnx => onnx::model(policy),
+        Format::Safetensors => tensors::file(policy),
+        Format::CHeader => c_header::header(policy, path).into_bytes(),
+    })
 }

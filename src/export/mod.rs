@@ -9,5 +9,5 @@ mod onnx;
 mod portable;
 mod tensors;
 
-pub use file::{ExportError, export, written};
+pub use file::{ExportError, check_name, export, written};
 pub use portable::{About, Affine, PortablePolicy};

@@ -134,7 +134,8 @@ fn graph(policy: &PortablePolicy) -> Message {
 /// `ValueInfoProto` of a matrix with as many rows as the user likes.
 fn rows_of(name: &str, columns: usize) -> Message {
     let batch = Message::new().text(2, "batch");
-    let shape = Message::new().message(1, &batch).message(1, &Message::new().whole(1, columns as u64));
+    let shape =
+        Message::new().message(1, &batch).message(1, &Message::new().whole(1, columns as u64));
     let tensor = Message::new().whole(1, FLOAT).message(2, &shape);
     Message::new().text(1, name).message(2, &Message::new().message(1, &tensor))
 }

@@ -33,7 +33,12 @@ impl Affine {
         let part = |from: usize, to: usize| Self {
             inputs: self.inputs,
             outputs: to - from,
-            weight: self.weight.chunks(self.outputs).flat_map(|row| &row[from..to]).copied().collect(),
+            weight: self
+                .weight
+                .chunks(self.outputs)
+                .flat_map(|row| &row[from..to])
+                .copied()
+                .collect(),
             bias: self.bias[from..to].to_vec(),
         };
         (part(0, n), part(n, self.outputs))
