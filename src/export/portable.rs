@@ -44,16 +44,6 @@ impl Affine {
         (part(0, n), part(n, self.outputs))
     }
 
-    /// How many numbers there are in it.
-    pub fn len(&self) -> usize {
-        self.weight.len() + self.bias.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     fn numbers(&self) -> impl Iterator<Item = f32> {
         self.weight.iter().chain(&self.bias).copied()
     }
@@ -143,7 +133,7 @@ impl PortablePolicy {
 
     /// Weights and biases that the deterministic action takes.
     pub fn parameters(&self) -> usize {
-        self.hidden.iter().chain([&self.mean]).map(Affine::len).sum()
+        self.hidden.iter().chain([&self.mean]).flat_map(Affine::numbers).count()
     }
 
     /// Whether all numbers are finite.

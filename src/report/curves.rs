@@ -50,9 +50,17 @@ pub fn metric_curves(
     Ok(Curves { picture: chart::draw(&panels), notes })
 }
 
-/// The numbers behind [`metric_curves`] as CSV: a line a value. `settings` is what differs from the first of these
+/// The numbers behind [`learning_curves`] as CSV: a line a value. `settings` is what differs from the first of these
 /// runs of the same task and method, as `key=value` with spaces between; in lists `;` stands for the comma. `robot=` is what
 /// tells robots of one's own under one name apart. The second value is what the user should know of the runs.
+///
+/// # Errors
+/// As [`learning_curves`].
+pub fn learning_table(roots: &[PathBuf]) -> Result<(String, Vec<String>), CurveError> {
+    metric_table(roots, &Metric::returns())
+}
+
+/// [`learning_table`] of any metric.
 ///
 /// # Errors
 /// As [`metric_curves`].

@@ -121,8 +121,8 @@ fn no_event_file_can_stop_a_run() {
     let place = Place::new("events-faults");
     place.succeed(&small_run("whole", "300", &[]));
     let warning = "warning: the event file for TensorBoard fails and is left out: ";
-    // A disk that is full from the n-th operation on that file on: at its start, or in the middle.
-    for at in [1, 2, 6, 9] {
+    // The n-th operation on that file fails: its rename, its opening, a write.
+    for at in [1, 2, 4, 9] {
         let run = format!("run{at}");
         let mut command = place.command(&small_run(&run, "300", &["--tensorboard"]));
         let hit = place.file("hit");

@@ -15,7 +15,7 @@ use crate::run::Record;
 use crate::run::directory::metrics_path;
 use crate::run::metrics;
 use crate::run::protobuf::Message;
-use crate::run::storage::{Disk, StorageError, open_regular, replace};
+use crate::run::storage::{Disk, Storage, StorageError, open_regular};
 use crate::session::sink::{Answer, Begun, Ended, Sink, SinkError};
 use crate::session::{End, saved};
 
@@ -25,6 +25,9 @@ use super::records::framed;
 
 /// Seconds of simulated time that a film shows at most: each is some 25 pictures to draw.
 const FILM_SECONDS: f64 = 4.0;
+
+/// What a killed session may leave; the next one writes it anew.
+const TEMPORARY: &str = ".tmp-events";
 
 /// Writes a run's event file.
 #[derive(Debug)]
@@ -86,7 +89,10 @@ impl Sink for TensorBoard {
             self.filmed = Some(*step);
             put(film);
         }
-        replace(&Disk, &path, &file)?;
+        // Under a name that TensorBoard does not look for, until it is whole.
+        let temporary = root.join(TEMPORARY);
+        Disk.write(&temporary, &file).map_err(StorageError::of("write", &temporary))?;
+        Disk.rename(&temporary, &path).map_err(StorageError::of("write", &path))?;
         for old in kept.files {
             fs::remove_file(&old).map_err(StorageError::of("remove", &old))?;
         }
