@@ -5,11 +5,15 @@ use serde_json::{Value, json};
 use super::info::MethodInfo;
 use super::registry::all;
 
+/// By which rules the schemas are to be read.
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+
 /// That of a method's settings, as they are in a run's `config.toml`. Keys that the program would refuse are refused.
 pub fn schema(info: &MethodInfo) -> Value {
     let mut schema = info.described().schema().json().clone();
     close(&mut schema);
     let Some(object) = schema.as_object_mut() else { return schema };
+    object.insert("$schema".to_owned(), DIALECT.into());
     object.insert("title".to_owned(), format!("Settings of {}", info.name).into());
     object.insert("description".to_owned(), info.summary.into());
     if let Some(algorithm) =
@@ -34,7 +38,7 @@ pub fn schema_of_all() -> Value {
         })
         .collect();
     json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": DIALECT,
         "title": "Settings of a run of ddppo",
         "type": "object",
         "properties": { "algorithm": { "enum": names } },

@@ -38,7 +38,7 @@ fn all_metrics_of_all_methods_are_found() {
         let seen = read(&place, info.name);
         assert_eq!((&seen["files"], &seen["restarts"]), (&1.into(), &0.into()), "{seen}");
         // A point mass cannot be drawn.
-        assert_eq!(seen["film"], Value::Null, "{seen}");
+        assert_eq!(seen["films"], Value::Array(Vec::new()), "{seen}");
     }
     place.succeed(&small_run("plain", "300", &[]));
     assert!(event_files(&place.file("plain")).is_empty(), "not unless asked for");
@@ -108,12 +108,16 @@ fn a_run_that_can_be_drawn_ends_with_a_film() {
     let mut arguments = small_run_on("Hopper", "run", "60", &["--tensorboard"]);
     arguments.extend(["--set", "evaluation.every_steps=60"]);
     place.succeed(&arguments);
-    let film = read(&place, "run")["film"].clone();
+    let films = read(&place, "run")["films"].clone();
+    let [film] = &films.as_array().unwrap()[..] else { panic!("{films}") };
     assert_eq!(film[0], 60, "{film}");
     assert!(film[1].as_u64().is_some_and(|pictures| pictures > 1), "{film}");
-    // It is there once, and it goes where its step goes.
+    // It is there once, and stays when the run goes on.
     place.succeed(&["resume", "run", "--quiet"]);
-    assert_eq!(read(&place, "run")["film"], film);
+    assert_eq!(read(&place, "run")["films"], films);
+    place.succeed(&["resume", "run", "--quiet", "--steps", "90"]);
+    let films = read(&place, "run")["films"].clone();
+    assert_eq!((&films[0], &films[1][0], films.as_array().unwrap().len()), (film, &90.into(), 2));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
     check_events.py RUN
 
-Prints {"files", "events", "restarts", "film": [step, pictures] or null, "wall_times": {step: first seen}} as JSON; exit code 1 and a sentence
+Prints {"files", "events", "restarts", "films": [[step, pictures], …], "wall_times": {step: first seen}} as JSON; exit code 1 and a sentence
 where something differs.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader, LegacyEventFileLoader
+from tensorboard.backend.event_processing.plugin_event_accumulator import TENSORS, EventAccumulator
 from tensorboard.util import tensor_util
 
 run = Path(sys.argv[1])
@@ -74,17 +74,17 @@ assert len(texts) == len(files) and texts[0][0] == "configuration", texts
 config = "".join(line.removeprefix("    ") for line in texts[0][1].splitlines(keepends=True))
 if config != (run / "config.toml").read_text():
     sys.exit(f"the configuration is {config}")
-assert len(films) <= 1 and all(tag == "evaluation/film" for tag, _, _ in films), films
+steps = [step for _, step, _ in films]
+assert steps == sorted(set(steps)) and all(tag == "evaluation/film" for tag, _, _ in films), films
 
 # What TensorBoard itself shows.
-accumulator = EventAccumulator(str(run), size_guidance={"tensors": 0, "scalars": 0}).Reload()
-tags = accumulator.Tags()
-shown = {tag for tag in tags["tensors"] if accumulator.summary_metadata[tag].plugin_data.plugin_name == "scalars"}
+accumulator = EventAccumulator(str(run), size_guidance={TENSORS: 0}).Reload()
+shown = {tag for tag in accumulator.Tags()["tensors"] if accumulator.SummaryMetadata(tag).plugin_data.plugin_name == "scalars"}
 if shown != {tag for tag, _, _ in wanted}:
     sys.exit(f"TensorBoard shows {sorted(shown)}")
 for tag in shown:
     steps = [event.step for event in accumulator.Tensors(tag)]
     if steps != [step for other, step, _ in wanted if other == tag]:
         sys.exit(f"TensorBoard shows {tag} at {steps}")
-film = list(films[0][1:]) if films else None
-print(json.dumps({"files": len(files), "events": events, "restarts": restarts, "film": film, "wall_times": wall_times}))
+films = [film[1:] for film in films]
+print(json.dumps({"files": len(files), "events": events, "restarts": restarts, "films": films, "wall_times": wall_times}))
