@@ -87,13 +87,22 @@ impl Drop for Folder {
 
 /// A run that has learned a little, with networks as wide as real ones.
 fn learned(config: &Config, task: Option<Arc<dyn Task>>) -> Trainer {
-    let wide = ["policy.hidden=256", "training.warmup_steps=60", "training.batch_size=64"];
+    let wide = [
+        "policy.hidden=256",
+        "training.warmup_steps=60",
+        "training.batch_size=64",
+        "training.min_transitions=60",
+    ];
     let config = with(config, &wide);
     let mut run = match task {
         Some(task) => Trainer::new(config, task).unwrap(),
         None => trainer(&config),
     };
+    let first = run.method().policy().clone();
     advance(&mut run, 110);
+    let policy = run.method().policy();
+    assert_ne!(first.network.parameters(), policy.network.parameters(), "it has learned");
+    assert!(first.input.is_none() || first.input != policy.input, "and seen observations");
     run
 }
 
