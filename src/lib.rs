@@ -4,6 +4,7 @@ pub mod config;
 pub mod critic;
 pub mod data;
 pub mod env;
+pub mod export;
 pub mod lab;
 pub mod machine;
 pub mod methods;

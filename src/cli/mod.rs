@@ -1,9 +1,11 @@
 //! The command line: subcommands and their flags, nothing else.
 
+mod checkpoint_args;
 mod comparison;
 mod figure;
 mod inspect;
 mod session_args;
+mod take_away;
 mod words;
 
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use ddppo::methods;
 use ddppo::report::published;
 
+pub use checkpoint_args::CheckpointArgs;
 pub use comparison::ComparisonArgs;
 pub use figure::{
     DirectionsArgs, EstimatorsArgs, Figure, FigureArgs, ModelsArgs, RunFigureArgs, TheoryArgs,
@@ -20,6 +23,7 @@ pub use figure::{
 };
 pub use inspect::{AnalyzeArgs, Precision, ProbeArgs, RecordArgs, TraceArgs};
 pub use session_args::SessionArgs;
+pub use take_away::{CompletionsArgs, ExportArgs, ManArgs, SchemaArgs};
 
 /// "Method: a, b or c".
 fn methods() -> String {
@@ -44,7 +48,8 @@ Examples:
   ddppo train Hopper --set policy.horizon=3 --set gradient_loss.weight=10
   ddppo resume runs/Hopper-seed1-1         go on after Ctrl-C or a crash, to the bit
   ddppo evaluate runs/Hopper-seed1-1       play ten episodes with the trained policy
-  ddppo plot runs/Hopper-* -o hopper.svg   mean and deviation over seeds")]
+  ddppo plot runs/Hopper-* -o hopper.svg   mean and deviation over seeds
+  ddppo export runs/Hopper-seed1-1 -o hopper.onnx    the policy for other programs")]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -58,8 +63,10 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Play episodes with the policy of a run
     Evaluate(EvaluateArgs),
-    /// Draw learning curves of runs
+    /// Draw learning curves of runs, or any other metric
     Plot(PlotArgs),
+    /// Write a run's policy for other programs: ONNX, safetensors or C
+    Export(ExportArgs),
     /// Time the parts of a run on this machine
     Bench(BenchArgs),
     /// List the tasks that can be trained on
@@ -76,6 +83,12 @@ pub enum Command {
     Figure(FigureArgs),
     /// Check the paper's two theorems by numbers
     Theory(TheoryArgs),
+    /// Print a JSON schema of the settings
+    Schema(SchemaArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Write manual pages
+    Man(ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -155,7 +168,9 @@ pub struct ResumeArgs {
 #[command(after_help = "\
 Examples:
   ddppo evaluate runs/Hopper-seed0-1
-  ddppo evaluate runs/Hopper-seed0-1 --best --episodes 100 --seed 7")]
+  ddppo evaluate runs/Hopper-seed0-1 --best --episodes 100 --seed 7
+  ddppo evaluate runs/Hopper-seed0-1 --step 15000 --json > scores.json
+  ddppo evaluate runs/Hopper-seed0-1 --stochastic     with the noise that it explores by")]
 pub struct EvaluateArgs {
     /// Folder of the run
     pub run: PathBuf,
@@ -165,22 +180,30 @@ pub struct EvaluateArgs {
     /// Seed of the episodes' initial states
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = words::seed)]
     pub seed: u64,
-    /// Take the checkpoint with the best evaluation instead of the newest
+    /// Act as in training, with the policy's noise, instead of by its deterministic action
     #[arg(long)]
-    pub best: bool,
+    pub stochastic: bool,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub checkpoint: CheckpointArgs,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Runs of one task whose settings differ in nothing but the seed become one curve, with a band of one standard
 deviation around their mean. Each task gets a panel of its own. Without -o, a single run's curve goes into its folder.
+Metrics are named as in docs/metrics.md, with the kind of their lines or without: critic_loss, train/critic_loss, time.models.
+Runs that have not measured the metric are left out.
 
 Examples:
   ddppo plot runs/InvertedPendulum-seed0-1
   ddppo plot runs/* -o curves.png
   ddppo plot runs/Hopper-* --published -o hopper.svg       over the published curves of MBPO and SAC
   ddppo plot runs/Hopper-* --published=REDQ -o hopper.svg
-  ddppo plot runs/* -o curves.csv      the numbers behind the picture")]
+  ddppo plot runs/* -o curves.csv      the numbers behind the picture
+  ddppo plot runs/Hopper-* --metric critic_loss -o critic.svg")]
 pub struct PlotArgs {
     /// Folders of the runs
     #[arg(required = true, value_name = "RUN")]
@@ -189,7 +212,10 @@ pub struct PlotArgs {
     #[arg(long, value_name = "METHOD,…", num_args = 0..=1, require_equals = true)]
     #[arg(value_delimiter = ',', default_missing_value = published::USUAL)]
     pub published: Vec<String>,
-    /// Picture to write, .svg or .png, or table, .csv [default: curve.svg and curve.png]
+    /// Draw this metric over the steps instead of the evaluation return
+    #[arg(long, value_name = "NAME")]
+    pub metric: Option<String>,
+    /// Picture to write, .svg or .png, or table, .csv [default: curve.svg and curve.png, or the metric's name]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }

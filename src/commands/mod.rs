@@ -3,7 +3,9 @@
 mod analyze;
 mod bench;
 mod evaluate;
+mod export;
 mod figure;
+mod interface;
 mod output;
 mod plot;
 mod probe;
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 use ddppo::config::ConfigError;
 use ddppo::env::EnvironmentError;
 use ddppo::env::robot::RobotError;
+use ddppo::export::ExportError;
 use ddppo::lab::analysis::{AnalysisError, Unsuitable};
 use ddppo::lab::bench::BenchError;
 use ddppo::lab::estimator_study::StudyError;
@@ -29,6 +32,7 @@ use ddppo::report::film::FilmError;
 use ddppo::report::published::UnknownMethod;
 use ddppo::report::runs::CurveError;
 use ddppo::report::scored_run::ScoreError;
+use ddppo::run::checkpoint::CheckpointError;
 use ddppo::run::directory::DirectoryError;
 use ddppo::session::SessionError;
 use ddppo::train::TrainError;
@@ -53,6 +57,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Analyze(args) => analyze::run(&args),
         Command::Figure(args) => figure::run(&args),
         Command::Theory(args) => theory::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Schema(args) => interface::schema(&args),
+        Command::Completions(args) => interface::completions(&args),
+        Command::Man(args) => interface::manual(&args),
     }
 }
 
@@ -67,7 +75,7 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
         return match error {
             CurveError::Directory(error) => is_mistake(error),
             CurveError::Metrics(_) => false,
-            CurveError::Empty(_) | CurveError::Published(_) => true,
+            CurveError::Empty(_) | CurveError::NoMetric { .. } | CurveError::Published(_) => true,
         };
     }
     if let Some(error) = error.downcast_ref() {
@@ -97,6 +105,7 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
         return match error {
             SessionError::Directory(error) => is_mistake(error),
             SessionError::Robot(error) => is_mistake(error),
+            SessionError::Checkpoint(error) => matches!(error, CheckpointError::NoStep { .. }),
             SessionError::ConfigurationChanged { .. }
             | SessionError::OtherRun { .. }
             | SessionError::OtherRobot { .. }
@@ -110,7 +119,7 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
         return match error {
             FilmError::Environment(error) => is_mistake(error),
             FilmError::Format(_) | FilmError::Encoder(_) => true,
-            FilmError::Write(..) => false,
+            FilmError::Write(..) | FilmError::Picture(_) => false,
         };
     }
     if let Some(error) = error.downcast_ref() {
@@ -154,5 +163,6 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
         || error.downcast_ref().is_some_and(BenchError::is_mistake)
         || error.is::<UnknownMethod>()
         || matches!(error.downcast_ref(), Some(PictureError::Extension(_)))
+        || matches!(error.downcast_ref(), Some(ExportError::Format(_)))
         || error.downcast_ref().is_some_and(|error| !matches!(error, ConfigError::File { .. }))
 }

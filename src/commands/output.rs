@@ -8,6 +8,8 @@ use ddppo::run::text::harmless;
 use ddppo::session::{self, SessionError};
 use ddppo::train::Trainer;
 
+use crate::cli::CheckpointArgs;
+
 /// A mistake of the user that no other error type stands for.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -66,6 +68,14 @@ fn on_the_side(write: impl FnOnce() + Send + 'static) {
     });
     if thread.is_ok() {
         let _ = written.recv_timeout(PATIENCE);
+    }
+}
+
+/// The run in `root` in the saved state that was chosen.
+pub fn chosen_run(root: &Path, which: CheckpointArgs) -> Result<Trainer, SessionError> {
+    match which.step {
+        Some(step) => session::saved::load_step(root, step),
+        None => saved_run(root, which.best),
     }
 }
 

@@ -13,6 +13,7 @@ use ddppo::methods::{self, MethodInfo};
 use ddppo::report::curves;
 use ddppo::report::film::Shot;
 use ddppo::report::runs::CurveError;
+use ddppo::report::tensorboard::TensorBoard;
 use ddppo::run::checkpoint::Evaluation;
 use ddppo::run::directory::checkpoints_path;
 use ddppo::run::text::thousands;
@@ -85,7 +86,12 @@ fn configure(args: &TrainArgs, method: &MethodInfo, preset: &Config) -> anyhow::
 }
 
 /// Trains a run until it is done or told to stop, and says how it ended.
-pub fn train(ready: Ready, args: SessionArgs) -> anyhow::Result<ExitCode> {
+pub fn train(mut ready: Ready, args: SessionArgs) -> anyhow::Result<ExitCode> {
+    if args.tensorboard && !ready.config.run().report.tensorboard {
+        // Kept, so that the run goes on so when it is resumed.
+        ready.config = ready.config.with_settings(&["report.tensorboard=true"])?;
+        ready.directory.write_config(&ready.config)?;
+    }
     let stop = StopRequest::listen(|| {
         say(
             "\nstopping after this step, which is saved; Ctrl-C once more stops at once, without saving",
@@ -98,6 +104,9 @@ pub fn train(ready: Ready, args: SessionArgs) -> anyhow::Result<ExitCode> {
     let curve = CurveAtEnd::default();
     let drawn = Arc::clone(&curve.drawn);
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(curve)];
+    if config.run().report.tensorboard {
+        sinks.push(Box::new(TensorBoard::new(true)));
+    }
     // Last, so that it hears of what the others cannot do. Without it the run goes on, unseen.
     match progress {
         Ok(progress) => sinks.push(Box::new(progress)),

@@ -13,7 +13,9 @@ pub mod suggest;
 pub use error::{ConfigError, require};
 pub use keys::differences;
 pub use load::{parse_table, read_table};
-pub use run::{AnalysisConfig, CheckpointConfig, EvaluationConfig, GuardConfig, RunConfig};
+pub use run::{
+    AnalysisConfig, CheckpointConfig, EvaluationConfig, GuardConfig, ReportConfig, RunConfig,
+};
 pub use schema::{Schema, Setting, SettingKind};
 
 use std::sync::Arc;
@@ -120,7 +122,8 @@ impl Config {
         &self.description
     }
 
-    /// All that decides which states a run goes through: everything but where it ends, its checkpoints, its guards and its analyses.
+    /// All that decides which states a run goes through: everything but where it ends, its checkpoints, its guards, its analyses and its
+    /// reports.
     pub fn identity(&self) -> Table {
         without_free(self.table.clone())
     }
@@ -138,7 +141,7 @@ impl Config {
 
 /// Takes out what may change between two sessions of a run.
 fn without_free(mut table: Table) -> Table {
-    for key in ["steps", "checkpoint", "guards", "analysis"] {
+    for key in ["steps", "checkpoint", "guards", "analysis", "report"] {
         table.remove(key);
     }
     if let Some(Value::Table(evaluation)) = table.get_mut("evaluation") {

@@ -25,6 +25,9 @@ pub struct RunConfig {
     /// What stops a run that has lost its way, beside numbers that are not finite.
     #[serde(default)]
     pub guards: GuardConfig,
+    /// What is written for people beside the metrics. It changes nothing else about a run.
+    #[serde(default)]
+    pub report: ReportConfig,
 }
 
 /// How a policy is scored.
@@ -90,6 +93,14 @@ pub struct GuardConfig {
     #[serde(default = "no_limit")]
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub max_loss: f64,
+}
+
+/// What is written for people.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportConfig {
+    /// Write event files for TensorBoard into the run's folder, as `--tensorboard` does.
+    #[serde(default)]
+    pub tensorboard: bool,
 }
 
 fn no_limit() -> f64 {

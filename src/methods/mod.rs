@@ -9,6 +9,7 @@ pub mod mage;
 pub mod mbpo;
 mod registry;
 pub mod sac;
+mod schema;
 pub mod steve;
 pub mod svg;
 
@@ -16,6 +17,7 @@ pub use info::MethodInfo;
 pub use registry::{
     all, build, config_of_run, find, parse_config, preset, read_config, variants_of,
 };
+pub use schema::{schema, schema_of_all};
 
 use std::any::Any;
 

@@ -1,4 +1,4 @@
-//! Learning curves: evaluation returns of runs over their steps.
+//! Curves of runs over their steps: evaluation returns, or any other metric.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::aggregate::{deviation, mean};
 use super::chart;
 use super::chart::{Panel, Point, Series};
+use super::metric::Metric;
 use super::picture::Picture;
 use super::published;
 use super::runs::{CurveError, Run, kind, read_all, tasks};
@@ -22,28 +23,53 @@ pub struct Curves {
     pub notes: Vec<String>,
 }
 
-/// Draws runs: a panel a task, a curve for each set of runs that differ in nothing but their seed. After them come the
-/// published curves of the methods named in `published`.
+/// [`metric_curves`] of evaluation returns.
 ///
 /// # Errors
 /// When a folder holds no run, a run no evaluation, or nothing was published of a method.
 pub fn learning_curves(roots: &[PathBuf], published: &[String]) -> Result<Curves, CurveError> {
+    metric_curves(roots, &Metric::returns(), published)
+}
+
+/// Draws runs: a panel a task, a curve for each set of runs that differ in nothing but their seed. After them come the
+/// published curves of the methods named in `published`, which are returns. Runs that have not measured the metric are left out.
+///
+/// # Errors
+/// When a folder holds no run, no run has the metric (or, of returns, one has not), or nothing was published of a method.
+pub fn metric_curves(
+    roots: &[PathBuf],
+    metric: &Metric,
+    published: &[String],
+) -> Result<Curves, CurveError> {
     published::check(published)?;
-    let (runs, notes) = read_all(roots)?;
-    let panels: Vec<Panel> =
-        tasks(runs).iter().map(|task| panel(&task.title, &task.curves, published)).collect();
+    let (runs, notes) = read_all(roots, metric)?;
+    let panels: Vec<Panel> = tasks(runs)
+        .iter()
+        .map(|task| panel(&task.title, &task.curves, metric, published))
+        .collect();
     Ok(Curves { picture: chart::draw(&panels), notes })
 }
 
-/// The numbers behind [`learning_curves`] as CSV: a line an evaluation. `settings` is what differs from the first of these
+/// The numbers behind [`learning_curves`] as CSV: a line a value. `settings` is what differs from the first of these
 /// runs of the same task and method, as `key=value` with spaces between; in lists `;` stands for the comma. `robot=` is what
 /// tells robots of one's own under one name apart. The second value is what the user should know of the runs.
 ///
 /// # Errors
-/// When a folder holds no run, or a run no evaluation.
+/// As [`learning_curves`].
 pub fn learning_table(roots: &[PathBuf]) -> Result<(String, Vec<String>), CurveError> {
-    let (runs, notes) = read_all(roots)?;
-    Ok((table(&runs), notes))
+    metric_table(roots, &Metric::returns())
+}
+
+/// [`learning_table`] of any metric.
+///
+/// # Errors
+/// As [`metric_curves`].
+pub fn metric_table(
+    roots: &[PathBuf],
+    metric: &Metric,
+) -> Result<(String, Vec<String>), CurveError> {
+    let (runs, notes) = read_all(roots, metric)?;
+    Ok((table(&runs, metric), notes))
 }
 
 /// A field of a CSV line, in quotes where it needs them.
@@ -52,8 +78,9 @@ fn field(text: &str) -> String {
     if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
-fn table(runs: &[Run]) -> String {
-    let mut table = "task,algorithm,settings,seed,step,return_mean,return_std\n".to_owned();
+fn table(runs: &[Run], metric: &Metric) -> String {
+    let spread = if metric.is_return() { ",return_std" } else { "" };
+    let mut table = format!("task,algorithm,settings,seed,step,{}{spread}\n", field(metric.name()));
     for Run { config, scores, robot, .. } in runs {
         let alike = |other: &&Config| {
             (other.task(), other.algorithm()) == (config.task(), config.algorithm())
@@ -68,13 +95,17 @@ fn table(runs: &[Run]) -> String {
         let (task, settings) = (field(config.task()), field(&settings.join(" ")));
         let run = format!("{task},{method},{settings},{}", config.seed());
         for (step, mean, deviation) in scores {
-            table += &format!("{run},{step},{mean:?},{deviation:?}\n");
+            table += &format!("{run},{step},{mean:?}");
+            if metric.is_return() {
+                table += &format!(",{deviation:?}");
+            }
+            table.push('\n');
         }
     }
     table
 }
 
-fn panel(title: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
+fn panel(title: &str, groups: &[Vec<Run>], metric: &Metric, published: &[String]) -> Panel {
     let mut all: Vec<Series> = groups
         .iter()
         .map(|group| Series {
@@ -87,7 +118,11 @@ fn panel(title: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
     if groups[0][0].robot.is_none() {
         all.extend(published::curves(groups[0][0].config.task(), published, last));
     }
-    let subtitle = if groups.iter().any(|group| group.len() > 1) {
+    let several = groups.iter().any(|group| group.len() > 1);
+    let subtitle = if !metric.is_return() {
+        let told = "mean and one standard deviation over seeds; thin lines: single runs";
+        if several { told.to_owned() } else { String::new() }
+    } else if several {
         "mean and one standard deviation over seeds (of a single run: over its episodes); thin lines: single runs".to_owned()
     } else {
         let episodes = groups[0][0].config.run().evaluation.episodes;
@@ -97,7 +132,7 @@ fn panel(title: &str, groups: &[Vec<Run>], published: &[String]) -> Panel {
         title: title.to_owned(),
         subtitle,
         x_label: "environment steps".to_owned(),
-        y_label: "evaluation return".to_owned(),
+        y_label: metric.axis(),
         series: all,
     }
 }
@@ -236,7 +271,7 @@ mod tests {
             run(&["model.weight_decay=[0, 0, 0, 0, 1]"], &[(1, 6.0)]),
         ];
         assert_eq!(
-            table(&runs),
+            table(&runs, &Metric::returns()),
             "task,algorithm,settings,seed,step,return_mean,return_std\n\
              Hopper,ddppo,,0,1,3.0,1.0\n\
              Hopper,ddppo,gradient_loss.weight=0.0 model.hidden=100,1,1,4.0,1.0\n\
@@ -253,7 +288,7 @@ mod tests {
         };
         let groups =
             [of("ddppo", &[]), of("sac", &[]), of("sac", &["temperature.automatic=false"])];
-        let panel = panel("Hopper", &groups, &["MBPO".to_owned()]);
+        let panel = panel("Hopper", &groups, &Metric::returns(), &["MBPO".to_owned()]);
         let labels: Vec<&str> = panel.series.iter().map(|series| series.label.as_str()).collect();
         assert_eq!(
             labels,

@@ -55,6 +55,9 @@ pub enum FilmError {
     /// The file could not be written.
     #[error("{0} cannot be written: {1}")]
     Write(String, String),
+    /// Pictures are too large for a GIF.
+    #[error("the film cannot be made: {0}")]
+    Picture(String),
     /// MP4 needs a program that is not there.
     #[error(
         "MP4 needs the program ffmpeg, which cannot be started ({0}): install it, or name a .gif file"
@@ -77,11 +80,44 @@ pub fn record(
     path: &Path,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Filmed, FilmError> {
-    let encode = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("gif") => write_gif,
-        Some("mp4") => write_mp4,
-        _ => return Err(FilmError::Format(path.display().to_string())),
-    };
+    let encode: fn(&Shots, &Path) -> Result<(), FilmError> =
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("gif") => |shots, path| {
+                std::fs::write(path, gif(shots)?).map_err(|error| write_error(path, error))
+            },
+            Some("mp4") => write_mp4,
+            _ => return Err(FilmError::Format(path.display().to_string())),
+        };
+    let (filmed, shots) = film(task, shot, policy, progress)?;
+    encode(&shots, path)?;
+    Ok(filmed)
+}
+
+/// As [`record`], but gives the content of a GIF file.
+///
+/// # Errors
+/// When the environment fails or cannot be drawn.
+pub fn record_gif(
+    task: &dyn Task,
+    shot: &Shot,
+    policy: &mut dyn FnMut(&[f64], &mut Rng) -> Vec<f64>,
+) -> Result<Vec<u8>, FilmError> {
+    gif(&film(task, shot, policy, &mut |_, _| {})?.1)
+}
+
+/// Pictures of an episode.
+struct Shots {
+    frames: Vec<Frame>,
+    /// Seconds that each stays.
+    seconds: f64,
+}
+
+fn film(
+    task: &dyn Task,
+    shot: &Shot,
+    policy: &mut dyn FnMut(&[f64], &mut Rng) -> Vec<f64>,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(Filmed, Shots), FilmError> {
     let step_seconds = task.step_seconds().unwrap_or(FRAME);
     let steps_a_frame = (FRAME / step_seconds).round().max(1.0) as usize;
     let steps = ((shot.seconds / step_seconds).ceil() as usize).min(task.time_limit());
@@ -118,8 +154,7 @@ pub fn record(
         total_reward: episode.total_reward(),
         broke,
     };
-    encode(&frames, steps_a_frame as f64 * step_seconds, path)?;
-    Ok(filmed)
+    Ok((filmed, Shots { frames, seconds: steps_a_frame as f64 * step_seconds }))
 }
 
 fn write_error(path: &Path, error: impl ToString) -> FilmError {
@@ -162,12 +197,14 @@ impl Palette {
     }
 }
 
-fn write_gif(frames: &[Frame], seconds: f64, path: &Path) -> Result<(), FilmError> {
-    let Some(first) = frames.first() else { return Ok(()) };
+/// The content of a GIF file; nothing of no pictures.
+fn gif(shots: &Shots) -> Result<Vec<u8>, FilmError> {
+    let Shots { frames, seconds } = shots;
+    let Some(first) = frames.first() else { return Ok(Vec::new()) };
     let palette = Palette::new(frames);
     let (width, height) = (first.width as u16, first.height as u16);
     let mut bytes = Vec::new();
-    let failed = |error: gif::EncodingError| write_error(path, error);
+    let failed = |error: gif::EncodingError| FilmError::Picture(error.to_string());
     {
         let mut encoder =
             gif::Encoder::new(&mut bytes, width, height, &palette.rgb).map_err(failed)?;
@@ -196,10 +233,11 @@ fn write_gif(frames: &[Frame], seconds: f64, path: &Path) -> Result<(), FilmErro
             before = now;
         }
     }
-    std::fs::write(path, bytes).map_err(|error| write_error(path, error))
+    Ok(bytes)
 }
 
-fn write_mp4(frames: &[Frame], seconds: f64, path: &Path) -> Result<(), FilmError> {
+fn write_mp4(shots: &Shots, path: &Path) -> Result<(), FilmError> {
+    let Shots { frames, seconds } = shots;
     let Some(first) = frames.first() else { return Ok(()) };
     let mut ffmpeg = Command::new("ffmpeg")
         .args(["-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"])

@@ -6,9 +6,11 @@ pub mod chart;
 pub mod comparison;
 pub mod curves;
 pub mod film;
+pub mod metric;
 pub mod picture;
 pub mod published;
 pub mod runs;
 pub mod scored_run;
+pub mod tensorboard;
 
 pub use picture::{Picture, PictureError};

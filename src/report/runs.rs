@@ -1,7 +1,9 @@
 //! Runs as curves are drawn from them: read, each once, and sorted by what they share.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::metric::{Metric, Score, hint, words};
 use super::published::UnknownMethod;
 use crate::config::Config;
 use crate::methods;
@@ -22,15 +24,22 @@ pub enum CurveError {
     /// Nothing was measured yet.
     #[error("{0} has no evaluation yet: there is nothing to draw")]
     Empty(String),
+    /// No run has measured it.
+    #[error("there is no metric `{metric}` in {place}{hint}")]
+    NoMetric {
+        /// The run, or how many there are.
+        place: String,
+        /// What was asked for.
+        metric: String,
+        /// What would be right.
+        hint: String,
+    },
     /// Nothing was published of a method.
     #[error(transparent)]
     Published(#[from] UnknownMethod),
 }
 
-/// An evaluation: step, mean return, deviation over the episodes.
-pub(super) type Score = (u64, f64, f64);
-
-/// A run with its evaluations.
+/// A run with what it has measured of one metric, mostly its evaluations.
 pub(super) struct Run {
     pub root: PathBuf,
     pub config: Config,
@@ -42,22 +51,15 @@ pub(super) struct Run {
 /// Bytes of the longest file that says which robot a run has.
 const LONGEST_ORIGIN: u64 = 1 << 16;
 
-fn read(root: &Path) -> Result<Run, CurveError> {
+/// The run in a folder, and the names of all that it has measured.
+fn read(root: &Path, metric: &Metric) -> Result<(Run, BTreeSet<String>), CurveError> {
     let config = methods::config_of_run(root)?;
-    let scores: Vec<Score> = metrics::read(&metrics_path(root))?
-        .iter()
-        .filter(|line| line.kind == "evaluation")
-        .filter_map(|line| {
-            Some((line.step, line.get("return_mean")?, line.get("return_std").unwrap_or(0.0)))
-        })
-        .collect();
-    if scores.is_empty() {
-        return Err(CurveError::Empty(root.display().to_string()));
-    }
+    let lines = metrics::read(&metrics_path(root))?;
+    let scores = metric.values(&lines);
     // It holds a checksum of all that the robot is made of.
     let origin = read_regular(&robot_path(root).join("origin.toml"), LONGEST_ORIGIN).ok();
     let robot = origin.map(|text| format!("{:08x}", crc32fast::hash(&text)));
-    Ok(Run { root: root.to_owned(), config, robot, scores })
+    Ok((Run { root: root.to_owned(), config, robot, scores }, words(&lines)))
 }
 
 impl Run {
@@ -81,11 +83,23 @@ impl Run {
 }
 
 /// Reads runs, each once: of copies the longest. What is left out is said in the notes.
-pub(super) fn read_all(roots: &[PathBuf]) -> Result<(Vec<Run>, Vec<String>), CurveError> {
+pub(super) fn read_all(
+    roots: &[PathBuf],
+    metric: &Metric,
+) -> Result<(Vec<Run>, Vec<String>), CurveError> {
     let mut runs: Vec<Run> = Vec::new();
-    let mut notes = Vec::new();
+    let (mut notes, mut known) = (Vec::new(), BTreeSet::new());
     for root in roots {
-        let run = read(root)?;
+        let (run, words) = read(root, metric)?;
+        known.extend(words);
+        if run.scores.is_empty() {
+            let shown = root.display().to_string();
+            if *metric == Metric::returns() {
+                return Err(CurveError::Empty(shown));
+            }
+            notes.push(format!("{shown} has measured no {} and is left out", metric.word()));
+            continue;
+        }
         let Some(known) = runs.iter_mut().find(|known| run.is_copy_of(known)) else {
             runs.push(run);
             continue;
@@ -101,6 +115,14 @@ pub(super) fn read_all(roots: &[PathBuf]) -> Result<(Vec<Run>, Vec<String>), Cur
         if run.scores.len() > known.scores.len() {
             *known = run;
         }
+    }
+    if runs.is_empty() {
+        let place = match roots {
+            [root] => root.display().to_string(),
+            all => format!("any of the {} runs", all.len()),
+        };
+        let metric = metric.word();
+        return Err(CurveError::NoMetric { place, hint: hint(&metric, &known), metric });
     }
     Ok((runs, notes))
 }

@@ -127,6 +127,18 @@ impl CheckpointStore {
         self.load_first(scored.into_iter().map(|(step, _)| step), |_| Ok(()))
     }
 
+    /// Loads the checkpoint of a step.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged or was written in another format.
+    pub fn load_step(&mut self, step: u64) -> Result<Loaded, CheckpointError> {
+        let steps = self.steps()?;
+        if !steps.contains(&step) {
+            return Err(CheckpointError::NoStep { directory: self.directory.clone(), step, steps });
+        }
+        self.load_first([step].into_iter(), |_| Ok(()))
+    }
+
     /// The best score of a policy that is saved, of those up to `step`.
     ///
     /// # Errors

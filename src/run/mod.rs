@@ -8,6 +8,7 @@ mod lock;
 pub mod manifest;
 pub mod metrics;
 mod names;
+pub mod protobuf;
 pub mod snapshot;
 pub mod storage;
 pub mod tally;

@@ -46,6 +46,20 @@ pub enum CheckpointError {
         /// What is wrong with each, newest first.
         damages: Vec<Damage>,
     },
+    /// None is of the step asked for.
+    #[error(
+        "there is no checkpoint of step {step} in {}: {}",
+        directory.display(),
+        others(steps)
+    )]
+    NoStep {
+        /// The folder of checkpoints.
+        directory: PathBuf,
+        /// The step asked for.
+        step: u64,
+        /// The steps of those that there are, oldest first.
+        steps: Vec<u64>,
+    },
     /// Another program wrote it.
     #[error(
         "{} was saved in format {found} by ddppo {version}; this one reads format {FORMAT} only: go on with that version, or start a \
@@ -67,6 +81,15 @@ pub enum CheckpointError {
 
 fn join(damages: &[Damage]) -> String {
     damages.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn others(steps: &[u64]) -> String {
+    let steps: Vec<String> = steps.iter().map(u64::to_string).collect();
+    if steps.is_empty() {
+        "there is none".to_owned()
+    } else {
+        format!("there are {}", steps.join(", "))
+    }
 }
 
 /// A state read back.

@@ -134,7 +134,9 @@ impl Session {
             work.sinks.notice(&format!("the manifest is not up to date: {error}"));
         }
         let (evaluation, elapsed) = (work.evaluation, started.elapsed());
-        let Work { directory, config, store, mut sinks, .. } = work;
+        let Work { directory, config, store, mut sinks, trainer, .. } = work;
+        // A sink may load what was saved: two of it may be too much.
+        drop(trainer);
         let end = result.as_ref().ok().copied();
         let root = directory.root();
         sinks.end(Ended { root, config: &config, step, end, evaluation, elapsed });

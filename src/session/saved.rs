@@ -1,11 +1,14 @@
 //! A run as it was saved last, to look at and not to change.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use crate::config::Config;
 use crate::env::Task;
 use crate::methods::config_of_run;
 use crate::policy::Actor;
 use crate::rng::Rng;
+use crate::run::CheckpointStore;
 use crate::train::Trainer;
 
 use super::SessionError;
@@ -21,9 +24,7 @@ pub fn load(
     best: bool,
     warn: &mut dyn FnMut(String),
 ) -> Result<Trainer, SessionError> {
-    let config = config_of_run(root)?;
-    let task = task_of(root, &config)?;
-    let mut store = store(root, &config);
+    let (config, task, mut store) = opened(root)?;
     let loaded = if best { store.load_best() } else { store.load_newest() }?;
     for damage in &loaded.passed_over {
         warn(format!("a checkpoint is damaged and passed over: {damage}"));
@@ -35,6 +36,24 @@ pub fn load(
         ));
     }
     super::run::restore(config, task, loaded).map(|(trainer, _)| trainer)
+}
+
+/// The run in `root` at its checkpoint of step `step`.
+///
+/// # Errors
+/// When there is no run, or no such checkpoint that can be used.
+pub fn load_step(root: &Path, step: u64) -> Result<Trainer, SessionError> {
+    let (config, task, mut store) = opened(root)?;
+    let loaded = store.load_step(step)?;
+    super::run::restore(config, task, loaded).map(|(trainer, _)| trainer)
+}
+
+/// What is needed to load a run.
+fn opened(root: &Path) -> Result<(Config, Arc<dyn Task>, CheckpointStore), SessionError> {
+    let config = config_of_run(root)?;
+    let task = task_of(root, &config)?;
+    let store = store(root, &config);
+    Ok((config, task, store))
 }
 
 /// How to act on an observation, with the random numbers to do it.

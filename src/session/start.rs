@@ -214,7 +214,7 @@ fn describe(loaded: &Loaded, notices: &mut Vec<String>) {
     }
 }
 
-/// The run goes on as it began: only its length, checkpoints, guards and analyses may be changed.
+/// The run goes on as it began: only its length, checkpoints, guards, analyses and reports may be changed.
 fn compare(loaded: &Loaded, config: &Config) -> Result<(), SessionError> {
     let path = || loaded.path.clone();
     let saved = config.parse_identity(&loaded.info.config).map_err(|error| {

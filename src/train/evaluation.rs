@@ -1,4 +1,4 @@
-//! Scoring a policy: whole episodes of its deterministic actions, in environments of their own.
+//! Scoring a policy: whole episodes, mostly of its deterministic actions, in environments of their own.
 
 use rayon::prelude::*;
 
@@ -58,6 +58,15 @@ pub fn record(step: u64, played: &[Played]) -> Record {
     record
 }
 
+/// How a policy acts while it is scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acting {
+    /// By its deterministic action.
+    Best,
+    /// As in training, with whatever noise it explores by.
+    Exploring,
+}
+
 /// Runs `episodes` episodes, each in an environment of its own with a reset stream grown from a word of `rng`, so that the
 /// result does not depend on how many run at the same time.
 ///
@@ -66,18 +75,28 @@ pub fn record(step: u64, played: &[Played]) -> Record {
 pub fn evaluate(
     policy: &Policy<f32>,
     task: &dyn Task,
+    acting: Acting,
     episodes: usize,
     rng: &mut Rng,
 ) -> Result<Vec<Played>, EnvironmentError> {
     let words: Vec<u64> = (0..episodes).map(|_| rng.next_u64()).collect();
-    words.par_iter().map(|&word| play(policy, task, &mut Rng::from_word(word))).collect()
+    words.par_iter().map(|&word| play(policy, task, acting, &mut Rng::from_word(word))).collect()
 }
 
-fn play(policy: &Policy<f32>, task: &dyn Task, rng: &mut Rng) -> Result<Played, EnvironmentError> {
+fn play(
+    policy: &Policy<f32>,
+    task: &dyn Task,
+    acting: Acting,
+    rng: &mut Rng,
+) -> Result<Played, EnvironmentError> {
     let mut episode = Episode::begin(task, rng)?;
     let mut actor = Actor::new(policy);
     loop {
-        let action = actor.best(policy, episode.observation());
+        let action = match acting {
+            Acting::Best => actor.best(policy, episode.observation()),
+            // The start has been drawn: what the stream gives from here on is noise.
+            Acting::Exploring => actor.explore(policy, episode.observation(), rng),
+        };
         let outcome = episode.step(action)?;
         if outcome.is_over() {
             let broke = outcome.broke;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::evaluation::{self, Played, evaluate};
+use super::evaluation::{self, Acting, Played, evaluate};
 use crate::config::{Config, ConfigError};
 use crate::data::Transition;
 use crate::env::{EnvironmentError, Episode, Outcome, Task};
@@ -258,7 +258,8 @@ impl Trainer {
     fn evaluation_record(&mut self) -> Result<Record, TrainError> {
         let started = Instant::now();
         let episodes = self.config.run().evaluation.episodes;
-        let results = evaluate(self.method.policy(), &*self.task, episodes, &mut self.evaluations)?;
+        let (policy, rng) = (self.method.policy(), &mut self.evaluations);
+        let results = evaluate(policy, &*self.task, Acting::Best, episodes, rng)?;
         let mut record = evaluation::record(self.step, &results);
         record.put_seconds("evaluation", started.elapsed().as_secs_f64());
         Ok(record)
@@ -269,8 +270,21 @@ impl Trainer {
     /// # Errors
     /// When an environment cannot be made or refuses a step.
     pub fn evaluate(&self, episodes: usize, seed: u64) -> Result<Vec<Played>, TrainError> {
+        self.evaluate_acting(Acting::Best, episodes, seed)
+    }
+
+    /// [`Trainer::evaluate`] with a policy that may explore. Equal seeds begin equal episodes, however it acts.
+    ///
+    /// # Errors
+    /// As [`Trainer::evaluate`].
+    pub fn evaluate_acting(
+        &self,
+        acting: Acting,
+        episodes: usize,
+        seed: u64,
+    ) -> Result<Vec<Played>, TrainError> {
         let mut rng = Rng::new(seed, "evaluation on demand");
-        Ok(evaluate(self.method.policy(), &*self.task, episodes, &mut rng)?)
+        Ok(evaluate(self.method.policy(), &*self.task, acting, episodes, &mut rng)?)
     }
 
     fn diverged(&self, problem: String) -> TrainError {

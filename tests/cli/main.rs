@@ -7,11 +7,16 @@ mod folders;
 mod inspect;
 mod kills;
 mod methods;
+mod plots;
 mod program;
+#[path = "../support/python.rs"]
+mod python;
 mod reports;
 mod robots;
 mod robots_again;
 mod runs;
 mod signals;
+mod take_away;
+mod tensorboard;
 mod trust;
 mod typed;

@@ -24,7 +24,7 @@ use crate::run::snapshot::Snapshot;
 use crate::run::storage::Disk;
 use crate::run::{Entries, Tally};
 use crate::train::Trainer;
-use crate::train::evaluation::evaluate;
+use crate::train::evaluation::{Acting, evaluate};
 
 /// Real transitions: the neighbours' window, and what arrives between two model trainings.
 const REAL_ROWS: usize = 10_000;
@@ -262,7 +262,7 @@ fn evaluation(config: &Config, task: Arc<dyn Task>, learner: Ddppo) -> Timed {
     let mut rng = Rng::new(0, "bench evaluation");
     Box::new(move || {
         let started = Instant::now();
-        let results = evaluate(&learner.policy, &*task, episodes, &mut rng)?;
+        let results = evaluate(&learner.policy, &*task, Acting::Best, episodes, &mut rng)?;
         let time = started.elapsed();
         // An untrained policy may fall at once; a trained one is evaluated at the episodes' full length.
         let steps: usize = results.iter().map(|episode| episode.length).sum();
