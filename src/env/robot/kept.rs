@@ -75,15 +75,15 @@ fn checksum(content: &[u8]) -> String {
 /// What a run that is started with these files remembers; the files in the order of their names.
 fn origin(task: &str, files: &ModelFiles) -> Origin {
     let root = common_folder(files);
-    let file = |(path, content): (&PathBuf, &Box<[u8]>)| KeptFile {
-        path: within(&root, path),
-        checksum: checksum(content),
-    };
+    let files_kept = files
+        .contents
+        .iter()
+        .map(|(path, content)| KeptFile { path: within(&root, path), checksum: checksum(content) });
     Origin {
         model: within(&root, &files.main),
         root: root.display().to_string(),
         task: checksum(task.as_bytes()),
-        file: files.contents.iter().map(file).collect(),
+        file: files_kept.collect(),
     }
 }
 
