@@ -2,6 +2,7 @@
 
 pub mod bernoulli;
 pub mod budget;
+mod budget_config;
 pub mod dynamics;
 pub mod ensemble;
 pub mod fit;
@@ -26,7 +27,8 @@ mod standardised;
 mod termination;
 mod termination_fit;
 
-pub use budget::{BudgetConfig, BudgetReport, BudgetWorkspace, fit_within};
+pub use budget::{BudgetReport, BudgetWorkspace, fit_within};
+pub use budget_config::BudgetConfig;
 pub use dynamics::{DynamicsModel, ModelConfig, StepTape};
 pub use ensemble::{Credits, Ensemble, EnsembleReport};
 pub use fit::{FitReport, FitWorkspace, fit};
