@@ -1,7 +1,9 @@
 //! A run as it was saved last, to look at and not to change.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use crate::config::Config;
 use crate::env::Task;
 use crate::methods::config_of_run;
 use crate::policy::Actor;
@@ -21,8 +23,21 @@ pub fn load(
     best: bool,
     warn: &mut dyn FnMut(String),
 ) -> Result<Trainer, SessionError> {
+    load_in(root, best, task_of, warn)
+}
+
+/// [`load`], in the task that `task` gives for the run's folder and configuration.
+///
+/// # Errors
+/// As [`load`], and those of `task`.
+pub fn load_in(
+    root: &Path,
+    best: bool,
+    task: impl FnOnce(&Path, &Config) -> Result<Arc<dyn Task>, SessionError>,
+    warn: &mut dyn FnMut(String),
+) -> Result<Trainer, SessionError> {
     let config = config_of_run(root)?;
-    let task = task_of(root, &config)?;
+    let task = task(root, &config)?;
     let mut store = store(root, &config);
     let loaded = if best { store.load_best() } else { store.load_newest() }?;
     for damage in &loaded.passed_over {
