@@ -12,9 +12,9 @@ from ddppo import _mujoco
 
 _mujoco.load()
 
-from ddppo._errors import Error, UsageError  # noqa: E402
-from ddppo._native import task_names as tasks  # noqa: E402
-from ddppo._policy import Policy, load  # noqa: E402
-from ddppo._run import Evaluation, Plot, Run, train  # noqa: E402
+from ddppo._errors import Error, UsageError
+from ddppo._native import task_names as tasks
+from ddppo._policy import Policy, load
+from ddppo._run import Evaluation, Plot, Run, train
 
 __all__ = ["Error", "Evaluation", "Plot", "Policy", "Run", "UsageError", "load", "tasks", "train"]

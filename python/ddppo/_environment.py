@@ -157,7 +157,7 @@ def _limit_of(env: Any) -> int:
 def _recipe(env: Any) -> dict[str, Any] | None:
     """How `gymnasium.make` makes the like again, if that is all there is to it."""
     spec = getattr(env, "spec", None)
-    if spec is None or getattr(spec, "additional_wrappers", ()):
+    if spec is None or getattr(spec, "additional_wrappers", None):
         return None
     recipe = {"id": spec.id, "kwargs": dict(spec.kwargs)}
     try:

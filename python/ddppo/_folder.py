@@ -29,7 +29,7 @@ class Folder:
         if not file.exists():
             return None
         try:
-            kept = json.loads(file.read_text())
+            kept: dict[str, Any] = json.loads(file.read_text())
             sizes = int(kept["observation_dim"]), len(kept["low"]), len(kept["high"]), int(np.prod(kept["action_shape"]))
             fits = sizes[1] == sizes[2] == sizes[3] > 0 < sizes[0] and str(kept["name"]) and int(kept["time_limit"]) > 0
         except (ValueError, KeyError, TypeError) as error:

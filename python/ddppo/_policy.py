@@ -58,9 +58,9 @@ class Policy:
             raise UsageError(
                 f"an observation has {self.observation_dim} numbers, a batch one in each row: the shape {rows.shape} is neither"
             )
-        actions = np.frombuffer(self._native.act(rows.tobytes(), deterministic)).reshape(-1, self.low.size)
-        actions = np.clip(actions, self.low, self.high).astype(np.float32).reshape(-1, *self._shape)
-        return (actions[0] if single else actions), None
+        wide = np.frombuffer(self._native.act(rows.tobytes(), deterministic)).reshape(-1, self.low.size)
+        actions: NDArray[np.float32] = np.clip(wide, self.low, self.high).astype(np.float32).reshape(-1, *self._shape)
+        return (actions.reshape(self._shape) if single else actions), None
 
     def seed(self, seed: int) -> None:
         """Begins anew the random numbers of actions that are not deterministic. A policy that was just loaded has the seed 0."""

@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -215,17 +215,18 @@ def train(
     words += [f"--set={key}={_toml(value)}" for key, value in _settings(settings, sections)]
     if resume:
         words.append("--resume")
-    native, description = None, ""
+    native, description, environment = None, "", None
     if mjcf is not None:
         words += [f"--mjcf={_word(mjcf)}", f"--task={_word(task)}"]
     elif isinstance(task, str):
         words.append(f"--={task}" if task.startswith("-") else task)
     else:
-        native, description = _environment.task_of(task, name, time_limit, terminated)
+        environment = cast(EnvironmentFactory, task)
+        native, description = _environment.task_of(environment, name, time_limit, terminated)
     if native is None and not (terminated is None and name is None and time_limit is None):
         raise UsageError("`terminated`, `name` and `time_limit` are for environments of Python's: a task of the program's has its own")
     path, _ = _native.train(words, native, description, _listeners(threads, progress, on_step, on_evaluation))
-    return Run(path, None if native is None else task, terminated)  # type: ignore[arg-type]
+    return Run(path, environment, terminated)
 
 
 def _word(value: Any) -> str:

@@ -18,28 +18,26 @@ const DROPPED: &str = "the environment cannot save its state, so the episode tha
 
 /// The first exception of the user's own code since the last look.
 #[derive(Default)]
-pub struct Failures(Mutex<Option<PyErr>>);
+pub struct Failures(Mutex<Option<(String, PyErr)>>);
 
 impl Failures {
     /// Keeps an exception, and tells what it says.
     fn note(&self, py: Python<'_>, doing: &str, error: PyErr) -> String {
         let words = format!("{doing} raised {}", in_words(py, &error));
         if let Ok(mut first) = self.0.lock() {
-            first.get_or_insert(error);
+            first.get_or_insert((words.clone(), error));
         }
         words
     }
 
     /// The exception, told once.
     pub fn take(&self) -> Option<PyErr> {
-        self.0.lock().ok()?.take()
+        Some(self.0.lock().ok()?.take()?.1)
     }
 
-    /// What the exception says that is kept.
+    /// What raised the exception that is kept, and what it says.
     pub fn in_words(&self) -> Option<String> {
-        let first = self.0.lock().ok()?;
-        let error = first.as_ref()?;
-        Some(Python::attach(|py| in_words(py, error)))
+        Some(self.0.lock().ok()?.as_ref()?.0.clone())
     }
 }
 

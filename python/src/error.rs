@@ -12,7 +12,7 @@ use crate::commands;
 /// own code that it began with.
 pub fn exception(py: Python<'_>, error: &anyhow::Error, cause: Option<PyErr>) -> PyErr {
     let mistake = commands::exit_code(error) == ExitCode::from(2);
-    let exception = of_class(py, mistake, one_line(&format!("{error:#}")));
+    let exception = of_class(py, mistake, in_python(&one_line(&format!("{error:#}"))));
     exception.set_cause(py, cause);
     exception
 }
@@ -20,6 +20,17 @@ pub fn exception(py: Python<'_>, error: &anyhow::Error, cause: Option<PyErr>) ->
 /// A mistake, in a sentence.
 pub fn usage(py: Python<'_>, sentence: &str) -> PyErr {
     of_class(py, true, sentence.to_owned())
+}
+
+/// A sentence with what is typed in Python where it says what to type on the command line.
+fn in_python(sentence: &str) -> String {
+    let Some((before, rest)) = sentence.split_once("`ddppo resume ") else {
+        return sentence.to_owned();
+    };
+    match rest.split_once('`') {
+        Some((run, after)) => format!("{before}`ddppo.Run(\"{run}\").resume()`{after}"),
+        None => sentence.to_owned(),
+    }
 }
 
 fn of_class(py: Python<'_>, mistake: bool, sentence: String) -> PyErr {

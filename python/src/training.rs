@@ -1,9 +1,9 @@
 //! `ddppo.train` and `Run.resume`: a run in a thread of its own, while the caller's waits for it and for signals.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Parser;
@@ -12,16 +12,18 @@ use ddppo::lab::analysis::observer::{self, Analyses};
 use ddppo::methods;
 use ddppo::run::directory::environment_path;
 use ddppo::run::storage::{Disk, replace};
+use ddppo::run::text::thousands;
 use ddppo::session::curve::CurveAtEnd;
 use ddppo::session::progress::{Progress, Style};
 use ddppo::session::signals::StopRequest;
 use ddppo::session::start::{self, Place, Ready};
 use ddppo::session::{Observer, Session, SessionError, SessionOutcome, Sink};
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
 use crate::cli::{Cli, Command, TrainArgs};
-use crate::commands::UsageError;
 use crate::commands::train::{RUNS, configure, prepare};
+use crate::commands::{UsageError, say};
 use crate::environment::{Failures, PythonTask, Task};
 use crate::error::{exception, usage};
 use crate::watch::{Attentive, Shared, Watch};
@@ -152,10 +154,18 @@ fn work(
         Watch { shared: Arc::clone(&shared), function: on_step, every_step, shows: show.is_some() };
     let progress = show.is_none().then(|| Style::suited(quiet));
     let started = py.detach(|| begin(ready, watch, progress, &failures, threads));
-    let ended = started.map_err(|error| raise(py, error))?;
+    let ended = Mutex::new(started.map_err(|error| raise(py, error))?);
     let outcome = wait(py, &ended, &shared, steps, show.as_ref());
     match outcome {
         Some(Ok(outcome)) => match shared.take_raised() {
+            // What is typed to go on, where nothing of the user's own says more.
+            Some(raised) if raised.is_instance_of::<PyKeyboardInterrupt>(py) => {
+                Err(PyKeyboardInterrupt::new_err(format!(
+                    "saved at step {}; go on with `ddppo.Run(\"{}\").resume()`",
+                    thousands(outcome.step),
+                    root.display()
+                )))
+            }
             Some(raised) => Err(raised),
             None => Ok((root, outcome.step)),
         },
@@ -193,13 +203,17 @@ fn begin(
 /// Waits for the end, and meanwhile for signals and news; `None` where the thread has died.
 fn wait(
     py: Python<'_>,
-    ended: &Receiver<End>,
+    ended: &Mutex<Receiver<End>>,
     shared: &Shared,
     steps: u64,
     show: Option<&Py<PyAny>>,
 ) -> Option<End> {
     loop {
-        let end = py.detach(|| ended.recv_timeout(LOOK_EVERY));
+        let receive = || {
+            let ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.recv_timeout(LOOK_EVERY)
+        };
+        let end = py.detach(receive);
         if let Some(show) = show {
             let news = shared.take_news();
             let step = shared.step.load(Ordering::Relaxed);
@@ -214,6 +228,7 @@ fn wait(
         }
         // Ctrl-C among them: the step is done and saved before the exception is raised.
         if let Err(interrupt) = py.check_signals() {
+            py.detach(|| say("stopping after this step, which is saved"));
             shared.raise(interrupt);
         }
     }

@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
@@ -32,6 +33,8 @@ def kill(step: int, _: object) -> None:
 def interrupt(step: int, _: object) -> None:
     if step == 170:
         os.kill(os.getpid(), signal.SIGINT)
+        # The main thread, which waits, is to hear of it.
+        time.sleep(0.5)
 
 
 listeners = {"killed": kill, "interrupted": interrupt}
@@ -44,5 +47,5 @@ try:
         ddppo.train(
             task, seed=1, steps=steps, out=folder, settings=worlds.SMALL, progress=False, on_step=listeners.get(how)
         )
-except KeyboardInterrupt:
-    print("interrupted")
+except KeyboardInterrupt as interrupt:
+    print(interrupt)
