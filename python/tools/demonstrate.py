@@ -40,7 +40,7 @@ TRIED = [
     ("dm_control/cartpole-balance-v0", lambda g: _shimmy(g, "dm_control/cartpole-balance-v0", flat=False)),
     ("the same, flattened", lambda g: _shimmy(g, "dm_control/cartpole-balance-v0", flat=True)),
     ("FetchReach-v4", lambda g: _robotics(g, "FetchReach-v4", flat=False)),
-    ("the same, flattened", lambda g: _robotics(g, "FetchReach-v4", flat=True)),
+    ("PointMaze_UMaze-v3, flattened", lambda g: _robotics(g, "PointMaze_UMaze-v3", flat=True)),
 ]
 
 
@@ -76,7 +76,7 @@ def killed(folder: pathlib.Path, settings: dict) -> None:
     train("whole")
     for stop in (730, 1410):
         if os.fork() == 0:
-            kill = lambda step, _: step == stop and os.kill(os.getpid(), signal.SIGKILL)
+            kill = lambda step, _: os.kill(os.getpid(), signal.SIGKILL) if step == stop else None
             if stop == 730:
                 train("killed", on_step=kill)
             ddppo.Run(folder / "killed").resume(on_step=kill)
@@ -126,7 +126,7 @@ def one(number: int, folder: str) -> None:
     try:
         make(gymnasium).close()
     except Exception as error:
-        print(f"not made: {type(error).__name__}: {str(error).splitlines()[0]}")
+        print(f"not made: {type(error).__name__}: {(str(error) or 'no message').splitlines()[0]}")
         return
     out = pathlib.Path(folder) / f"tried-{number}"
     try:

@@ -3,7 +3,6 @@
 //! [`start`] finds or makes the folder of a run, [`run::Session`] trains in it, [`sink::Sink`]s are told what happens.
 //! Nothing that only reports can stop a run: what a sink cannot do is a notice to the others.
 
-pub mod curve;
 mod error;
 pub mod memory;
 pub mod progress;

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use crate::report::curves;
-use crate::report::runs::CurveError;
-
-use super::sink::{End, Ended, Sink, SinkError};
+use super::curves;
+use super::runs::CurveError;
+use crate::session::sink::{End, Ended, Sink, SinkError};
 
 /// Draws the learning curve into the folder of a run that is finished.
 #[derive(Default)]
