@@ -69,8 +69,11 @@ fn episodes_are_cut_at_the_time_limit() {
     assert!(lines.iter().all(|line| line["terminated"] == false));
 }
 
-/// Counts its steps, and has no positions.
-struct Counter(f64);
+/// Counts its steps, and has no positions. It may cut an episode itself, before its end.
+struct Counter {
+    count: f64,
+    cut_at: Option<f64>,
+}
 
 impl Task for Counter {
     fn name(&self) -> &str {
@@ -95,36 +98,49 @@ impl Task for Counter {
         observation[0] >= 3.0
     }
     fn make(&self) -> Result<Box<dyn Environment>, EnvironmentError> {
-        Ok(Box::new(Counter(0.0)))
+        Ok(Box::new(Counter { count: 0.0, cut_at: self.cut_at }))
     }
 }
 
 impl Environment for Counter {
     fn reset(&mut self, _rng: &mut Rng, observation: &mut [f64]) {
-        self.0 = 0.0;
-        observation[0] = self.0;
+        self.count = 0.0;
+        observation[0] = self.count;
     }
     fn step(&mut self, _action: &[f64], observation: &mut [f64]) -> Result<Step, EnvironmentError> {
-        self.0 += 1.0;
-        observation[0] = self.0;
-        Ok(Step { reward: 0.1, terminated: self.0 >= 3.0 })
+        self.count += 1.0;
+        observation[0] = self.count;
+        Ok(Step { reward: 0.1, terminated: self.count >= 3.0 })
+    }
+    fn is_cut(&self) -> bool {
+        self.cut_at == Some(self.count)
     }
     fn state(&self) -> Vec<f64> {
-        vec![self.0]
+        vec![self.count]
     }
     fn set_state(&mut self, state: &[f64]) -> Result<(), EnvironmentError> {
-        self.0 = state[0];
+        self.count = state[0];
         Ok(())
     }
 }
 
 #[test]
 fn a_world_of_ones_own_is_traced_without_positions() {
-    let lines = lines(&Counter(0.0), 4, 0);
+    let lines = lines(&Counter { count: 0.0, cut_at: None }, 4, 0);
     let seen: Vec<f64> =
         lines.iter().map(|line| line["observation"][0].as_f64().unwrap()).collect();
     assert_eq!(seen, [0.0, 1.0, 2.0, 3.0, 0.0, 1.0]);
     assert!(lines.iter().all(|line| line["qpos"].is_null() && line["qvel"].is_null()));
     assert_eq!(lines[3]["terminated"], true);
     assert_eq!(lines[1]["reward"], 0.1);
+}
+
+#[test]
+fn an_environment_may_cut_an_episode_itself() {
+    let lines = lines(&Counter { count: 0.0, cut_at: Some(2.0) }, 4, 0);
+    let seen: Vec<f64> =
+        lines.iter().map(|line| line["observation"][0].as_f64().unwrap()).collect();
+    assert_eq!(seen, [0.0, 1.0, 2.0, 0.0, 1.0, 2.0]);
+    assert_eq!((&lines[2]["truncated"], &lines[2]["terminated"]), (&true.into(), &false.into()));
+    assert_eq!(lines[1]["truncated"], false);
 }

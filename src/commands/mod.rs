@@ -14,7 +14,7 @@ mod resume;
 mod tasks;
 mod theory;
 mod trace;
-mod train;
+pub mod train;
 
 use std::process::ExitCode;
 
@@ -37,9 +37,8 @@ use ddppo::run::directory::DirectoryError;
 use ddppo::session::SessionError;
 use ddppo::train::TrainError;
 
-pub use self::output::{is_unread, say};
+pub use self::output::{UsageError, is_unread, say};
 
-use self::output::UsageError;
 use crate::cli::{Cli, Command};
 
 /// Runs the command.
@@ -111,6 +110,7 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
             | SessionError::OtherRobot { .. }
             | SessionError::Behind { .. }
             | SessionError::RobotNotWhole { .. }
+            | SessionError::OtherProgram { .. }
             | SessionError::Memory { .. } => true,
             _ => false,
         };

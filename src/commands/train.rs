@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,24 +10,42 @@ use ddppo::config::Config;
 use ddppo::env::robot::Robot;
 use ddppo::lab::analysis::observer::{self, Analyses};
 use ddppo::methods::{self, MethodInfo};
-use ddppo::report::curves;
+use ddppo::report::curve_at_end::CurveAtEnd;
 use ddppo::report::film::Shot;
-use ddppo::report::runs::CurveError;
 use ddppo::report::tensorboard::TensorBoard;
 use ddppo::run::checkpoint::Evaluation;
 use ddppo::run::directory::checkpoints_path;
 use ddppo::run::text::thousands;
 use ddppo::session::progress::{Progress, Style};
 use ddppo::session::signals::StopRequest;
-use ddppo::session::sink::{Ended, Sink, SinkError};
+use ddppo::session::sink::Sink;
 use ddppo::session::start::{Place, Ready, begin, begin_or_resume};
 use ddppo::session::{End, Session, SessionOutcome};
 
 use super::output::{UsageError, say, tell};
 use crate::cli::{SessionArgs, TrainArgs};
 
+/// Where runs go that are given no folder.
+pub const RUNS: &str = "runs";
+
 /// Starts a run of its own.
 pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
+    let ready = prepare(args)?;
+    let root = ready.directory.root().to_owned();
+    let code = train(ready, args.session)?;
+    if args.film && code == ExitCode::SUCCESS {
+        let output = root.join("policy.gif");
+        // The run is done and saved, whatever becomes of its film.
+        match super::record::film(&root, false, &Shot::default(), &output, &mut |_, _| {}) {
+            Ok(filmed) => tell(&super::record::in_words(&output, &filmed)),
+            Err(error) => say(&format!("warning: the policy is not filmed: {error:#}")),
+        }
+    }
+    Ok(code)
+}
+
+/// The run that is asked for, ready to be trained.
+pub fn prepare(args: &TrainArgs) -> anyhow::Result<Ready> {
     let robot = match (&args.mjcf, &args.task_file) {
         (Some(mjcf), Some(task)) => Some(Robot::from_files(mjcf, task)?),
         _ => None,
@@ -46,26 +64,15 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         say(&format!("warning: {warning}"));
     }
     let robot = robot.as_ref();
-    let ready = match &args.out {
+    Ok(match &args.out {
         Some(root) if args.resume => begin_or_resume(root, config, task, robot)?,
         Some(root) => begin(Place::Folder(root), config, task, robot)?,
-        None => begin(Place::Numbered(Path::new("runs")), config, task, robot)?,
-    };
-    let root = ready.directory.root().to_owned();
-    let code = train(ready, args.session)?;
-    if args.film && code == ExitCode::SUCCESS {
-        let output = root.join("policy.gif");
-        // The run is done and saved, whatever becomes of its film.
-        match super::record::film(&root, false, &Shot::default(), &output, &mut |_, _| {}) {
-            Ok(filmed) => tell(&super::record::in_words(&output, &filmed)),
-            Err(error) => say(&format!("warning: the policy is not filmed: {error:#}")),
-        }
-    }
-    Ok(code)
+        None => begin(Place::Numbered(Path::new(RUNS)), config, task, robot)?,
+    })
 }
 
 /// The preset, `--variant` and `--set` on top, and the flags that are settings on top of that.
-fn configure(args: &TrainArgs, method: &MethodInfo, preset: &Config) -> anyhow::Result<Config> {
+pub fn configure(args: &TrainArgs, method: &MethodInfo, preset: &Config) -> anyhow::Result<Config> {
     let base = match &args.variant {
         Some(variant) => &method.with_variant(preset, variant)?,
         None => preset,
@@ -169,34 +176,4 @@ fn conclusion(
         humantime::format_duration(Duration::from_secs(elapsed.as_secs())),
         checkpoints_path(root).join(step.to_string()).display(),
     )
-}
-
-/// Draws the learning curve into the folder of a run that is finished.
-#[derive(Default)]
-struct CurveAtEnd {
-    /// Where it is, once it is drawn.
-    drawn: Arc<OnceLock<[PathBuf; 2]>>,
-}
-
-impl Sink for CurveAtEnd {
-    fn name(&self) -> &str {
-        "the curve"
-    }
-
-    fn end(&mut self, session: Ended<'_>) -> Result<(), SinkError> {
-        if !matches!(session.end, Some(End::Finished | End::Solved)) {
-            return Ok(());
-        }
-        match curves::learning_curves(&[session.root.to_owned()], &[]) {
-            Ok(curves) => {
-                let files = ["curve.svg", "curve.png"].map(|name| session.root.join(name));
-                files.iter().try_for_each(|file| curves.picture.write(file))?;
-                let _ = self.drawn.set(files);
-                Ok(())
-            }
-            // Runs too short for one, as tests of a set-up are.
-            Err(CurveError::Empty(_)) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
 }

@@ -49,7 +49,7 @@ pub struct Outcome<'a> {
     pub reward: f64,
     /// The task's end condition holds in the state reached: nothing more is to be earned from it.
     pub terminated: bool,
-    /// The time limit is reached. The state keeps its value: the episode is cut, not ended.
+    /// The time limit is reached, or the environment cut the episode. The state keeps its value: the episode is cut, not ended.
     pub truncated: bool,
     /// The physics broke. The step is no data: neither its reward nor the observation says anything.
     pub broke: bool,
@@ -135,7 +135,7 @@ impl Episode {
             next_observation: &self.observation,
             reward: step.reward,
             terminated: step.terminated && !broke,
-            truncated: self.length >= self.time_limit,
+            truncated: self.length >= self.time_limit || self.environment.is_cut(),
             broke,
         })
     }

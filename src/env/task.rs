@@ -83,6 +83,12 @@ pub trait Task: Send + Sync {
     /// Whether an imagined observation `[observation_dim]`, reached by a learned model, ends the episode.
     /// Observations that are not finite should. Not asked where [`Task::knows_termination`] is false.
     fn terminated(&self, observation: &[f64]) -> bool;
+    /// [`Task::terminated`] of many at once: `observations` is `[ended.len(), observation_dim]`. For a task that answers a batch in hardly
+    /// more time than a single one.
+    fn terminated_rows(&self, observations: &[f64], ended: &mut [bool]) {
+        let rows = observations.chunks_exact(self.observation_dim());
+        ended.iter_mut().zip(rows).for_each(|(ended, row)| *ended = self.terminated(row));
+    }
     /// Whether [`Task::terminated`] is known: an environment whose episodes end by a rule that nobody has written down for observations
     /// says false, and models learn it (`model.termination = "learned"`).
     fn knows_termination(&self) -> bool {
@@ -119,6 +125,11 @@ pub trait Environment: Send {
     fn reset(&mut self, rng: &mut Rng, observation: &mut [f64]);
     /// Acts once (`action` is `[action_dim]`, within the bounds) and writes the observation reached.
     fn step(&mut self, action: &[f64], observation: &mut [f64]) -> Result<Step, EnvironmentError>;
+    /// Whether the environment itself cut the episode at the last step, for no end of the task's: a truncation beside that of
+    /// [`Task::time_limit`]. The value of the state reached still counts.
+    fn is_cut(&self) -> bool {
+        false
+    }
     /// Everything that the next step depends on, so that [`Environment::set_state`] continues bit for bit.
     fn state(&self) -> Vec<f64>;
     /// Continues from a [`Environment::state`] of the same task.

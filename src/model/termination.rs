@@ -71,7 +71,11 @@ impl<T: Real> EndingTape<T> {
             Ending::Given(_) => None,
             Ending::Learned(head) => Some(Tape::new(head.network.shape(), rows, Keep::Nothing)),
         };
-        Self { head, wide: vec![0.0; observation_dim], ended: vec![false; rows] }
+        let wide = match ending {
+            Ending::Given(_) => vec![0.0; rows * observation_dim],
+            Ending::Learned(_) => Vec::new(),
+        };
+        Self { head, wide, ended: vec![false; rows] }
     }
 }
 
@@ -89,10 +93,11 @@ impl<T: Real> Ending<'_, T> {
         let EndingTape { head: tape, wide, ended } = tape;
         match (self, tape) {
             (Self::Given(task), _) => {
-                for (i, ended) in ended.iter_mut().enumerate().take(rows) {
+                let s = next_states.columns();
+                for (i, wide) in wide.chunks_exact_mut(s).enumerate().take(rows) {
                     wide.iter_mut().zip(next_states.row(i)).for_each(|(w, n)| *w = n.to_f64());
-                    *ended = task.terminated(wide);
                 }
+                task.terminated_rows(&wide[..rows * s], &mut ended[..rows]);
             }
             (Self::Learned(head), Some(tape)) => {
                 let a = head.standardiser.mean.len() - 2 * states.columns();

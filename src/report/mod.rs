@@ -4,6 +4,7 @@ pub mod aggregate;
 mod axis;
 pub mod chart;
 pub mod comparison;
+pub mod curve_at_end;
 pub mod curves;
 pub mod film;
 pub mod metric;

@@ -17,6 +17,8 @@ const CONFIG_BEGUN: &str = ".tmp-config.toml";
 const ROBOT: &str = "robot";
 /// Where that is put together; left behind when the start is killed.
 const ROBOT_BEGUN: &str = ".tmp-robot";
+/// What a program says of an environment that is its own, before the configuration that names it.
+const ENVIRONMENT: &str = "environment.json";
 /// Bytes of the longest configuration that is read.
 const LONGEST_CONFIG: u64 = 1 << 20;
 
@@ -215,6 +217,12 @@ pub fn robot_path(root: &Path) -> PathBuf {
     root.join(ROBOT)
 }
 
+/// Where a program that trains in an environment of its own, as the Python package does, says which one the run in `root` is of. Nothing here
+/// reads it: where it is, no task of ours is the run's.
+pub fn environment_path(root: &Path) -> PathBuf {
+    root.join(ENVIRONMENT)
+}
+
 /// What a killed start has left in a folder that is free for a new run; refuses any other folder.
 fn require_free(root: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
     let shown = || root.display().to_string();
@@ -237,7 +245,7 @@ fn require_free(root: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
         let entry = entry.map_err(StorageError::of("read", root))?;
         match entry.file_name().to_str() {
             Some(LOCK) => locked = true,
-            Some(CONFIG_BEGUN | ROBOT | ROBOT_BEGUN) => leftovers.push(entry.path()),
+            Some(CONFIG_BEGUN | ROBOT | ROBOT_BEGUN | ENVIRONMENT) => leftovers.push(entry.path()),
             _ => return Err(DirectoryError::NotEmpty(shown())),
         }
     }

@@ -111,6 +111,15 @@ pub enum SessionError {
         /// Its folder.
         path: PathBuf,
     },
+    /// The run is of an environment that another program has.
+    #[error(
+        "{} was trained in an environment of another program: go on from there, as by `ddppo.Run(\"{}\", environment=…)` in Python",
+        path.display(), path.display()
+    )]
+    OtherProgram {
+        /// The run's folder.
+        path: PathBuf,
+    },
     /// The run asks for far more memory than there is.
     #[error(
         "the run needs about {needed} of memory, and this machine can give {available}: {advice}"

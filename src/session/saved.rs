@@ -24,7 +24,20 @@ pub fn load(
     best: bool,
     warn: &mut dyn FnMut(String),
 ) -> Result<Trainer, SessionError> {
-    let (config, task, mut store) = opened(root)?;
+    load_in(root, best, task_of, warn)
+}
+
+/// [`load`], in the task that `task` gives for the run's folder and configuration.
+///
+/// # Errors
+/// As [`load`], and those of `task`.
+pub fn load_in(
+    root: &Path,
+    best: bool,
+    task: impl FnOnce(&Path, &Config) -> Result<Arc<dyn Task>, SessionError>,
+    warn: &mut dyn FnMut(String),
+) -> Result<Trainer, SessionError> {
+    let (config, task, mut store) = opened(root, task)?;
     let loaded = if best { store.load_best() } else { store.load_newest() }?;
     for damage in &loaded.passed_over {
         warn(format!("a checkpoint is damaged and passed over: {damage}"));
@@ -43,15 +56,18 @@ pub fn load(
 /// # Errors
 /// When there is no run, or no such checkpoint that can be used.
 pub fn load_step(root: &Path, step: u64) -> Result<Trainer, SessionError> {
-    let (config, task, mut store) = opened(root)?;
+    let (config, task, mut store) = opened(root, task_of)?;
     let loaded = store.load_step(step)?;
     super::run::restore(config, task, loaded).map(|(trainer, _)| trainer)
 }
 
 /// What is needed to load a run.
-fn opened(root: &Path) -> Result<(Config, Arc<dyn Task>, CheckpointStore), SessionError> {
+fn opened(
+    root: &Path,
+    task: impl FnOnce(&Path, &Config) -> Result<Arc<dyn Task>, SessionError>,
+) -> Result<(Config, Arc<dyn Task>, CheckpointStore), SessionError> {
     let config = config_of_run(root)?;
-    let task = task_of(root, &config)?;
+    let task = task(root, &config)?;
     let store = store(root, &config);
     Ok((config, task, store))
 }

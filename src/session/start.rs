@@ -8,7 +8,9 @@ use crate::env::Task;
 use crate::env::robot::{Robot, task_of_run};
 use crate::methods::config_of_run;
 use crate::run::checkpoint::{CheckpointError, CheckpointStore, Damage, Info, Loaded};
-use crate::run::directory::{RunDirectory, checkpoints_path, metrics_path, robot_path};
+use crate::run::directory::{
+    RunDirectory, checkpoints_path, environment_path, metrics_path, robot_path,
+};
 use crate::run::manifest::Manifest;
 use crate::run::metrics;
 use crate::run::storage::{Disk, FileKind, StorageError, is_folder, kind};
@@ -57,13 +59,17 @@ pub fn store(root: &Path, config: &Config) -> CheckpointStore {
 /// The task of the run in `root`: a robot of its own, or a built-in one.
 ///
 /// # Errors
-/// When its robot is not whole, has changed, or lies elsewhere; or when there is no such task.
+/// When its robot is not whole, has changed, or lies elsewhere; when there is no such task, or it is one of another program's.
 pub fn task_of(root: &Path, config: &Config) -> Result<Arc<dyn Task>, SessionError> {
     let folder = robot_path(root);
     let kept = is_folder(&folder).map_err(StorageError::of("use", &folder))?;
     // A robot of one's own may have the name of a built-in one: without its files it would become that one.
     if kept && matches!(kind(&folder.join("origin.toml")), Ok(FileKind::Nothing)) {
         return Err(SessionError::RobotNotWhole { path: folder });
+    }
+    // Whatever its name: the class of another program's environment may be called as a task of ours is.
+    if !kept && !matches!(kind(&environment_path(root)), Ok(FileKind::Nothing)) {
+        return Err(SessionError::OtherProgram { path: root.to_owned() });
     }
     Ok(task_of_run(root, config.task())?)
 }
@@ -79,6 +85,22 @@ pub fn begin(
     task: Arc<dyn Task>,
     robot: Option<&Robot>,
 ) -> Result<Ready, SessionError> {
+    begin_keeping(place, config, task, |root| match robot {
+        Some(robot) => Ok(robot.keep(root)?),
+        None => Ok(()),
+    })
+}
+
+/// [`begin`], with what the run has to keep of its task put into its folder by `keep`, before the configuration.
+///
+/// # Errors
+/// As [`begin`], and those of `keep`.
+pub fn begin_keeping(
+    place: Place<'_>,
+    config: Config,
+    task: Arc<dyn Task>,
+    keep: impl FnOnce(&Path) -> Result<(), SessionError>,
+) -> Result<Ready, SessionError> {
     let mut notices = Vec::new();
     notices.extend(memory::check(&config, &*task)?);
     let directory = match place {
@@ -86,9 +108,7 @@ pub fn begin(
         Place::Numbered(parent) => RunDirectory::claim_numbered(parent, &config)?,
     };
     notices.extend(directory.warning().map(str::to_owned));
-    if let Some(robot) = robot {
-        robot.keep(directory.root())?;
-    }
+    keep(directory.root())?;
     directory.begin(&config)?;
     let store = store(directory.root(), &config);
     Ok(Ready { directory, config, task, store, state: State::New, notices })
@@ -109,9 +129,21 @@ pub struct Until {
 /// # Errors
 /// When there is no run or another process works on it, its files do not fit each other, or `steps` are done already.
 pub fn resume(root: &Path, until: Until) -> Result<Ready, SessionError> {
+    resume_in(root, until, task_of)
+}
+
+/// [`resume`], in the task that `task` gives for the run's folder and configuration.
+///
+/// # Errors
+/// As [`resume`], and those of `task`.
+pub fn resume_in(
+    root: &Path,
+    until: Until,
+    task: impl FnOnce(&Path, &Config) -> Result<Arc<dyn Task>, SessionError>,
+) -> Result<Ready, SessionError> {
     let directory = RunDirectory::open(root)?;
     let mut config = config_of_run(root)?;
-    let task = task_of(root, &config)?;
+    let task = task(root, &config)?;
     let mut notices: Vec<String> = directory.warning().map(str::to_owned).into_iter().collect();
     notices.extend(memory::check(&config, &*task)?);
     let mut store = store(root, &config);
@@ -251,8 +283,24 @@ pub fn begin_or_resume(
     task: Arc<dyn Task>,
     robot: Option<&Robot>,
 ) -> Result<Ready, SessionError> {
+    match begun(root, &config, robot)? {
+        None => begin(Place::Folder(root), config, task, robot),
+        Some(until) => resume(root, until),
+    }
+}
+
+/// Whether the run of `config` was begun in `root`, and for how long it is to go on then: one that was made longer is not made shorter
+/// again.
+///
+/// # Errors
+/// When the run that is there has other settings, or another robot.
+pub fn begun(
+    root: &Path,
+    config: &Config,
+    robot: Option<&Robot>,
+) -> Result<Option<Until>, SessionError> {
     if !crate::run::directory::holds_run(root) {
-        return begin(Place::Folder(root), config, task, robot);
+        return Ok(None);
     }
     let found = config_of_run(root)?;
     if let Some(difference) = difference(&found.identity(), &config.identity()) {
@@ -261,7 +309,7 @@ pub fn begin_or_resume(
     if let Some(difference) = crate::env::robot::difference(root, robot)? {
         return Err(SessionError::OtherRobot { path: root.to_owned(), difference });
     }
-    // A run that was made longer is not made shorter again.
     let steps = Some(config.steps().max(found.steps()));
-    resume(root, Until { steps, stop_at_return: Some(config.run().evaluation.stop_at_return) })
+    let stop_at_return = Some(config.run().evaluation.stop_at_return);
+    Ok(Some(Until { steps, stop_at_return }))
 }
