@@ -48,7 +48,7 @@ Prints a script that teaches a shell the program's commands and flags.
 
 Examples:
   ddppo completions bash > ~/.local/share/bash-completion/completions/ddppo
-  ddppo completions zsh > ~/.zfunc/_ddppo                        with ~/.zfunc in fpath
+  ddppo completions zsh > ~/.zfunc/_ddppo        with ~/.zfunc in fpath
   ddppo completions fish > ~/.config/fish/completions/ddppo.fish")]
 pub struct CompletionsArgs {
     /// Shell to complete in
