@@ -194,8 +194,8 @@ pub struct EvaluateArgs {
 #[command(after_help = "\
 Runs of one task whose settings differ in nothing but the seed become one curve, with a band of one standard
 deviation around their mean. Each task gets a panel of its own. Without -o, a single run's curve goes into its folder.
-Metrics are named as in docs/metrics.md, with the kind of their lines or without: critic_loss, train/critic_loss, time.models.
-Runs that have not measured the metric are left out.
+Metrics are named as in docs/metrics.md, with the kind of their lines or without: critic_loss, train/critic_loss,
+time.models. Runs that have not measured the metric are left out.
 
 Examples:
   ddppo plot runs/InvertedPendulum-seed0-1
@@ -215,7 +215,7 @@ pub struct PlotArgs {
     /// Draw this metric over the steps instead of the evaluation return
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
-    /// Picture to write, .svg or .png, or table, .csv [default: curve.svg and curve.png, or the metric's name]
+    /// Picture to write, .svg or .png, or table, .csv [default: curve.svg and .png, or NAME's]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }

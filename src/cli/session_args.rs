@@ -10,8 +10,7 @@ pub struct SessionArgs {
     /// Worker threads, at most one a core; their number does not change the result [default: all cores]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1024>)]
     pub threads: Option<u16>,
-    /// Write event files for TensorBoard into the run's folder, now and whenever the run goes on; same as
-    /// `--set report.tensorboard=true`
+    /// Write an event file for TensorBoard into the run's folder, now and whenever it goes on
     #[arg(long)]
     pub tensorboard: bool,
     /// Show nothing while training

@@ -9,9 +9,9 @@ use super::checkpoint_args::CheckpointArgs;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The file takes an observation in the environment's units and gives the deterministic action in the environment's units. Its name's end
-says the format: .onnx for ONNX runtimes, .safetensors for the weights alone, .h for a C99 header that needs nothing but math.h.
-docs/export.md describes each.
+The file takes an observation in the environment's units and gives the deterministic action in the environment's units.
+Its name's end says the format: .onnx for ONNX runtimes, .safetensors for the weights alone, .h for a C99 header that
+needs nothing but math.h. docs/export.md describes each.
 
 Examples:
   ddppo export runs/Hopper-seed0-1 -o hopper.onnx
@@ -29,8 +29,9 @@ pub struct ExportArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Prints a JSON schema (draft 2020-12) of the config.toml in a run's folder, for editors and for programs that write settings. Without
---algo it is that of all methods, told apart by `algorithm`. JSON has no infinity: a default of null is `inf` in TOML.
+Prints a JSON schema (draft 2020-12) of the config.toml in a run's folder, for editors and for programs that write
+settings. Without --algo it is that of all methods, told apart by `algorithm`. JSON has no infinity: a default of null
+is `inf` in TOML.
 
 Examples:
   ddppo schema > ddppo.schema.json
@@ -47,7 +48,7 @@ Prints a script that teaches a shell the program's commands and flags.
 
 Examples:
   ddppo completions bash > ~/.local/share/bash-completion/completions/ddppo
-  ddppo completions zsh > ~/.zfunc/_ddppo                        with ~/.zfunc in fpath
+  ddppo completions zsh > ~/.zfunc/_ddppo        with ~/.zfunc in fpath
   ddppo completions fish > ~/.config/fish/completions/ddppo.fish")]
 pub struct CompletionsArgs {
     /// Shell to complete in
@@ -56,8 +57,8 @@ pub struct CompletionsArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Writes a manual page for the program and one for each command, in the format that `man` reads, and says where. The folder is made if
-it is not there.
+Writes a manual page for the program and one for each command, in the format that `man` reads, and says where. The
+folder is made if it is not there.
 
 Examples:
   ddppo man ~/.local/share/man/man1 && man ddppo-train

@@ -204,6 +204,10 @@ fn help_has_examples() {
         &["record", "--help"],
         &["probe", "--help"],
         &["analyze", "--help"],
+        &["export", "--help"],
+        &["schema", "--help"],
+        &["completions", "--help"],
+        &["man", "--help"],
     ] {
         let text = place.succeed(arguments);
         assert!(text.contains("Examples:\n  ddppo "), "{text}");
