@@ -11,6 +11,7 @@ use ddppo::env::Task as _;
 use ddppo::lab::analysis::observer::{self, Analyses};
 use ddppo::methods;
 use ddppo::report::curve_at_end::CurveAtEnd;
+use ddppo::report::tensorboard::TensorBoard;
 use ddppo::run::directory::environment_path;
 use ddppo::run::storage::{Disk, replace};
 use ddppo::run::text::thousands;
@@ -144,6 +145,8 @@ fn work(
     task: Option<Arc<PythonTask>>,
     listeners: Listeners,
 ) -> PyResult<Outcome> {
+    // A film finds its task by name, which a class of the user's own does not have here.
+    let film = task.is_none();
     let failures = task.map(|task| Arc::clone(task.failures())).unwrap_or_default();
     let raise = |py, error: anyhow::Error| exception(py, &error, failures.take());
     let ready = ready.map_err(|error| raise(py, error))?;
@@ -154,7 +157,7 @@ fn work(
     let watch =
         Watch { shared: Arc::clone(&shared), function: on_step, every_step, shows: show.is_some() };
     let progress = show.is_none().then(|| Style::suited(quiet));
-    let started = py.detach(|| begin(ready, watch, progress, &failures, threads));
+    let started = py.detach(|| begin(ready, watch, progress, &failures, threads, film));
     let ended = Mutex::new(started.map_err(|error| raise(py, error))?);
     let outcome = wait(py, &ended, &shared, steps, show.as_ref());
     match outcome {
@@ -184,9 +187,13 @@ fn begin(
     progress: Option<Style>,
     failures: &Arc<Failures>,
     threads: Option<u16>,
+    film: bool,
 ) -> anyhow::Result<Receiver<End>> {
     observer::check(&ready.config, &*ready.task)?;
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(CurveAtEnd::default()), Box::new(watch)];
+    if ready.config.run().report.tensorboard {
+        sinks.push(Box::new(TensorBoard::new(film)));
+    }
     if let Some(style) = progress {
         sinks.push(Box::new(Progress::new(style, Box::new(std::io::stderr()))?));
     }
