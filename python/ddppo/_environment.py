@@ -42,7 +42,11 @@ class Description:
     """What never changes of an environment, checked: sizes, bounds, time limit, and whether its state can be saved."""
 
     def __init__(self, env: Any, name: str | None, time_limit: int | None) -> None:
-        self.name = name or name_of(env)
+        self.name = name_of(env) if name is None else name
+        if not self.name or "/" in self.name or not self.name.isprintable():
+            raise UsageError(f"the name {self.name!r} cannot be that of a folder: give another one by `name`")
+        if time_limit is not None and not 1 <= time_limit < 2**31:
+            raise UsageError(f"`time_limit` is {time_limit}, and must be from 1 to {2**31 - 1} steps")
         for part in ("observation_space", "action_space", "reset", "step"):
             if not hasattr(env, part):
                 raise UsageError(f"{self.name} is no environment as Gymnasium has them: it lacks `{part}`")

@@ -113,6 +113,7 @@ class Run:
         """
         if episodes < 1:
             raise UsageError(f"`episodes` is {episodes}, and at least 1 is needed")
+        _natural("seed", seed)
         played, told = _native.evaluate(self.path, best, episodes, seed, self._folder.task())
         _warn(told)
         returns = np.array([np.nan if broke else score for score, _, broke in played])
@@ -139,6 +140,7 @@ class Run:
             KeyboardInterrupt: after Ctrl-C; the run is saved.
         """
         listeners = _listeners(threads, progress, on_step, on_evaluation)
+        _natural("steps", steps)
         _native.resume(self.path, steps, self._folder.task(), listeners)
         return self
 
@@ -217,9 +219,11 @@ def train(
         words.append("--resume")
     native, description, environment = None, "", None
     if mjcf is not None:
+        if callable(task) or str(task) in _native.task_names():
+            raise UsageError("`mjcf` is the model of a robot; `task` must be the file that says what it is to do, such as task=\"arm.toml\"")
         words += [f"--mjcf={_word(mjcf)}", f"--task={_word(task)}"]
     elif isinstance(task, str):
-        words.append(f"--={task}" if task.startswith("-") else task)
+        words += ["--", task]
     else:
         environment = cast(EnvironmentFactory, task)
         native, description = _environment.task_of(environment, name, time_limit, terminated)
@@ -229,12 +233,19 @@ def train(
     return Run(path, environment, terminated)
 
 
+def _natural(name: str, value: int | None) -> None:
+    if value is not None and not 0 <= value < 2**63:
+        raise UsageError(f"`{name}` is {value}, and must be a whole number from 0 to {2**63 - 1}")
+
+
 def _word(value: Any) -> str:
     return value if isinstance(value, str) else str(value)
 
 
 def _settings(settings: Mapping[str, Any] | None, sections: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Keys and values, sections spelled out: a method's own keys have one dot at most."""
+    if settings is not None and not isinstance(settings, Mapping):
+        raise UsageError(f"`settings` is a dictionary, such as {{\"policy.horizon\": 2}}, not a {type(settings).__name__}")
     given: list[tuple[str, Any]] = []
     for key, value in [*(settings or {}).items(), *sections.items()]:
         if isinstance(value, Mapping):

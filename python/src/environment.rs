@@ -122,7 +122,7 @@ impl PythonTask {
     fn ask(&self, function: &Py<PyAny>, observations: &[f64], ended: &mut [bool]) {
         let answer = Python::attach(|py| {
             let answer = function.call1(py, (bytes(py, observations), ended.len()));
-            let answer = answer.and_then(|answer| Ok(answer.extract::<Vec<u8>>(py)?));
+            let answer = answer.and_then(|answer| answer.extract::<Vec<u8>>(py));
             answer.map_err(|error| self.failures.note(py, "`terminated`", error))
         });
         match answer {

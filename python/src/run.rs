@@ -36,6 +36,9 @@ pub fn look(
     Ok((run.map_err(|error| exception(py, &error.into(), cause()))?, warnings))
 }
 
+/// Sum of rewards, steps, and whether the physics broke.
+type Episode = (f64, usize, bool);
+
 /// Plays episodes: the sum of rewards, the steps, and whether the physics broke, of each.
 #[pyfunction]
 pub fn evaluate(
@@ -45,7 +48,7 @@ pub fn evaluate(
     episodes: usize,
     seed: u64,
     task: Option<PyRef<'_, Task>>,
-) -> PyResult<(Vec<(f64, usize, bool)>, Vec<String>)> {
+) -> PyResult<(Vec<Episode>, Vec<String>)> {
     let failures = task.as_ref().map(|task| Arc::clone(task.shared().failures()));
     let (run, warnings) = look(py, root, best, task)?;
     // The trainer's environment is closed without the GIL's holder waiting for it.

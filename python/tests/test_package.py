@@ -7,7 +7,9 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import types
 import unittest
+import unittest.mock
 import warnings
 
 import gymnasium
@@ -100,6 +102,21 @@ class Installed(Package):
         self.assertTrue(np.array_equal(one, policy.predict(batch)[0]))
         with self.assertRaisesRegex(ddppo.UsageError, r"an observation has 2 numbers.*\(3,\)"):
             policy.predict([1, 2, 3])
+
+    def test_a_notebook_gets_a_bar_of_its_own(self) -> None:
+        pictures: list[str] = []
+
+        class Handle:
+            update = staticmethod(pictures.append)
+
+        shown = types.ModuleType("IPython.display")
+        shown.HTML, shown.display = str, lambda *_, **__: Handle
+        notebook = types.ModuleType("IPython")
+        notebook.get_ipython, notebook.display = lambda: types.SimpleNamespace(kernel=1), shown
+        with unittest.mock.patch.dict(sys.modules, {"IPython": notebook, "IPython.display": shown}):
+            ddppo.train("PointMass", steps=200, out=self.folder / "run", settings=worlds.SMALL)
+        self.assertIn('value="200" max="200"', pictures[-1])
+        self.assertIn("return ", pictures[-1])
 
     def test_the_program_is_there_whole(self) -> None:
         ask = lambda *words: subprocess.run([sys.executable, "-m", "ddppo", *words], capture_output=True, text=True)
@@ -243,6 +260,7 @@ class Environments(Package):
             (worlds.Cart(), {}, "an environment is given as a function that makes one"),
             (lambda: 5, {}, "it lacks `observation_space`"),
             (old, {}, "of an older Gym"),
+            ("-x", {}, "there is no task `-x`"),
             ("Hoper", {}, r"there is no task `Hoper` \(did you mean `Hopper`\?\)"),
             ("PointMass", {"policy.horizn": 3}, r"policy.horizn.*did you mean `policy.horizon`"),
             ("PointMass", {"policy": {"horizon": None}}, "a setting is a number, a text"),
@@ -254,11 +272,21 @@ class Environments(Package):
             ({"seed": -1}, "a seed is a whole number from 0"),
             ({"algo": "sacc"}, r"did you mean `sac`"),
             ({"horizon": 3}, "no argument `horizon`"),
+            ({"settings": [1]}, "`settings` is a dictionary"),
+            ({"mjcf": "arm.xml"}, "`task` must be the file that says what it is to do"),
             ({"terminated": False}, "are for environments of Python's"),
             ({"threads": 0}, "from 1 to 1024"),
         ]:
             with self.assertRaisesRegex(ddppo.UsageError, sentence):
                 ddppo.train("PointMass", steps=5, out=self.folder / "run", **arguments)
+        for arguments, sentence in [
+            ({"name": "a/b"}, "cannot be that of a folder"),
+            ({"time_limit": 0}, "must be from 1 to"),
+            ({"terminated": True}, "`terminated` is None"),
+            ({"algo": "mage"}, "mage cannot learn which imagined observations end an episode"),
+        ]:
+            with self.assertRaisesRegex(ddppo.UsageError, sentence):
+                ddppo.train(worlds.Cart, steps=5, out=self.folder / "run", **arguments)
         with self.assertRaisesRegex(ddppo.Error, "`step` raised IndexError") as caught:
             later = lambda: raises() if made.append(1) or len(made) > 1 else worlds.Cart()
             made: list[int] = []
