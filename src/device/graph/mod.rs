@@ -1,0 +1,13 @@
+//! Programs as graphs: operations on arrays of fixed shapes, with reverse- and forward-mode derivatives on the graph itself, written out
+//! as StableHLO. The first axis of all arrays is the runs of a group, and no operation mixes them.
+
+mod derivative;
+mod emit;
+mod node;
+mod rules;
+mod tangent;
+mod tensor;
+
+pub use emit::Program;
+pub use node::{Graph, Number, Precision};
+pub use tensor::Tensor;

@@ -1,0 +1,50 @@
+//! Derivatives of the functions of one and of two numbers, which both modes share.
+
+use super::node::{Binary, Unary};
+use super::tensor::Tensor;
+
+/// What a function's change is, given its argument's: the same linear map for both modes, since it acts element by element. `x` is the
+/// argument, `y` the value; `None` where the derivative is 0.
+pub(super) fn unary<'g>(
+    of: Unary,
+    x: Tensor<'g>,
+    y: Tensor<'g>,
+    change: Tensor<'g>,
+) -> Option<Tensor<'g>> {
+    Some(match of {
+        Unary::Negate => -change,
+        Unary::Exponential => change * y,
+        Unary::Logarithm => change / x,
+        Unary::LogarithmPlusOne => change / (x + 1.0),
+        Unary::Tanh => change * (y.filled(1.0) - y * y),
+        Unary::Logistic => change * (y * (y.filled(1.0) - y)),
+        Unary::SquareRoot => change * 0.5 / y,
+        Unary::Absolute => x.less(x.filled(0.0)).select(-change, change),
+        Unary::IsFinite | Unary::Not => return None,
+    })
+}
+
+/// A function's change by each of its two arguments' `change`s, element by element; `None` where it has none.
+pub(super) fn binary<'g>(
+    of: Binary,
+    (a, b): (Tensor<'g>, Tensor<'g>),
+    y: Tensor<'g>,
+    (by_a, by_b): (Option<Tensor<'g>>, Option<Tensor<'g>>),
+) -> (Option<Tensor<'g>>, Option<Tensor<'g>>) {
+    let zero = y.filled(0.0);
+    match of {
+        Binary::Add => (by_a, by_b),
+        Binary::Subtract => (by_a, by_b.map(|c| -c)),
+        Binary::Multiply => (by_a.map(|c| c * b), by_b.map(|c| c * a)),
+        Binary::Divide => (by_a.map(|c| c / b), by_b.map(|c| -(c * y) / b)),
+        Binary::Maximum => {
+            let first = b.less(a);
+            (by_a.map(|c| first.select(c, zero)), by_b.map(|c| first.select(zero, c)))
+        }
+        Binary::Minimum => {
+            let second = b.less(a);
+            (by_a.map(|c| second.select(zero, c)), by_b.map(|c| second.select(c, zero)))
+        }
+        Binary::And => (None, None),
+    }
+}
