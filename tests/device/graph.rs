@@ -1,6 +1,6 @@
 //! Every operation's derivative, in both modes, against central differences in double precision.
 
-use ddppo::device::graph::{Graph, Number, Precision, Tensor};
+use ddppo::device::graph::{Graph, Number, ProductPrecision, Value};
 use ddppo::device::pjrt::{Buffer, Executable};
 use ddppo::rng::Rng;
 
@@ -12,7 +12,7 @@ const A: [usize; 4] = [RUNS, 1, 3, 4];
 /// Of b.
 const B: [usize; 4] = [RUNS, 1, 4, 3];
 
-type Case = (&'static str, for<'g> fn(Tensor<'g>, Tensor<'g>) -> Tensor<'g>);
+type Case = (&'static str, for<'g> fn(Value<'g>, Value<'g>) -> Value<'g>);
 
 /// An operation each, of a and b of different shapes and with numbers between 0.1 and 1.9.
 const CASES: [Case; 30] = [
@@ -41,7 +41,7 @@ const CASES: [Case; 30] = [
     ("expand", |a, b| a.expand(&[RUNS, 5, 3, 4]) * b.reshape(&A).slice(3, 1, 2)),
     ("slice", |a, _| a.slice(3, 1, 3)),
     ("pad", |a, _| a.pad(3, 2, 7)),
-    ("concatenate", |a, b| Tensor::concatenate(&[a, b.reshape(&A)], 2)),
+    ("concatenate", |a, b| Value::concatenate(&[a, b.reshape(&A)], 2)),
     ("sum", |a, b| a.sum(3) * b.reshape(&A).sum(2)),
     ("select", |a, b| a.less(b.reshape(&A)).select(a * a, b.reshape(&A))),
     ("with_derivative_of", |a, b| (a * b.reshape(&A)).held().with_derivative_of(a * b.reshape(&A))),
@@ -59,7 +59,7 @@ struct Compiled {
 }
 
 impl Compiled {
-    fn new(case: for<'g> fn(Tensor<'g>, Tensor<'g>) -> Tensor<'g>) -> Self {
+    fn new(case: for<'g> fn(Value<'g>, Value<'g>) -> Value<'g>) -> Self {
         let graph = Graph::new();
         let [a, b, va, vb] = [A, B, A, B].map(|shape| graph.argument(&shape, Number::Double));
         let y = case(a, b);
@@ -69,7 +69,7 @@ impl Compiled {
         let along = (gradient[0] * va).sum_from(1) + (gradient[1] * vb).sum_from(1);
         let second = graph.gradient(along, &[a, b]);
         let outputs = [loss, change, along, second[0], second[1]];
-        let program = graph.program(&outputs, &[], Precision::Single);
+        let program = graph.program(&outputs, &[], ProductPrecision::Single);
         let sizes = outputs.iter().map(|t| t.shape().iter().product()).collect();
         let executable = device().compile(&program.text, program.outputs).unwrap();
         Self { executable, sizes }
@@ -139,7 +139,7 @@ fn rows_are_gathered_and_arguments_overwritten() {
     let table = graph.argument(&[2, 3, 2], Number::Double);
     let rows = graph.argument(&[2, 2], Number::Index);
     let one = table.gather(rows);
-    let program = graph.program(&[one, table + 1.0], &[(table, 1)], Precision::Single);
+    let program = graph.program(&[one, table + 1.0], &[(table, 1)], ProductPrecision::Single);
     let executable = device().compile(&program.text, 2).unwrap();
     let table = device().upload(&(0..12).map(f64::from).collect::<Vec<_>>(), &[2, 3, 2]).unwrap();
     let rows = device().upload(&[2_i32, 0, 1, 1], &[2, 2]).unwrap();

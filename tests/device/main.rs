@@ -2,5 +2,9 @@
 
 #[path = "../support/plugin.rs"]
 mod plugin;
+#[path = "../support/small_runs.rs"]
+mod small_runs;
 
 mod graph;
+mod runs;
+mod sac;

@@ -2,17 +2,17 @@
 
 use super::node::{Graph, Id, Op};
 use super::rules;
-use super::tensor::Tensor;
+use super::value::Value;
 
 /// The derivatives collected so far, by node.
 struct Adjoints<'g> {
-    of: Vec<Option<Tensor<'g>>>,
+    of: Vec<Option<Value<'g>>>,
     /// Whether a node's derivative is asked for, or needed on the way.
     wanted: Vec<bool>,
 }
 
 impl<'g> Adjoints<'g> {
-    fn add(&mut self, to: Id, adjoint: Tensor<'g>) {
+    fn add(&mut self, to: Id, adjoint: Value<'g>) {
         if self.wanted[to] {
             let sum = &mut self.of[to];
             *sum = Some(sum.map_or(adjoint, |sum| sum + adjoint));
@@ -21,17 +21,18 @@ impl<'g> Adjoints<'g> {
 }
 
 impl Graph {
-    /// The derivatives of each run's `loss`, `[runs, 1, …, 1]`, by arrays of the graph, in their shapes.
-    pub fn gradient<'g>(&'g self, loss: Tensor<'g>, by: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
+    /// The derivatives of each run's `loss`, `[runs, 1, …, 1]`, by arrays of the graph, in their shapes. Of an array that is computed from
+    /// another of them it is the derivative by what comes after it alone.
+    pub fn gradient<'g>(&'g self, loss: Value<'g>, by: &[Value<'g>]) -> Vec<Value<'g>> {
         self.pull_back(&[(loss, loss.filled(1.0))], by)
     }
 
     /// [`Graph::gradient`] of a loss of which the derivatives by some `outputs` are given.
     pub fn pull_back<'g>(
         &'g self,
-        outputs: &[(Tensor<'g>, Tensor<'g>)],
-        by: &[Tensor<'g>],
-    ) -> Vec<Tensor<'g>> {
+        outputs: &[(Value<'g>, Value<'g>)],
+        by: &[Value<'g>],
+    ) -> Vec<Value<'g>> {
         let ids: Vec<Id> = by.iter().map(|t| t.id).collect();
         let last = outputs.iter().map(|(t, _)| t.id).max().expect("a loss has an output");
         let wanted = self.depending(&ids, last.max(ids.iter().copied().max().unwrap_or(0)));
@@ -40,17 +41,17 @@ impl Graph {
             adjoints.add(output.id, adjoint);
         }
         for id in (0..=last).rev() {
-            if let Some(adjoint) = adjoints.of[id].filter(|_| !ids.contains(&id)) {
+            if let Some(adjoint) = adjoints.of[id] {
                 self.step_back(id, adjoint, &mut adjoints);
             }
         }
-        let zero = |t: Tensor<'g>| t.filled(0.0);
+        let zero = |t: Value<'g>| t.filled(0.0);
         by.iter().map(|&t| adjoints.of[t.id].unwrap_or_else(|| zero(t))).collect()
     }
 
-    fn step_back<'g>(&'g self, id: Id, adjoint: Tensor<'g>, to: &mut Adjoints<'g>) {
-        let y = self.tensor(id);
-        let at = |id: Id| self.tensor(id);
+    fn step_back<'g>(&'g self, id: Id, adjoint: Value<'g>, to: &mut Adjoints<'g>) {
+        let y = self.value(id);
+        let at = |id: Id| self.value(id);
         match self.node(id).op {
             Op::Argument(_) | Op::Constant(_) | Op::Compare(..) | Op::Gather { .. } => {}
             Op::Unary(of, x) => {
@@ -101,7 +102,7 @@ impl Graph {
             Op::Broadcast(x) => {
                 let shape = at(x).shape();
                 let repeated = (0..shape.len()).filter(|&axis| shape[axis] == 1);
-                to.add(x, repeated.fold(adjoint, Tensor::sum));
+                to.add(x, repeated.fold(adjoint, Value::sum));
             }
             Op::Reshape(x) => to.add(x, adjoint.reshape(&at(x).shape())),
             Op::Slice { of, axis, from } => {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::node::{Binary, Comparison, Graph, Id, Node, Number, Op, Precision, Unary};
-use super::tensor::Tensor;
+use super::node::{Binary, CompareOp, Graph, Id, Node, Number, Op, ProductPrecision, Unary};
+use super::value::Value;
 
 /// A program in StableHLO.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ fn pointed(number: &str) -> String {
 /// The text of some nodes.
 struct Text<'n> {
     nodes: &'n [Node],
-    precision: Precision,
+    precision: ProductPrecision,
     text: String,
 }
 
@@ -54,9 +54,9 @@ impl Graph {
     /// caller's array is gone then after the call.
     pub fn program(
         &self,
-        outputs: &[Tensor<'_>],
-        overwritten: &[(Tensor<'_>, usize)],
-        precision: Precision,
+        outputs: &[Value<'_>],
+        overwritten: &[(Value<'_>, usize)],
+        precision: ProductPrecision,
     ) -> Program {
         let nodes = self.nodes.borrow();
         let mut used = vec![false; nodes.len()];
@@ -155,9 +155,9 @@ impl Text<'_> {
             }
             Op::Compare(of, ..) => {
                 let name = match of {
-                    Comparison::Equal => "EQ",
-                    Comparison::Less => "LT",
-                    Comparison::AtMost => "LE",
+                    CompareOp::Equal => "EQ",
+                    CompareOp::Less => "LT",
+                    CompareOp::AtMost => "LE",
                 };
                 format!("stablehlo.compare {name}, {names} {signature}")
             }
@@ -168,8 +168,8 @@ impl Text<'_> {
                 let axes: Vec<String> = (0..batch).map(|axis| axis.to_string()).collect();
                 let axes = axes.join(", ");
                 let precision = match self.precision {
-                    Precision::Single => "HIGHEST",
-                    Precision::Fast => "DEFAULT",
+                    ProductPrecision::Single => "HIGHEST",
+                    ProductPrecision::Fast => "DEFAULT",
                 };
                 format!(
                     "stablehlo.dot_general {names}, batching_dims = [{axes}] x [{axes}], contracting_dims = [{}] x [{}], \

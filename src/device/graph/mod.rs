@@ -6,8 +6,8 @@ mod emit;
 mod node;
 mod rules;
 mod tangent;
-mod tensor;
+mod value;
 
 pub use emit::Program;
-pub use node::{Graph, Number, Precision};
-pub use tensor::Tensor;
+pub use node::{Graph, Number, ProductPrecision};
+pub use value::Value;

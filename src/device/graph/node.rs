@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::tensor::Tensor;
+use super::value::Value;
 
 /// Element types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Number {
 
 /// How exactly products of single-precision matrices are computed, where the device has a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
+pub enum ProductPrecision {
     /// In single precision.
     Single,
     /// As the device likes best: TF32 on NVIDIA's, with 10 bits of the factors' mantissas.
@@ -69,7 +69,7 @@ pub(super) enum Binary {
 
 /// Comparisons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparison {
+pub(super) enum CompareOp {
     Equal,
     Less,
     AtMost,
@@ -87,7 +87,7 @@ pub(super) enum Op {
     Constant(f64),
     Unary(Unary, Id),
     Binary(Binary, Id, Id),
-    Compare(Comparison, Id, Id),
+    Compare(CompareOp, Id, Id),
     /// Elements of the second where the first holds, of the third elsewhere.
     Select(Id, Id, Id),
     /// To another element type.
@@ -166,7 +166,7 @@ pub(super) struct Node {
     pub number: Number,
 }
 
-/// A program under construction. Tensors of it are small and can be copied: `a * b + c` adds two nodes.
+/// A program under construction. Values of it are small and can be copied: `a * b + c` adds two nodes.
 #[derive(Debug, Default)]
 pub struct Graph {
     pub(super) nodes: RefCell<Vec<Node>>,
@@ -180,29 +180,29 @@ impl Graph {
     }
 
     /// The next argument of the program.
-    pub fn argument(&self, shape: &[usize], number: Number) -> Tensor<'_> {
+    pub fn argument(&self, shape: &[usize], number: Number) -> Value<'_> {
         let mut count = self.arguments.borrow_mut();
         *count += 1;
         self.add(Op::Argument(*count - 1), shape.to_vec(), number)
     }
 
     /// An array with all elements the same.
-    pub fn constant(&self, value: f64, shape: &[usize], number: Number) -> Tensor<'_> {
+    pub fn constant(&self, value: f64, shape: &[usize], number: Number) -> Value<'_> {
         self.add(Op::Constant(value), shape.to_vec(), number)
     }
 
-    pub(super) fn add(&self, op: Op, shape: Vec<usize>, number: Number) -> Tensor<'_> {
+    pub(super) fn add(&self, op: Op, shape: Vec<usize>, number: Number) -> Value<'_> {
         let mut nodes = self.nodes.borrow_mut();
         nodes.push(Node { op, shape, number });
-        Tensor { graph: self, id: nodes.len() - 1 }
+        Value { graph: self, id: nodes.len() - 1 }
     }
 
     pub(super) fn node(&self, id: Id) -> Node {
         self.nodes.borrow()[id].clone()
     }
 
-    pub(super) fn tensor(&self, id: Id) -> Tensor<'_> {
-        Tensor { graph: self, id }
+    pub(super) fn value(&self, id: Id) -> Value<'_> {
+        Value { graph: self, id }
     }
 
     /// For every node up to `last`, whether its derivative by one of `by` may be other than 0.

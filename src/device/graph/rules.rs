@@ -1,16 +1,16 @@
 //! Derivatives of the functions of one and of two numbers, which both modes share.
 
 use super::node::{Binary, Unary};
-use super::tensor::Tensor;
+use super::value::Value;
 
 /// What a function's change is, given its argument's: the same linear map for both modes, since it acts element by element. `x` is the
 /// argument, `y` the value; `None` where the derivative is 0.
 pub(super) fn unary<'g>(
     of: Unary,
-    x: Tensor<'g>,
-    y: Tensor<'g>,
-    change: Tensor<'g>,
-) -> Option<Tensor<'g>> {
+    x: Value<'g>,
+    y: Value<'g>,
+    change: Value<'g>,
+) -> Option<Value<'g>> {
     Some(match of {
         Unary::Negate => -change,
         Unary::Exponential => change * y,
@@ -27,10 +27,10 @@ pub(super) fn unary<'g>(
 /// A function's change by each of its two arguments' `change`s, element by element; `None` where it has none.
 pub(super) fn binary<'g>(
     of: Binary,
-    (a, b): (Tensor<'g>, Tensor<'g>),
-    y: Tensor<'g>,
-    (by_a, by_b): (Option<Tensor<'g>>, Option<Tensor<'g>>),
-) -> (Option<Tensor<'g>>, Option<Tensor<'g>>) {
+    (a, b): (Value<'g>, Value<'g>),
+    y: Value<'g>,
+    (by_a, by_b): (Option<Value<'g>>, Option<Value<'g>>),
+) -> (Option<Value<'g>>, Option<Value<'g>>) {
     let zero = y.filled(0.0);
     match of {
         Binary::Add => (by_a, by_b),

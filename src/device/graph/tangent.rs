@@ -2,19 +2,19 @@
 
 use super::node::{Graph, Id, Op};
 use super::rules;
-use super::tensor::Tensor;
+use super::value::Value;
 
 impl Graph {
     /// The directional derivatives of `outputs` where each of `along`'s arrays moves in its direction, of its shape.
     pub fn tangents<'g>(
         &'g self,
-        outputs: &[Tensor<'g>],
-        along: &[(Tensor<'g>, Tensor<'g>)],
-    ) -> Vec<Tensor<'g>> {
+        outputs: &[Value<'g>],
+        along: &[(Value<'g>, Value<'g>)],
+    ) -> Vec<Value<'g>> {
         let last = outputs.iter().map(|t| t.id).max().expect("there is an output");
         let moved: Vec<Id> = along.iter().map(|(t, _)| t.id).collect();
         let depends = self.depending(&moved, last);
-        let mut tangents: Vec<Option<Tensor<'g>>> = vec![None; last + 1];
+        let mut tangents: Vec<Option<Value<'g>>> = vec![None; last + 1];
         for id in 0..=last {
             tangents[id] = match moved.iter().position(|&m| m == id) {
                 Some(m) => Some(along[m].1),
@@ -25,11 +25,11 @@ impl Graph {
         outputs.iter().map(|t| tangents[t.id].unwrap_or_else(|| t.filled(0.0))).collect()
     }
 
-    fn step_forward<'g>(&'g self, id: Id, tangents: &[Option<Tensor<'g>>]) -> Option<Tensor<'g>> {
-        let (y, node) = (self.tensor(id), self.node(id));
-        let at = |id: Id| self.tensor(id);
+    fn step_forward<'g>(&'g self, id: Id, tangents: &[Option<Value<'g>>]) -> Option<Value<'g>> {
+        let (y, node) = (self.value(id), self.node(id));
+        let at = |id: Id| self.value(id);
         let or_zero = |id: Id| tangents[id].unwrap_or_else(|| at(id).filled(0.0));
-        let sum = |a: Option<Tensor<'g>>, b: Option<Tensor<'g>>| match (a, b) {
+        let sum = |a: Option<Value<'g>>, b: Option<Value<'g>>| match (a, b) {
             (Some(a), Some(b)) => Some(a + b),
             (a, b) => a.or(b),
         };
@@ -54,8 +54,8 @@ impl Graph {
             }
             Op::Pad { of, axis, from } => Some(tangents[of]?.pad(axis, from, node.shape[axis])),
             Op::Concatenate(all, axis) => {
-                let all: Vec<Tensor<'g>> = all.into_iter().map(or_zero).collect();
-                Some(Tensor::concatenate(&all, axis))
+                let all: Vec<Value<'g>> = all.into_iter().map(or_zero).collect();
+                Some(Value::concatenate(&all, axis))
             }
             Op::Sum(x, axis) => Some(tangents[x]?.sum(axis)),
             Op::Substitute(_, source) => tangents[source?],

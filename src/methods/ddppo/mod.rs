@@ -68,8 +68,10 @@ pub struct Ddppo {
     pub imagined: Imagined,
     /// For R, where it is part of a loss.
     gradient_data: Option<GradientData>,
-    policy_update: PolicyUpdate,
-    critic_update: CriticUpdate,
+    /// π's updates.
+    pub policy_update: PolicyUpdate,
+    /// The critic's and the temperature's updates.
+    pub critic_update: CriticUpdate,
     /// Where the critic's loss has it.
     action_gradient: Option<ActionGradientTerm>,
     config: DdppoConfig,

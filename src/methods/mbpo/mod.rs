@@ -54,8 +54,10 @@ pub struct Mbpo {
     pub real: Replay,
     /// Transitions imagined in the model.
     pub imagined: Imagined,
-    policy_update: PolicyUpdate,
-    critic_update: CriticUpdate,
+    /// π's updates.
+    pub policy_update: PolicyUpdate,
+    /// The critic's and the temperature's updates.
+    pub critic_update: CriticUpdate,
     config: MbpoConfig,
     task: Arc<dyn Task>,
 }
@@ -90,6 +92,11 @@ impl Mbpo {
             config: settings,
             task,
         }
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &MbpoConfig {
+        &self.config
     }
 
     /// Trains the model by likelihood on all real transitions.

@@ -2,16 +2,16 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::node::{Binary, Comparison, Graph, Id, Number, Op, Unary};
+use super::node::{Binary, CompareOp, Graph, Id, Number, Op, Unary};
 
 /// An array of a [`Graph`].
 #[derive(Clone, Copy, Debug)]
-pub struct Tensor<'g> {
+pub struct Value<'g> {
     pub(super) graph: &'g Graph,
     pub(super) id: Id,
 }
 
-impl<'g> Tensor<'g> {
+impl<'g> Value<'g> {
     /// Its sizes.
     pub fn shape(self) -> Vec<usize> {
         self.graph.nodes.borrow()[self.id].shape.clone()
@@ -44,7 +44,7 @@ impl<'g> Tensor<'g> {
         self.graph.add(Op::Binary(of, a.id, b.id), a.shape(), a.number())
     }
 
-    fn compare(self, of: Comparison, other: Self) -> Self {
+    fn compare(self, of: CompareOp, other: Self) -> Self {
         let (a, b) = self.common(other);
         self.graph.add(Op::Compare(of, a.id, b.id), a.shape(), Number::Truth)
     }
@@ -83,7 +83,7 @@ impl<'g> Tensor<'g> {
         self.graph.add(Op::Slice { of: self.id, axis, from }, shape, self.number())
     }
 
-    /// The inverse of [`Tensor::slice`]: zeros around it, up to a size of the axis.
+    /// The inverse of [`Value::slice`]: zeros around it, up to a size of the axis.
     pub fn pad(self, axis: usize, from: usize, size: usize) -> Self {
         let mut shape = self.shape();
         assert!(from + shape[axis] <= size, "{from} and {} in {size}", shape[axis]);
@@ -120,7 +120,7 @@ impl<'g> Tensor<'g> {
         self.dot_over(right, (1, 0))
     }
 
-    /// [`Tensor::dot`], summed over other axes of the matrices: for each, 0 or 1.
+    /// [`Value::dot`], summed over other axes of the matrices: for each, 0 or 1.
     pub fn dot_over(self, right: Self, over: (usize, usize)) -> Self {
         let (a, b) = (self.shape(), right.shape());
         let axes = a.len() - 2;
@@ -169,17 +169,17 @@ impl<'g> Tensor<'g> {
 
     /// Equal elements.
     pub fn equals(self, other: Self) -> Self {
-        self.compare(Comparison::Equal, other)
+        self.compare(CompareOp::Equal, other)
     }
 
     /// self < other.
     pub fn less(self, other: Self) -> Self {
-        self.compare(Comparison::Less, other)
+        self.compare(CompareOp::Less, other)
     }
 
     /// self ≤ other.
     pub fn at_most(self, other: Self) -> Self {
-        self.compare(Comparison::AtMost, other)
+        self.compare(CompareOp::AtMost, other)
     }
 
     /// Both hold.
@@ -271,15 +271,15 @@ impl<'g> Tensor<'g> {
 
 macro_rules! operator {
     ($trait:ident $method:ident $of:ident) => {
-        impl<'g> $trait for Tensor<'g> {
-            type Output = Tensor<'g>;
+        impl<'g> $trait for Value<'g> {
+            type Output = Value<'g>;
             fn $method(self, other: Self) -> Self {
                 self.binary(Binary::$of, other)
             }
         }
 
-        impl<'g> $trait<f64> for Tensor<'g> {
-            type Output = Tensor<'g>;
+        impl<'g> $trait<f64> for Value<'g> {
+            type Output = Value<'g>;
             fn $method(self, other: f64) -> Self {
                 self.binary(Binary::$of, self.filled(other))
             }
@@ -292,7 +292,7 @@ operator!(Sub sub Subtract);
 operator!(Mul mul Multiply);
 operator!(Div div Divide);
 
-impl Neg for Tensor<'_> {
+impl Neg for Value<'_> {
     type Output = Self;
     fn neg(self) -> Self {
         self.unary(Unary::Negate)
