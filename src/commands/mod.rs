@@ -17,6 +17,7 @@ mod train;
 use std::process::ExitCode;
 
 use ddppo::config::ConfigError;
+use ddppo::device::pjrt::DeviceError;
 use ddppo::env::EnvironmentError;
 use ddppo::env::robot::RobotError;
 use ddppo::lab::analysis::{AnalysisError, Unsuitable};
@@ -31,7 +32,7 @@ use ddppo::report::runs::CurveError;
 use ddppo::report::scored_run::ScoreError;
 use ddppo::run::directory::DirectoryError;
 use ddppo::session::SessionError;
-use ddppo::train::TrainError;
+use ddppo::train::{LockstepError, TrainError};
 
 pub use self::output::{is_unread, say};
 
@@ -102,8 +103,13 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
             | SessionError::Behind { .. }
             | SessionError::RobotNotWhole { .. }
             | SessionError::Memory { .. } => true,
+            SessionError::Lockstep(LockstepError::Different(_)) => true,
+            SessionError::Lockstep(LockstepError::Device(error)) => is_mistake(error),
             _ => false,
         };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return !matches!(error, DeviceError::Refused { .. });
     }
     if let Some(error) = error.downcast_ref() {
         return match error {

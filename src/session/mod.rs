@@ -4,6 +4,7 @@
 //! Nothing that only reports can stop a run: what a sink cannot do is a notice to the others.
 
 mod error;
+pub mod group;
 pub mod memory;
 pub mod progress;
 pub mod run;
@@ -11,7 +12,10 @@ pub mod saved;
 pub mod signals;
 pub mod sink;
 pub mod start;
+mod work;
 
 pub use error::SessionError;
-pub use run::{Observer, Session, SessionOutcome};
+pub use group::GroupSession;
+pub use run::Session;
 pub use sink::{Answer, End, Sink, SinkError};
+pub use work::{Observer, SessionOutcome};

@@ -34,7 +34,7 @@ pub fn load(
             loaded.path.display()
         ));
     }
-    super::run::restore(config, task, loaded).map(|(trainer, _)| trainer)
+    super::work::restore(config, task, loaded).map(|(trainer, _)| trainer)
 }
 
 /// How to act on an observation, with the random numbers to do it.

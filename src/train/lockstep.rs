@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::trainer::{TrainError, Trainer};
 use crate::config::differences;
 use crate::device::graph::ProductPrecision;
-use crate::device::group::Group;
+use crate::device::group::DeviceGroup;
 use crate::device::pjrt::{Device, DeviceError};
 use crate::methods::Method;
 use crate::nn::LearnError;
@@ -29,7 +29,7 @@ pub type StepOutcome = Result<Vec<Record>, TrainError>;
 pub struct Lockstep {
     /// None where a run has ended.
     runs: Vec<Option<Trainer>>,
-    group: Group,
+    group: DeviceGroup,
 }
 
 impl Lockstep {
@@ -58,7 +58,7 @@ impl Lockstep {
         let config = first.config().clone();
         let mut methods: Vec<&mut dyn Method> =
             runs.iter_mut().map(|run| run.learning().0).collect();
-        let group = Group::new(device, &config, &mut methods, precision)?;
+        let group = DeviceGroup::new(device, &config, &mut methods, precision)?;
         Ok(Self { runs: runs.into_iter().map(Some).collect(), group })
     }
 
@@ -71,6 +71,7 @@ impl Lockstep {
         let Self { runs, group } = self;
         let acted: Vec<Option<Result<(), TrainError>>> =
             runs.par_iter_mut().map(|run| run.as_mut().map(Trainer::begin_step)).collect();
+        let step = runs.iter().flatten().map(Trainer::step).max().unwrap_or(0);
         let mut learning = Vec::new();
         for (run, acted) in runs.iter_mut().zip(&acted) {
             learning.push(match (run, acted) {
@@ -78,7 +79,7 @@ impl Lockstep {
                 _ => None,
             });
         }
-        let learned: Vec<Result<(), LearnError>> = group.learn(&mut learning)?;
+        let learned: Vec<Result<(), LearnError>> = group.learn(step, &mut learning)?;
         drop(learning);
         let ends = runs.par_iter_mut().zip(acted).zip(learned);
         Ok(ends

@@ -216,10 +216,7 @@ impl Trainer {
     ///
     /// # Errors
     /// When learning failed, or the evaluation does.
-    pub fn end_step(
-        &mut self,
-        learned: Result<(), LearnError>,
-    ) -> Result<Vec<Record>, TrainError> {
+    pub fn end_step(&mut self, learned: Result<(), LearnError>) -> Result<Vec<Record>, TrainError> {
         learned.map_err(|error| self.diverged(error.to_string()))?;
         let step = self.step;
         self.tally.end_step();

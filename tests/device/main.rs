@@ -6,5 +6,6 @@ mod plugin;
 mod small_runs;
 
 mod graph;
+mod models;
 mod runs;
 mod sac;

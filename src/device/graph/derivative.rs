@@ -1,8 +1,8 @@
 //! Reverse mode: from the derivatives of a loss by what a node gives to those by what it is computed from.
 
-use super::node::{Graph, Id, Op};
+use super::build::{Graph, Value};
+use super::node::{Id, Op};
 use super::rules;
-use super::value::Value;
 
 /// The derivatives collected so far, by node.
 struct Adjoints<'g> {

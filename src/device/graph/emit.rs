@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::node::{Binary, CompareOp, Graph, Id, Node, Number, Op, ProductPrecision, Unary};
-use super::value::Value;
+use super::build::{Graph, Value};
+use super::node::{Binary, CompareOp, Id, Node, Number, Op, ProductPrecision, Unary};
 
 /// A program in StableHLO.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Programs as graphs: operations on arrays of fixed shapes, with reverse- and forward-mode derivatives on the graph itself, written out
 //! as StableHLO. The first axis of all arrays is the runs of a group, and no operation mixes them.
 
+mod build;
 mod derivative;
 mod emit;
 mod node;
@@ -8,6 +9,6 @@ mod rules;
 mod tangent;
 mod value;
 
+pub use build::{Graph, Value};
 pub use emit::Program;
-pub use node::{Graph, Number, ProductPrecision};
-pub use value::Value;
+pub use node::{Number, ProductPrecision};

@@ -1,7 +1,7 @@
 //! Derivatives of the functions of one and of two numbers, which both modes share.
 
+use super::build::Value;
 use super::node::{Binary, Unary};
-use super::value::Value;
 
 /// What a function's change is, given its argument's: the same linear map for both modes, since it acts element by element. `x` is the
 /// argument, `y` the value; `None` where the derivative is 0.

@@ -1,8 +1,8 @@
 //! Forward mode: the change of what a node gives with a change of what it is computed from.
 
-use super::node::{Graph, Id, Op};
+use super::build::{Graph, Value};
+use super::node::{Id, Op};
 use super::rules;
-use super::value::Value;
 
 impl Graph {
     /// The directional derivatives of `outputs` where each of `along`'s arrays moves in its direction, of its shape.

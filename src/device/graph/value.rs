@@ -1,15 +1,9 @@
-//! Arrays of a graph, and what can be made of them. In operations on two arrays, of equal rank, axes of size 1 are repeated as needed.
+//! What can be made of arrays. In operations on two arrays, of equal rank, axes of size 1 are repeated as needed.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::node::{Binary, CompareOp, Graph, Id, Number, Op, Unary};
-
-/// An array of a [`Graph`].
-#[derive(Clone, Copy, Debug)]
-pub struct Value<'g> {
-    pub(super) graph: &'g Graph,
-    pub(super) id: Id,
-}
+use super::build::Value;
+use super::node::{Binary, CompareOp, Number, Op, Unary};
 
 impl<'g> Value<'g> {
     /// Its sizes.

@@ -4,6 +4,17 @@ use crate::device::pjrt::{Buffer, Device, DeviceError};
 use crate::device::programs::StackShape;
 use crate::nn::Shape;
 
+/// A group of one run has a second slot, which never learns: compilers drop an axis of size 1 and may then sum in another order, and a
+/// run is to be the same bits alone as among others.
+pub(super) const LEAST_SLOTS: usize = 2;
+
+/// The stack of so many networks of a shape in each slot.
+pub(super) fn stack(slots: usize, networks: usize, shape: &Shape) -> StackShape {
+    let outputs = shape.layers.iter().map(|layer| layer.outputs);
+    let sizes = std::iter::once(shape.inputs()).chain(outputs).collect();
+    StackShape { runs: slots, networks, sizes, activation: shape.activation }
+}
+
 /// Brings a stack to a device: `of(slot, network)` is a vector laid out like the parameters of `shape`.
 pub(super) fn upload_stack<'v>(
     device: &Device,

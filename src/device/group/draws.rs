@@ -12,12 +12,18 @@ pub(super) struct Columns<'o> {
 }
 
 impl Columns<'_> {
-    fn put(&mut self, row: usize, at: usize, numbers: &[f32]) {
+    pub fn put(&mut self, row: usize, at: usize, numbers: &[f32]) {
         self.out[row * self.width + at..][..numbers.len()].copy_from_slice(numbers);
     }
 
     /// Standard normal draws for some rows, `numbers` each, in the columns from `at` on.
-    fn noise(&mut self, rows: std::ops::Range<usize>, at: usize, numbers: usize, rng: &mut Rng) {
+    pub fn noise(
+        &mut self,
+        rows: std::ops::Range<usize>,
+        at: usize,
+        numbers: usize,
+        rng: &mut Rng,
+    ) {
         let mut drawn = vec![0.0_f32; rows.len() * numbers];
         rng.fill_normal(&mut drawn);
         for (row, noise) in rows.zip(drawn.chunks_exact(numbers)) {

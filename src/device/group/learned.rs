@@ -1,7 +1,8 @@
 //! The learned state of a group on the device, and its way there and back: policies, critics, targets, temperatures.
 
-use super::arrays::{FetchedStack, upload_stack};
-use super::parts::{LearnedParts, Recipe};
+use super::arrays::{FetchedStack, stack, upload_stack};
+use super::parts::LearnedParts;
+use super::recipe::Recipe;
 use crate::critic::TargetRule;
 use crate::device::pjrt::{Buffer, Device, DeviceError};
 use crate::device::programs::{FACTORS, LearnerShape, PolicyShape, StackShape};
@@ -13,12 +14,6 @@ pub(super) struct LearnedArrays {
     pub buffers: Vec<Buffer>,
     policy: Shape,
     critic: Shape,
-}
-
-fn stack(slots: usize, networks: usize, shape: &Shape) -> StackShape {
-    let outputs = shape.layers.iter().map(|layer| layer.outputs);
-    let sizes = std::iter::once(shape.inputs()).chain(outputs).collect();
-    StackShape { runs: slots, networks, sizes, activation: shape.activation }
 }
 
 /// The programs' sizes and settings for runs like this one.
@@ -39,8 +34,8 @@ pub(super) fn learner_shape(
             log_prob_offset: policy.log_prob_offset,
         },
         critic: stack(slots, critic.networks.len(), critic.shape()),
-        batch: recipe.batch,
-        discount: recipe.discount,
+        batch: recipe.batch(),
+        discount: recipe.experience.discount,
         policy_clip: policy.gradient_clip,
         critic_clip: critic.gradient_clip(),
         target_rate,
@@ -91,10 +86,14 @@ impl LearnedArrays {
         [a[0], a[1], b[0], b[1], c[0], c[1], 1.0].map(|x| x as f32)
     }
 
+    /// The policies' parameters on the device.
+    pub fn policies(&self) -> &[Buffer] {
+        &self.buffers[..2 * self.policy.layers.len()]
+    }
+
     /// Brings back the policies of the runs that are there: what acts.
     pub fn fetch_policies(&self, runs: &mut [Option<LearnedParts<'_>>]) -> Result<(), DeviceError> {
-        let arrays = self.policy.layers.len() * 2;
-        let policies = FetchedStack::fetch(&self.buffers[..arrays], &self.shape.policy.stack)?;
+        let policies = FetchedStack::fetch(self.policies(), &self.shape.policy.stack)?;
         for (slot, parts) in runs.iter_mut().enumerate() {
             let Some(parts) = parts else { continue };
             // The way back is renewed when all is fetched: acting needs none.
@@ -126,7 +125,9 @@ impl LearnedArrays {
         rest[0].download(&mut temperatures)?;
         for (slot, parts) in runs.iter_mut().enumerate() {
             let Some(LearnedParts { policy, critic, temperature, .. }) = parts else { continue };
-            policy.network.update(|parameters, shape| policies[0].write(slot, 0, shape, parameters));
+            policy
+                .network
+                .update(|parameters, shape| policies[0].write(slot, 0, shape, parameters));
             policies[1].write(slot, 0, &self.policy, &mut policy.adam.first);
             policies[2].write(slot, 0, &self.policy, &mut policy.adam.second);
             for (n, q) in critic.networks.iter_mut().enumerate() {

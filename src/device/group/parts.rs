@@ -1,11 +1,14 @@
-//! What a device learns in place of a method: the method's parts, and the order of its updates.
+//! What a device learns in place of a method: the method's parts.
 
-use crate::config::Config;
 use crate::critic::{Critic, TargetRule};
 use crate::data::Replay;
-use crate::device::pjrt::DeviceError;
+use crate::env::Task;
 use crate::methods::Method;
-use crate::methods::sac::{Sac, SacConfig};
+use crate::methods::ddppo::Ddppo;
+use crate::methods::maac::Maac;
+use crate::methods::mbpo::Mbpo;
+use crate::methods::sac::Sac;
+use crate::model::{GradientData, Imagined, LearnedModel};
 use crate::policy::{Exploration, Head, Policy, Temperature};
 use crate::rng::Rng;
 
@@ -20,71 +23,86 @@ pub(super) struct LearnedParts<'m> {
     pub policy_stream: &'m mut Rng,
     /// Draws of the critic's updates.
     pub critic_stream: &'m mut Rng,
+    /// Of a method that has models.
+    pub models: Option<ModelParts<'m>>,
+}
+
+/// The models of a method.
+pub(super) struct ModelParts<'m> {
+    /// M^p.
+    pub prediction: &'m mut LearnedModel,
+    /// M^g; `None` where M^p plays its role.
+    pub gradient: Option<&'m mut LearnedModel>,
+    /// For R, where it is part of a loss.
+    pub data: Option<&'m mut GradientData>,
+    pub imagined: &'m mut Imagined,
+    pub task: &'m dyn Task,
+}
+
+macro_rules! parts {
+    ($method:ident, $models:expr) => {
+        LearnedParts {
+            policy: &mut $method.policy,
+            critic: &mut $method.critic,
+            temperature: &mut $method.temperature,
+            real: &$method.real,
+            policy_stream: $method.policy_update.stream_mut(),
+            critic_stream: $method.critic_update.stream_mut(),
+            models: $models,
+        }
+    };
+}
+
+macro_rules! one_model {
+    ($method:ident) => {
+        Some(ModelParts {
+            prediction: &mut $method.model,
+            gradient: None,
+            data: None,
+            imagined: &mut $method.imagined,
+            task: &*$method.task,
+        })
+    };
 }
 
 impl<'m> LearnedParts<'m> {
     /// Those of a method; `None` where no program is for it.
     pub fn of(method: &'m mut dyn Method) -> Option<Self> {
-        let Sac { policy, critic, temperature, real, policy_update, critic_update, .. } =
-            method.downcast_mut::<Sac>()?;
-        Some(Self {
-            policy,
-            critic,
-            temperature,
-            real,
-            policy_stream: policy_update.stream_mut(),
-            critic_stream: critic_update.stream_mut(),
+        // Each kind is asked for before it is taken, so that the method is lent once.
+        let kind = &*method;
+        if kind.downcast::<Sac>().is_some() {
+            return method.downcast_mut::<Sac>().map(|sac| parts!(sac, None));
+        }
+        if kind.downcast::<Maac>().is_some() {
+            return method.downcast_mut::<Maac>().map(|maac| parts!(maac, one_model!(maac)));
+        }
+        if kind.downcast::<Mbpo>().is_some() {
+            return method.downcast_mut::<Mbpo>().map(|mbpo| parts!(mbpo, one_model!(mbpo)));
+        }
+        method.downcast_mut::<Ddppo>().map(|ddppo| {
+            let models = ModelParts {
+                prediction: &mut ddppo.prediction_model,
+                gradient: ddppo.gradient_model.as_mut(),
+                data: ddppo.gradient_data.as_mut(),
+                imagined: &mut ddppo.imagined,
+                task: &*ddppo.task,
+            };
+            parts!(ddppo, Some(models))
         })
     }
 
     /// Whether the programs compute what these parts do.
-    pub fn check(&self) -> Result<(), DeviceError> {
+    pub fn fits(&self) -> bool {
         let Policy { head, exploration, input, adam, .. } = &*self.policy;
-        let fits = *head == Head::Gaussian
+        *head == Head::Gaussian
             && *exploration == Exploration::Sampled
             && input.is_none()
             && !adam.is_rectified()
-            && matches!(self.critic.target_rule(), TargetRule::Polyak(_));
-        let problem = "no device program is for this policy or critic".to_owned();
-        fits.then_some(()).ok_or(DeviceError::Unsupported(problem))
-    }
-}
-
-/// The order of a method's updates, and what is the same for all runs of a group.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Recipe {
-    /// Rows of a minibatch.
-    pub batch: usize,
-    /// γ.
-    pub discount: f64,
-    /// `guards.max_loss`.
-    pub max_loss: f64,
-    /// Updates after each step: of critic and temperature, each followed by one of the policy on the same minibatch.
-    pub updates: usize,
-}
-
-impl Recipe {
-    /// That of a configuration.
-    pub fn of(config: &Config) -> Result<Self, DeviceError> {
-        match config.algorithm() {
-            "sac" => {
-                let SacConfig { run, training, .. } = config.view();
-                let experience = &training.experience;
-                Ok(Self {
-                    batch: experience.batch_size,
-                    discount: experience.discount,
-                    max_loss: run.guards.max_loss,
-                    updates: training.critic_updates_per_step,
-                })
-            }
-            other => Err(DeviceError::Unsupported(format!(
-                "`{other}` has no device programs yet, `sac` has: train it with `--device cpu`"
-            ))),
-        }
+            && matches!(self.critic.target_rule(), TargetRule::Polyak(_))
     }
 
-    /// Whether there is something to learn after a step, of so many transitions.
-    pub fn is_due(&self, transitions: usize) -> bool {
-        transitions > self.batch
+    /// Whether there is a model that has been trained.
+    pub fn has_model(&self) -> bool {
+        self.models.as_ref().is_some_and(|models| models.prediction.is_trained())
     }
 }

@@ -93,7 +93,7 @@ calls! {
     16 ClientAddressableDevices { client: Handle, devices: *const Handle, devices_len: usize }
     20 ClientCompile {
         client: Handle,
-        program: *const Arguments<Program>,
+        program: *const Arguments<ProgramText>,
         options: *const c_char,
         options_size: usize,
         executable: Handle,
@@ -149,7 +149,7 @@ calls! {
 
 /// A text to compile.
 #[repr(C)]
-pub(super) struct Program {
+pub(super) struct ProgramText {
     pub code: *mut c_char,
     pub code_size: usize,
     pub format: *const c_char,

@@ -8,7 +8,7 @@ use super::api::{
     Arguments, BufferDestroy, BufferToHost, ClientAddressableDevices, ClientBufferFromHost,
     ClientCompile, ClientCreate, ClientDestroy, ClientPlatformName, DescriptionKind,
     DeviceDescription, DeviceMemoryStats, ExecutableDestroy, ExecutableExecute, ExecuteOptions,
-    Handle, Program,
+    Handle, ProgramText,
 };
 use super::options;
 use super::plugin::{DeviceError, Plugin, text};
@@ -62,6 +62,8 @@ pub struct Device {
     pub platform: String,
     /// The card's name, for people.
     pub kind: String,
+    /// CUDA's tools.
+    cuda: Option<String>,
 }
 
 /// An array on a device.
@@ -139,7 +141,7 @@ impl Device {
         let asked = DescriptionKind { description, kind: std::ptr::null(), kind_size: 0 };
         let kind = owner.plugin.call("describe itself", asked)?;
         let kind = text(kind.kind, kind.kind_size);
-        Ok(Self { owner: Arc::new(owner), platform, kind })
+        Ok(Self { owner: Arc::new(owner), platform, kind, cuda: options::cuda_folder(path) })
     }
 
     /// Compiles a program given as StableHLO text; `outputs` is how many arrays it returns.
@@ -148,13 +150,13 @@ impl Device {
     /// When the compiler refuses it.
     pub fn compile(&self, program: &str, outputs: usize) -> Result<Executable, DeviceError> {
         let format = "mlir";
-        let program = Arguments::new(Program {
+        let program = Arguments::new(ProgramText {
             code: program.as_ptr().cast_mut().cast(),
             code_size: program.len(),
             format: format.as_ptr().cast(),
             format_size: format.len(),
         });
-        let options = options::compile_options(&self.platform);
+        let options = options::compile_options(&self.platform, self.cuda.as_deref());
         let compile = ClientCompile {
             client: self.owner.client,
             program: &raw const program,

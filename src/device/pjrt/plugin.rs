@@ -58,7 +58,11 @@ impl Plugin {
             |problem: String| DeviceError::Plugin { path: path.display().to_string(), problem };
         // SAFETY: the user named this file as a plugin; what its initialisers do is its own affair, as with any library that is linked.
         let library = unsafe { Library::new(path) };
-        let library = library.map_err(|error| problem(format!("cannot be loaded: {error}")))?;
+        let library = library.map_err(|error| {
+            // The reason is the cause.
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            problem(format!("cannot be loaded: {}", cause.unwrap_or_else(|| error.to_string())))
+        })?;
         // SAFETY: that is the function's type in the interface.
         let entry: Result<Symbol<'_, unsafe extern "C" fn() -> *const Table>, _> =
             unsafe { library.get(b"GetPjrtApi\0") };

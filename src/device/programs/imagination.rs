@@ -66,18 +66,14 @@ impl ElitesShape {
         let input = Value::concatenate(&[states, actions], 3);
         let outputs = self.stack.forward(&model.parameters, (input - model.mean) / model.deviation);
         let one = |e: usize| outputs.slice(1, e, e + 1);
-        (1..self.stack.networks).fold(one(0), |chosen, e| {
-            drawn.equals(drawn.filled(e as f64)).select(one(e), chosen)
-        })
+        (1..self.stack.networks)
+            .fold(one(0), |chosen, e| drawn.equals(drawn.filled(e as f64)).select(one(e), chosen))
     }
 
     /// The mean step of an output.
     pub fn mean_step<'g>(&self, output: Value<'g>, states: Value<'g>) -> ImaginedStep<'g> {
         let labels = 1 + self.observation_dim();
-        ImaginedStep {
-            rewards: output.slice(3, 0, 1),
-            states: states + output.slice(3, 1, labels),
-        }
+        ImaginedStep { rewards: output.slice(3, 0, 1), states: states + output.slice(3, 1, labels) }
     }
 
     /// The step that `noise` of (r, Δs) makes of an output, `[runs, 1, rows, labels]`.
@@ -92,10 +88,7 @@ impl ElitesShape {
         let raw = output.slice(3, labels, 2 * labels);
         let deviation = (model.bounds[0].exp() * excess(raw, model.bounds)).sqrt();
         let change = output.slice(3, 0, labels) + deviation * noise;
-        ImaginedStep {
-            rewards: change.slice(3, 0, 1),
-            states: states + change.slice(3, 1, labels),
-        }
+        ImaginedStep { rewards: change.slice(3, 0, 1), states: states + change.slice(3, 1, labels) }
     }
 
     /// 1 where an imagined observation ends no episode, 0 where it does, `[runs, 1, rows, 1]`.

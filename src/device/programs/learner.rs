@@ -152,7 +152,7 @@ impl LearnerShape {
         let next = self.policy.sample(graph, policy, next_states, rows.next_noise);
         let alpha = state.alpha();
         let ahead = self.least(&state.targets, next_states, next.actions) - alpha * next.log_probs;
-        let targets = rewards + alive * self.discount * ahead;
+        let targets = (rewards + alive * self.discount * ahead).held();
         let networks = &state.critic.parameters;
         let values = self.critic.forward(networks, Value::concatenate(&[states, actions], 3));
         let errors = values - targets;
@@ -167,7 +167,7 @@ impl LearnerShape {
         let live = factors.critic.live;
         for (target, &own) in state.targets.iter_mut().zip(&state.critic.parameters) {
             let moved = *target + (own - *target) * self.target_rate;
-            *target = live.select(moved, *target);
+            *target = live.select(moved, *target).held();
         }
         if let Some(entropy) = self.target_entropy {
             state.temperature_step(log_prob, entropy, factors.temperature);

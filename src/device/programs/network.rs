@@ -104,9 +104,10 @@ impl<'g> TrainedStack<'g> {
             let v = (second[k] - g * g) * BETA_2 + g * g;
             let change = factors.rate * m / (v.sqrt() * factors.second_scale + EPSILON);
             let live = factors.live;
-            first[k] = live.select(m, first[k]);
-            second[k] = live.select(v, second[k]);
-            parameters[k] = live.select(parameters[k] - change, parameters[k]);
+            // Nothing is differentiated through a step: what follows has the new numbers as constants.
+            first[k] = live.select(m, first[k]).held();
+            second[k] = live.select(v, second[k]).held();
+            parameters[k] = live.select(parameters[k] - change, parameters[k]).held();
         }
     }
 }

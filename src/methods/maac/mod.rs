@@ -62,7 +62,8 @@ pub struct Maac {
     /// The critic's and the temperature's updates.
     pub critic_update: CriticUpdate,
     config: MaacConfig,
-    task: Arc<dyn Task>,
+    /// The task.
+    pub task: Arc<dyn Task>,
 }
 
 impl Maac {

@@ -59,7 +59,8 @@ pub struct Mbpo {
     /// The critic's and the temperature's updates.
     pub critic_update: CriticUpdate,
     config: MbpoConfig,
-    task: Arc<dyn Task>,
+    /// The task.
+    pub task: Arc<dyn Task>,
 }
 
 impl Mbpo {

@@ -1,0 +1,92 @@
+//! `ddppo train --device`: one run or several, all learning on one device.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use ddppo::config::Config;
+use ddppo::device::graph::ProductPrecision;
+use ddppo::device::group::DeviceGroup;
+use ddppo::env::Task;
+use ddppo::env::robot::Robot;
+use ddppo::lab::analysis::observer::{self, Analyses};
+use ddppo::run::text::thousands;
+use ddppo::session::group::GroupMember;
+use ddppo::session::progress::{Progress, Style};
+use ddppo::session::sink::Sink;
+use ddppo::session::{End, GroupSession, SessionOutcome};
+
+use super::common::{CurveAtEnd, listen, start};
+use crate::cli::{SeedList, TrainArgs};
+use crate::commands::output::{say, tell};
+
+/// Trains all runs until they are done or told to stop, and says how they ended.
+pub fn train(
+    args: &TrainArgs,
+    config: &Config,
+    task: &Arc<dyn Task>,
+    robot: Option<&Robot>,
+) -> anyhow::Result<ExitCode> {
+    // Before a folder is made, or the device opened.
+    DeviceGroup::check(config)?;
+    observer::check(config, &**task)?;
+    let device = args.device.open()?.context("the processor is no device")?;
+    let own = [config.seed()];
+    let seeds = args.seeds.as_ref().map_or(&own[..], |SeedList(seeds)| seeds);
+    let mut members = Vec::new();
+    let mut roots = Vec::new();
+    for (i, seed) in seeds.iter().enumerate() {
+        let config = config.with_settings(&[format!("seed={seed}")])?;
+        let out = args.out.as_ref().map(|out| match args.seeds {
+            Some(_) => out.join(format!("seed{seed}")),
+            None => out.clone(),
+        });
+        let ready = start(out.as_deref(), args.resume, config, Arc::clone(task), robot)?;
+        roots.push(ready.directory.root().to_owned());
+        let mut sinks: Vec<Box<dyn Sink>> = vec![Box::<CurveAtEnd>::default()];
+        // All runs are at the same step: one is seen for all.
+        let style = Style::suited(args.session.quiet || i > 0);
+        match Progress::new(style, Box::new(std::io::stderr())) {
+            Ok(progress) => sinks.push(Box::new(progress)),
+            Err(error) => say(&format!("warning: progress cannot be shown: {error}")),
+        }
+        members.push(GroupMember { ready, sinks, observers: vec![Box::new(Analyses)] });
+    }
+    let stop = listen()?;
+    if !args.session.quiet {
+        let count = match members.len() {
+            1 => "one run".to_owned(),
+            n => format!("{n} runs"),
+        };
+        say(&format!("{count} on {} ({})", device.platform, device.kind));
+    }
+    let precision = match args.tf32 {
+        true => ProductPrecision::Fast,
+        false => ProductPrecision::Single,
+    };
+    let threads = args.session.threads;
+    let outcomes = GroupSession { members, device, precision, threads }.run(&stop)?;
+    let mut code = ExitCode::SUCCESS;
+    for (root, outcome) in roots.iter().zip(outcomes) {
+        let root = root.display();
+        match outcome {
+            Ok(SessionOutcome { end: End::Finished, step, evaluation, .. }) => {
+                let score = evaluation.map_or("never evaluated".to_owned(), |evaluation| {
+                    format!("mean return {:.1}", evaluation.return_mean)
+                });
+                tell(&format!("{root}: trained for {} steps, {score}\n", thousands(step)));
+            }
+            Ok(SessionOutcome { end, step, .. }) => {
+                say(&format!("{root}: saved at step {}", thousands(step)));
+                if let End::Interrupted(signal) = end {
+                    code = ExitCode::from(signal.exit_code());
+                }
+            }
+            Err(error) => {
+                say(&format!("error: {root}: {:#}", anyhow::Error::from(error)));
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
+}
