@@ -3,6 +3,7 @@
 pub mod config;
 pub mod critic;
 pub mod data;
+pub mod device;
 pub mod env;
 pub mod export;
 pub mod lab;

@@ -17,13 +17,13 @@ use ddppo::run::storage::{Disk, replace};
 use ddppo::run::text::thousands;
 use ddppo::session::progress::{Progress, Style};
 use ddppo::session::signals::StopRequest;
-use ddppo::session::start::{self, Place, Ready, Until};
+use ddppo::session::start::{self, Place, RUNS, Ready, Until};
 use ddppo::session::{Observer, Session, SessionError, SessionOutcome, Sink};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
 use crate::cli::{Cli, Command, TrainArgs};
-use crate::commands::train::{RUNS, configure, prepare};
+use crate::commands::train::{configure, prepare};
 use crate::commands::{UsageError, say};
 use crate::environment::{Failures, PythonTask, Task};
 use crate::error::{exception, usage};

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use ddppo::device::DeviceChoice;
 use ddppo::methods;
 use ddppo::report::published;
 
@@ -24,6 +25,7 @@ pub use figure::{
 pub use inspect::{AnalyzeArgs, Precision, ProbeArgs, RecordArgs, TraceArgs};
 pub use session_args::SessionArgs;
 pub use take_away::{CompletionsArgs, ExportArgs, ManArgs, SchemaArgs};
+pub use words::SeedList;
 
 /// "Method: a, b or c".
 fn methods() -> String {
@@ -101,6 +103,7 @@ Examples:
   ddppo train Hopper --algo sac                       another method
   ddppo train Hopper --variant no-gradient-loss
   ddppo train --mjcf arm.xml --task arm.toml          a robot of your own
+  ddppo train Hopper --algo sac --seeds 0..11 --device gpu    twelve runs at once on one card
   ddppo train Hopper --out runs/h --resume            start, or go on: the same line for schedulers and scripts
 
 All settings are described in docs/configuration.md. Ctrl-C saves and stops; `ddppo resume RUN` goes on. TERM, HUP, USR1,
@@ -123,13 +126,22 @@ pub struct TrainArgs {
     /// Seed of all random streams: equal seeds give equal runs [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::seed)]
     pub seed: Option<u64>,
+    /// Train several runs at once on one device: 0..11 are twelve, 0,3,7 three
+    #[arg(long, value_name = "A..B", allow_negative_numbers = true, value_parser = words::seeds, conflicts_with = "seed")]
+    pub seeds: Option<SeedList>,
+    /// What learns: cpu, gpu, or pjrt:FILE for a plugin of your own, see docs/devices.md
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = words::device)]
+    pub device: DeviceChoice,
+    /// Let an NVIDIA card multiply in TF32: faster, with 10 bits of the factors' mantissas
+    #[arg(long)]
+    pub tf32: bool,
     /// Environment steps in all [default: the task's preset]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u64, 1, 1_000_000_000>)]
     pub steps: Option<u64>,
     /// Stop when the mean of the last three evaluations (`evaluation.stop_evaluations`) is at least R: the task is solved
     #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = words::stop)]
     pub until_return: Option<f64>,
-    /// Folder of the run [default: runs/TASK-seedN-1, or the next free number]
+    /// Folder of the run, or with --seeds that of their folders seed0, seed1, … [default: runs/TASK-seedN-1, or the next free number]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Change a setting of the preset; may be given more than once

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use ddppo::device::DeviceChoice;
+
 /// Tasks that are known by another name elsewhere.
 const ELSEWHERE: [(&str, &str); 5] = [
     ("ant", "AntTruncatedObs"),
@@ -76,6 +78,51 @@ pub fn seed(word: &str) -> Result<u64, String> {
 pub fn stop(word: &str) -> Result<f64, String> {
     let number = word.parse().ok().filter(|number: &f64| *number > f64::NEG_INFINITY);
     number.ok_or_else(|| "a return is a number, such as 950 or -150.5, or inf for none".to_owned())
+}
+
+/// Most runs of a group.
+const MOST_SEEDS: usize = 1024;
+
+/// The seeds of a group's runs, each once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeedList(pub Vec<u64>);
+
+/// SeedList: `0..11` with both ends, `0,3,7`, or several of either.
+///
+/// # Errors
+/// Says what would be right.
+pub fn seeds(word: &str) -> Result<SeedList, String> {
+    let mut all = Vec::new();
+    for part in word.split(',') {
+        let (first, last) = part.split_once("..").unwrap_or((part, part));
+        let (first, last) = (seed(first)?, seed(last)?);
+        if first > last || last - first >= MOST_SEEDS as u64 {
+            return Err(format!("a range of seeds is up to {MOST_SEEDS} of them, such as 0..11"));
+        }
+        all.extend(first..=last);
+    }
+    if all.len() > MOST_SEEDS {
+        return Err(format!("there are {} seeds, and {MOST_SEEDS} at most", all.len()));
+    }
+    let mut sorted = all.clone();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("seed {} is there twice", pair[0])),
+        None => Ok(SeedList(all)),
+    }
+}
+
+/// What learns.
+///
+/// # Errors
+/// Says what would be right.
+pub fn device(word: &str) -> Result<DeviceChoice, String> {
+    match word.split_once(':') {
+        Some(("pjrt", file)) if !file.is_empty() => Ok(DeviceChoice::Plugin(file.into())),
+        None if word == "cpu" => Ok(DeviceChoice::Cpu),
+        None if word == "gpu" => Ok(DeviceChoice::Gpu),
+        _ => Err("it is cpu, gpu or pjrt:FILE, the file of a PJRT plugin".to_owned()),
+    }
 }
 
 /// A duration in seconds.
@@ -160,5 +207,25 @@ mod tests {
         assert_eq!((stop("-1.5e2"), stop("inf")), (Ok(-150.0), Ok(f64::INFINITY)));
         assert!(stop("nan").is_err() && stop("-inf").is_err() && stop("high").is_err());
         assert!(seconds("0").is_err() && seconds("nan").is_err() && seconds("601").is_err());
+    }
+
+    #[test]
+    fn seeds_are_ranges_and_lists_and_devices_have_names() {
+        assert_eq!(seeds("0..3"), Ok(SeedList(vec![0, 1, 2, 3])));
+        assert_eq!(seeds("7,0..1,1e2"), Ok(SeedList(vec![7, 0, 1, 100])));
+        for (word, problem) in [
+            ("3..1", "such as 0..11"),
+            ("0..5000", "up to 1024"),
+            ("1,0..2", "seed 1 is there twice"),
+            ("0..", "whole number"),
+            ("", "whole number"),
+            ("-1", "whole number"),
+        ] {
+            let error = seeds(word).unwrap_err();
+            assert!(error.contains(problem), "{word}: {error}");
+        }
+        assert_eq!(device("gpu"), Ok(DeviceChoice::Gpu));
+        assert_eq!(device("pjrt:a:b.so"), Ok(DeviceChoice::Plugin("a:b.so".into())));
+        assert!(["", "cuda", "pjrt", "pjrt:", "gpu:0"].iter().all(|word| device(word).is_err()));
     }
 }

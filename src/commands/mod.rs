@@ -19,6 +19,7 @@ pub mod train;
 use std::process::ExitCode;
 
 use ddppo::config::ConfigError;
+use ddppo::device::pjrt::DeviceError;
 use ddppo::env::EnvironmentError;
 use ddppo::env::robot::RobotError;
 use ddppo::export::ExportError;
@@ -35,7 +36,7 @@ use ddppo::report::scored_run::ScoreError;
 use ddppo::run::checkpoint::CheckpointError;
 use ddppo::run::directory::DirectoryError;
 use ddppo::session::SessionError;
-use ddppo::train::TrainError;
+use ddppo::train::{LockstepError, TrainError};
 
 pub use self::output::{UsageError, is_unread, say};
 
@@ -112,8 +113,13 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
             | SessionError::RobotNotWhole { .. }
             | SessionError::OtherProgram { .. }
             | SessionError::Memory { .. } => true,
+            SessionError::Lockstep(LockstepError::Different(_)) => true,
+            SessionError::Lockstep(LockstepError::Device(error)) => is_mistake(error),
             _ => false,
         };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return !matches!(error, DeviceError::Refused { .. });
     }
     if let Some(error) = error.downcast_ref() {
         return match error {

@@ -103,6 +103,16 @@ impl<T: Real> Critic<T> {
         self.networks.iter_mut().for_each(|q| q.target.update(|_, _| {}));
     }
 
+    /// Entries of a gradient are clipped to ± this.
+    pub fn gradient_clip(&self) -> f64 {
+        self.gradient_clip
+    }
+
+    /// How the targets follow.
+    pub fn target_rule(&self) -> TargetRule {
+        self.target_rule
+    }
+
     /// Shape of all networks.
     pub fn shape(&self) -> &Shape {
         self.networks[0].network.shape()

@@ -45,6 +45,14 @@ impl CriticReport {
         }
         Ok(())
     }
+
+    /// Tells `tally` of an update.
+    pub fn tell(&self, tally: &mut Tally) {
+        tally.mean("critic_loss", self.loss);
+        tally.mean("q_value", self.value);
+        tally.mean("entropy", self.entropy);
+        tally.count("critic_updates", 1);
+    }
 }
 
 impl<T: Real> Critic<T> {
@@ -157,12 +165,14 @@ impl CriticUpdate {
         let report =
             critic.update_with(workspace, policy, temperature, *discount, stream, draw, term);
         report.check(*max_loss)?;
-        tally.mean("critic_loss", report.loss);
-        tally.mean("q_value", report.value);
-        tally.mean("entropy", report.entropy);
-        tally.count("critic_updates", 1);
+        report.tell(tally);
         tally.add_seconds("critic", started.elapsed().as_secs_f64());
         Ok(report)
+    }
+
+    /// What its minibatches are drawn from, for a device that makes the updates.
+    pub fn stream_mut(&mut self) -> &mut Rng {
+        &mut self.stream
     }
 
     /// State of row `row` of the last minibatch, `[observation_dim]`. There must have been one.

@@ -94,6 +94,11 @@ pub trait Task: Send + Sync {
     fn knows_termination(&self) -> bool {
         true
     }
+    /// [`Task::terminated`] as ranges: an imagined observation ends the episode where one of its numbers lies outside its range, bounds
+    /// included, `[observation_dim]`. `None` where it is another rule; a device can only compute ranges.
+    fn healthy_ranges(&self) -> Option<Vec<(f32, f32)>> {
+        None
+    }
     /// The reward, in one line for people.
     fn reward_summary(&self) -> String {
         String::new()

@@ -93,4 +93,9 @@ impl dyn Method {
     pub fn downcast<M: Method>(&self) -> Option<&M> {
         (self as &dyn Any).downcast_ref()
     }
+
+    /// [`dyn Method::downcast`], to be changed: a device learns in place of the method.
+    pub fn downcast_mut<M: Method>(&mut self) -> Option<&mut M> {
+        (self as &mut dyn Any).downcast_mut()
+    }
 }

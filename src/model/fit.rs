@@ -14,7 +14,7 @@ use crate::nn::cpu::vector;
 use crate::rng::Rng;
 
 /// Rows of a minibatch that one part of work takes; the parts do not depend on the number of threads.
-const ROWS_PER_PART: usize = 128;
+pub const ROWS_PER_PART: usize = 128;
 /// Weight of the sum of the trained bounds' widths in the loss (MBPO).
 const BOUNDS_WEIGHT: f64 = 0.01;
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::dynamics::{DynamicsModel, ModelConfig};
 use super::fit::{FitReport, FitWorkspace, fit};
 use super::gradient_loss::GradientLoss;
-use super::rollout::{RolloutConfig, RolloutReport, RolloutWorkspace, rollout};
+use super::rollout::{RolloutConfig, RolloutWorkspace, rollout};
 use super::termination::{Ending, TerminationSource};
 use super::termination_fit::LearnedTermination;
 use crate::config::{ConfigError, require};
@@ -130,27 +130,42 @@ impl LearnedModel {
         batch: usize,
         record: &mut Record,
     ) -> Result<(), LearnError> {
-        let Self { model, termination, name, stream, workspace } = self;
+        let Self { model, stream, workspace, .. } = self;
         let workspace =
             workspace.get_or_insert_with(|| FitWorkspace::new(model, batch, gradient_loss));
         let report = fit(model, workspace, real, gradient_loss, config, stream);
+        self.tell(&report, record)?;
+        match &mut self.termination {
+            Some(termination) => termination.fit(real, config, batch, record),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells `record` what a training came to.
+    ///
+    /// # Errors
+    /// When a loss is not finite.
+    pub fn tell(&self, report: &FitReport, record: &mut Record) -> Result<(), LearnError> {
+        let Self { model, name, .. } = self;
         if !report.is_finite() {
             return Err(LearnError::NonFinite(match *name {
                 "prediction" => "the prediction model's loss",
                 _ => "the gradient model's loss",
             }));
         }
-        let FitReport { epochs, nll, gradient_loss, .. } = &report;
+        let FitReport { epochs, nll, gradient_loss, .. } = report;
         record.put_count(&format!("{name}_epochs"), *epochs);
         record.put(&format!("{name}_nll"), *nll);
         record.put(&format!("{name}_holdout_error"), report.elite_error(&model.elites));
         if let Some(r) = *gradient_loss {
             record.put("gradient_loss", r);
         }
-        match termination {
-            Some(termination) => termination.fit(real, config, batch, record),
-            None => Ok(()),
-        }
+        Ok(())
+    }
+
+    /// The model and the draws of its training, for a device that trains it.
+    pub fn training_mut(&mut self) -> (&mut DynamicsModel<f32>, &mut Rng) {
+        (&mut self.model, &mut self.stream)
     }
 
     /// [`LearnedModel::fit`] by likelihood, with its time and its record told to `tally`: all that a method with one model does.
@@ -239,25 +254,32 @@ impl Imagined {
         tally: &mut Tally,
     ) -> Result<(), LearnError> {
         let started = Instant::now();
-        let Self { transitions, config, stream, workspace } = self;
         let (model, ending) = (&model.model, model.ending(task));
-        let length = config.length_at(step / 1000);
-        transitions.resize(config.capacity_per_step * length);
-        let workspace = workspace
-            .get_or_insert_with(|| RolloutWorkspace::new(policy, model, ending, config.max_length));
-        let size = (config.starts, length);
-        let report = rollout(workspace, policy, model, ending, real, transitions, size, stream);
-        let RolloutReport { transitions, mean_reward, terminated, broken } = report;
-        if broken > 0 {
-            return Err(LearnError::NonFinite("the prediction model's output"));
-        }
-        let mut record = Record::new("rollout", step);
-        record.put_count("imagined_transitions", transitions);
-        record.put("imagined_reward", mean_reward);
-        record.put("imagined_terminated", terminated);
+        let longest = self.config.max_length;
+        let mut workspace = self.workspace.take();
+        let own =
+            workspace.get_or_insert_with(|| RolloutWorkspace::new(policy, model, ending, longest));
+        let (transitions, stream, size) = self.begin(step);
+        let report = rollout(own, policy, model, ending, real, transitions, size, stream);
+        self.workspace = workspace;
+        let record = report.record(step)?;
         tally.add_seconds("rollout", started.elapsed().as_secs_f64());
         tally.record(record);
         Ok(())
+    }
+
+    /// Makes the buffer as large as it is to be from a step on, and gives all that rollouts into it need: the buffer, their draws, and how
+    /// many start states and steps there are.
+    pub fn begin(&mut self, step: u64) -> (&mut Replay, &mut Rng, (usize, usize)) {
+        let Self { transitions, config, stream, workspace: _ } = self;
+        let length = config.length_at(step / 1000);
+        transitions.resize(config.capacity_per_step * length);
+        (transitions, stream, (config.starts, length))
+    }
+
+    /// Start states of a call.
+    pub fn starts(&self) -> usize {
+        self.config.starts
     }
 
     /// Saves or restores the buffer and its stream.

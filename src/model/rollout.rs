@@ -9,14 +9,15 @@ use super::dynamics::{DynamicsModel, StepTape};
 use super::termination::{Ending, EndingTape};
 use crate::config::{ConfigError, require};
 use crate::data::{Replay, Transition};
-use crate::nn::{Keep, Matrix, Real};
+use crate::nn::{Keep, LearnError, Matrix, Real};
 use crate::policy::{Policy, PolicyTape};
 use crate::rng::Rng;
+use crate::run::Record;
 
 /// Start states that one part of work takes.
-const ROWS_PER_PART: usize = 256;
+pub const ROWS_PER_PART: usize = 256;
 /// Parts between two passages into the buffer: bounds the memory, and feeds many threads.
-const PARTS_PER_WAVE: usize = 32;
+pub const PARTS_PER_WAVE: usize = 32;
 
 /// Model rollouts that fill the critic's model buffer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -74,6 +75,24 @@ pub struct RolloutReport {
     pub terminated: f64,
     /// Imagined transitions with a state or reward that is not finite.
     pub broken: u64,
+}
+
+impl RolloutReport {
+    /// The `rollout` record of a step.
+    ///
+    /// # Errors
+    /// When an imagined transition is not finite.
+    pub fn record(&self, step: u64) -> Result<Record, LearnError> {
+        let &Self { transitions, mean_reward, terminated, broken } = self;
+        if broken > 0 {
+            return Err(LearnError::NonFinite("the prediction model's output"));
+        }
+        let mut record = Record::new("rollout", step);
+        record.put_count("imagined_transitions", transitions);
+        record.put("imagined_reward", mean_reward);
+        record.put("imagined_terminated", terminated);
+        Ok(record)
+    }
 }
 
 /// Buffers of one part; its imagined transitions wait in `imagined`.

@@ -79,6 +79,17 @@ impl<T: Real> Adam<T> {
         self.updates = 0;
     }
 
+    /// Whether steps are RAdam's.
+    pub fn is_rectified(&self) -> bool {
+        self.rectified
+    }
+
+    /// The factors of plain Adam's update number `update`, from 1: rate/(1 − β₁ⁿ) and √(1/(1 − β₂ⁿ)).
+    pub fn factors_of(&self, update: u64) -> [f64; 2] {
+        let n = update as i32;
+        [self.learning_rate / (1.0 - BETA_1.powi(n)), (1.0 / (1.0 - BETA_2.powi(n))).sqrt()]
+    }
+
     /// Opens an update: call [`AdamStep::apply`] on every part of the parameters once.
     pub fn begin(&mut self) -> AdamStep<'_, T> {
         self.updates += 1;
@@ -137,9 +148,10 @@ impl<T: Real> AdamStep<'_, T> {
 
     fn factors(&self, decay: f64) -> Factors<T> {
         let n = self.adam.updates as i32;
+        let [rate, second_scale] = self.adam.factors_of(self.adam.updates);
         let factors = Factors {
-            rate: T::from_f64(self.adam.learning_rate / (1.0 - BETA_1.powi(n))),
-            second_scale: T::from_f64((1.0 / (1.0 - BETA_2.powi(n))).sqrt()),
+            rate: T::from_f64(rate),
+            second_scale: T::from_f64(second_scale),
             decay: T::from_f64(decay),
             clip: T::from_f64(self.clip),
             beta_1: T::from_f64(BETA_1),

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::critic::Critic;
 use crate::model::{DynamicsModel, Ending};
+use crate::nn::LearnError;
 use crate::policy::Policy;
+use crate::run::Tally;
 
 /// Where the derivatives of the policy update come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -99,4 +101,38 @@ pub struct PolicyReport {
     pub alive: f64,
     /// Living rows whose next state the prediction model made non-finite, over all steps.
     pub broken: u64,
+}
+
+impl PolicyReport {
+    /// Refuses numbers that cannot be learned from, or a loss beyond the guard `limit`; `finite_gradient` is asked last.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn check(
+        &self,
+        limit: f64,
+        finite_gradient: impl FnOnce() -> bool,
+    ) -> Result<(), LearnError> {
+        if self.broken > 0 {
+            return Err(LearnError::NonFinite("the prediction model's output"));
+        }
+        LearnError::check("the policy's loss", self.loss, limit)?;
+        if !self.mean_abs_adjoint.is_finite() {
+            return Err(LearnError::NonFinite("the policy's adjoint"));
+        }
+        if !finite_gradient() {
+            return Err(LearnError::NonFinite("the policy's gradient"));
+        }
+        Ok(())
+    }
+
+    /// Tells `tally` of an update; `imagined`, whether it had a path.
+    pub fn tell(&self, imagined: bool, tally: &mut Tally) {
+        tally.mean("policy_loss", self.loss);
+        if imagined {
+            tally.mean("mean_abs_adjoint", self.mean_abs_adjoint);
+            tally.mean("imagined_alive", self.alive);
+        }
+        tally.count("policy_updates", 1);
+    }
 }

@@ -44,24 +44,15 @@ impl PolicyUpdate {
         let workspace = workspace.get_or_insert_with(|| PolicyWorkspace::new(objective, *batch));
         workspace.draw(objective, start, stream);
         let report = workspace.differentiate(objective);
-        if report.broken > 0 {
-            return Err(LearnError::NonFinite("the prediction model's output"));
-        }
-        LearnError::check("the policy's loss", report.loss, *max_loss)?;
-        if !report.mean_abs_adjoint.is_finite() {
-            return Err(LearnError::NonFinite("the policy's adjoint"));
-        }
-        if !all_finite(workspace.gradient()) {
-            return Err(LearnError::NonFinite("the policy's gradient"));
-        }
-        tally.mean("policy_loss", report.loss);
-        if objective.imagination.is_some() {
-            tally.mean("mean_abs_adjoint", report.mean_abs_adjoint);
-            tally.mean("imagined_alive", report.alive);
-        }
-        tally.count("policy_updates", 1);
+        report.check(*max_loss, || all_finite(workspace.gradient()))?;
+        report.tell(objective.imagination.is_some(), tally);
         tally.add_seconds("policy", started.elapsed().as_secs_f64());
         Ok(report)
+    }
+
+    /// What its minibatches are drawn from, for a device that makes the updates.
+    pub fn stream_mut(&mut self) -> &mut Rng {
+        &mut self.stream
     }
 
     /// The gradient of the last update, laid out like the policy's parameters.

@@ -36,6 +36,9 @@ pub struct SessionRecord {
     pub cpu: String,
     /// Worker threads.
     pub threads: usize,
+    /// The accelerator that learned in place of the processor, and how; `None` where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// Environment steps done before.
     pub first_step: u64,
     /// Environment steps done at the first save of the session; `None` before it.
@@ -61,6 +64,7 @@ impl SessionRecord {
             mujoco_version: mujoco_version.to_owned(),
             cpu: cpu_model(),
             threads,
+            device: None,
             first_step,
             first_save: None,
             last_step: None,

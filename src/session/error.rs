@@ -8,7 +8,7 @@ use crate::run::checkpoint::CheckpointError;
 use crate::run::directory::DirectoryError;
 use crate::run::metrics::MetricsError;
 use crate::run::storage::StorageError;
-use crate::train::TrainError;
+use crate::train::{LockstepError, TrainError};
 
 use crate::run::text::thousands;
 
@@ -33,6 +33,12 @@ pub enum SessionError {
     /// Training failed.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// Runs cannot be trained together on a device.
+    #[error(transparent)]
+    Lockstep(#[from] LockstepError),
+    /// A device failed, and with it all runs on it.
+    #[error("{0}")]
+    Device(String),
     /// A saved state does not fit the run that it lies in.
     #[error("{} cannot be used", path.display())]
     Unusable {

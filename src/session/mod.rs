@@ -5,6 +5,7 @@
 
 mod error;
 mod goal;
+pub mod group;
 pub mod memory;
 pub mod progress;
 pub mod run;
@@ -12,7 +13,10 @@ pub mod saved;
 pub mod signals;
 pub mod sink;
 pub mod start;
+mod work;
 
 pub use error::SessionError;
-pub use run::{Observer, Session, SessionOutcome};
+pub use group::GroupSession;
+pub use run::Session;
 pub use sink::{Answer, End, Sink, SinkError};
+pub use work::{Observer, SessionOutcome};

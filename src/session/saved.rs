@@ -48,7 +48,7 @@ pub fn load_in(
             loaded.path.display()
         ));
     }
-    super::run::restore(config, task, loaded).map(|(trainer, _)| trainer)
+    super::work::restore(config, task, loaded).map(|(trainer, _)| trainer)
 }
 
 /// The run in `root` at its checkpoint of step `step`.
@@ -58,7 +58,7 @@ pub fn load_in(
 pub fn load_step(root: &Path, step: u64) -> Result<Trainer, SessionError> {
     let (config, task, mut store) = opened(root, task_of)?;
     let loaded = store.load_step(step)?;
-    super::run::restore(config, task, loaded).map(|(trainer, _)| trainer)
+    super::work::restore(config, task, loaded).map(|(trainer, _)| trainer)
 }
 
 /// What is needed to load a run.

@@ -42,6 +42,9 @@ pub struct Ready {
     pub notices: Vec<String>,
 }
 
+/// Where runs go that are given no folder.
+pub const RUNS: &str = "runs";
+
 /// The folder of a new run.
 #[derive(Clone, Copy, Debug)]
 pub enum Place<'a> {

@@ -8,6 +8,7 @@ use crate::config::{Config, ConfigError};
 use crate::data::Transition;
 use crate::env::{EnvironmentError, Episode, Outcome, Task};
 use crate::methods::{self, Method, RealStep};
+use crate::nn::LearnError;
 use crate::policy::Actor;
 use crate::rng::Rng;
 use crate::run::snapshot::SnapshotError;
@@ -187,14 +188,37 @@ impl Trainer {
     /// # Errors
     /// When the environment refuses the step, or numbers break.
     pub fn advance(&mut self) -> Result<Vec<Record>, TrainError> {
+        self.begin_step()?;
+        let step = self.step;
+        let (method, tally) = self.learning();
+        let learned = method.learn(step, tally);
+        self.end_step(learned)
+    }
+
+    /// The first part of a step, where somebody else learns in place of the method: acts, and stores what came of it.
+    ///
+    /// # Errors
+    /// When the environment refuses the step, or numbers break.
+    pub fn begin_step(&mut self) -> Result<(), TrainError> {
         let started = Instant::now();
         self.act()?;
         self.step += 1;
         self.tally.add_seconds("environment", started.elapsed().as_secs_f64());
-        let Self { method, tally, step, .. } = self;
-        let step = *step;
-        let learned = method.learn(step, tally);
+        Ok(())
+    }
+
+    /// The second part: the method, and what it tells of its learning.
+    pub fn learning(&mut self) -> (&mut dyn Method, &mut Tally) {
+        (&mut *self.method, &mut self.tally)
+    }
+
+    /// The last part. Returns what is to be logged, mostly nothing.
+    ///
+    /// # Errors
+    /// When learning failed, or the evaluation does.
+    pub fn end_step(&mut self, learned: Result<(), LearnError>) -> Result<Vec<Record>, TrainError> {
         learned.map_err(|error| self.diverged(error.to_string()))?;
+        let step = self.step;
         self.tally.end_step();
         let mut records = self.tally.take_records();
         if step.is_multiple_of(self.method.record_every()) {

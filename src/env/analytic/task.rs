@@ -65,6 +65,10 @@ impl<const S: usize, const A: usize, E: Equations<S, A>> Task for AnalyticTask<S
         !observation.iter().all(|x| x.is_finite())
     }
 
+    fn healthy_ranges(&self) -> Option<Vec<(f32, f32)>> {
+        Some(vec![(f32::MIN, f32::MAX); self.observation_dim()])
+    }
+
     fn reward_summary(&self) -> String {
         E::REWARD.to_owned()
     }

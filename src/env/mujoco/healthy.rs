@@ -82,10 +82,27 @@ impl Healthy {
 
     /// Whether all `values` lie within the bounds.
     pub fn holds(&self, values: &[f64]) -> bool {
-        values.iter().all(|&x| {
-            (x > self.low || (self.low_inclusive && x == self.low))
-                && (x < self.high || (self.high_inclusive && x == self.high))
-        })
+        values.iter().all(|&x| self.holds_low(x) && self.holds_high(x))
+    }
+
+    /// The least and the largest single-precision number within the bounds.
+    pub fn narrow(&self) -> (f32, f32) {
+        let (low, high) = (self.low as f32, self.high as f32);
+        let above = |x: f32| self.holds_low(f64::from(x));
+        let below = |x: f32| self.holds_high(f64::from(x));
+        // The nearest number lies within the bounds, or the next one does.
+        (
+            if above(low) { low } else { low.next_up() },
+            if below(high) { high } else { high.next_down() },
+        )
+    }
+
+    fn holds_low(&self, x: f64) -> bool {
+        x > self.low || (self.low_inclusive && x == self.low)
+    }
+
+    fn holds_high(&self, x: f64) -> bool {
+        x < self.high || (self.high_inclusive && x == self.high)
     }
 
     /// Whether the simulation's coordinates lie within the bounds.

@@ -158,6 +158,17 @@ impl Task for MujocoTask {
             || !observation.iter().all(|x| x.is_finite())
     }
 
+    fn healthy_ranges(&self) -> Option<Vec<(f32, f32)>> {
+        let mut ranges = vec![(f32::MIN, f32::MAX); self.observation_dim()];
+        for range in &self.definition.healthy {
+            let (low, high) = range.narrow();
+            for (own_low, own_high) in &mut ranges[range.observed.clone()] {
+                (*own_low, *own_high) = (own_low.max(low), own_high.min(high));
+            }
+        }
+        Some(ranges)
+    }
+
     fn reward_summary(&self) -> String {
         let terms =
             self.definition.reward.iter().map(|term| format!("{} × {}", term.weight, term.label));

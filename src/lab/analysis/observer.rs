@@ -37,6 +37,11 @@ pub fn check(config: &Config, task: &dyn Task) -> Result<(), EnvironmentError> {
 pub struct Analyses;
 
 impl Observer for Analyses {
+    fn is_due(&self, trainer: &Trainer) -> bool {
+        let due = |analysis: AnalysisConfig| trainer.step().is_multiple_of(analysis.every_steps);
+        wanted(trainer.config()).is_some_and(due)
+    }
+
     fn observe(&mut self, trainer: &Trainer, records: &mut Vec<Record>) -> Result<(), TrainError> {
         records.extend(observe(trainer)?);
         Ok(())

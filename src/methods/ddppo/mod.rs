@@ -67,13 +67,16 @@ pub struct Ddppo {
     /// Transitions imagined in M^p.
     pub imagined: Imagined,
     /// For R, where it is part of a loss.
-    gradient_data: Option<GradientData>,
-    policy_update: PolicyUpdate,
-    critic_update: CriticUpdate,
+    pub gradient_data: Option<GradientData>,
+    /// π's updates.
+    pub policy_update: PolicyUpdate,
+    /// The critic's and the temperature's updates.
+    pub critic_update: CriticUpdate,
     /// Where the critic's loss has it.
     action_gradient: Option<ActionGradientTerm>,
     config: DdppoConfig,
-    task: Arc<dyn Task>,
+    /// The task.
+    pub task: Arc<dyn Task>,
 }
 
 impl Ddppo {

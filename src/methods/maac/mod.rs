@@ -57,10 +57,13 @@ pub struct Maac {
     pub real: Replay,
     /// Transitions imagined in the model.
     pub imagined: Imagined,
-    policy_update: PolicyUpdate,
-    critic_update: CriticUpdate,
+    /// π's updates.
+    pub policy_update: PolicyUpdate,
+    /// The critic's and the temperature's updates.
+    pub critic_update: CriticUpdate,
     config: MaacConfig,
-    task: Arc<dyn Task>,
+    /// The task.
+    pub task: Arc<dyn Task>,
 }
 
 impl Maac {

@@ -54,10 +54,13 @@ pub struct Mbpo {
     pub real: Replay,
     /// Transitions imagined in the model.
     pub imagined: Imagined,
-    policy_update: PolicyUpdate,
-    critic_update: CriticUpdate,
+    /// π's updates.
+    pub policy_update: PolicyUpdate,
+    /// The critic's and the temperature's updates.
+    pub critic_update: CriticUpdate,
     config: MbpoConfig,
-    task: Arc<dyn Task>,
+    /// The task.
+    pub task: Arc<dyn Task>,
 }
 
 impl Mbpo {
@@ -85,6 +88,11 @@ impl Mbpo {
             config: settings,
             task,
         }
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &MbpoConfig {
+        &self.config
     }
 
     /// Trains the model by likelihood on all real transitions.

@@ -51,8 +51,10 @@ pub struct Sac {
     pub temperature: Temperature,
     /// Real transitions.
     pub real: Replay,
-    policy_update: PolicyUpdate,
-    critic_update: CriticUpdate,
+    /// π's updates.
+    pub policy_update: PolicyUpdate,
+    /// The critic's and the temperature's updates.
+    pub critic_update: CriticUpdate,
     config: SacConfig,
 }
 
@@ -77,6 +79,11 @@ impl Sac {
             critic_update: CriticUpdate::new(experience, max_loss, stream("critic")),
             config: settings,
         }
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &SacConfig {
+        &self.config
     }
 
     /// One step of the critic and of the temperature on real transitions.

@@ -1,15 +1,12 @@
-//! `ddppo train`, and what is common to all commands that train.
+//! A run that learns on the processor.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use ddppo::config::Config;
-use ddppo::env::robot::Robot;
 use ddppo::lab::analysis::observer::{self, Analyses};
-use ddppo::methods::{self, MethodInfo};
 use ddppo::report::curve_at_end::CurveAtEnd;
 use ddppo::report::film::Shot;
 use ddppo::report::tensorboard::TensorBoard;
@@ -17,79 +14,22 @@ use ddppo::run::checkpoint::Evaluation;
 use ddppo::run::directory::checkpoints_path;
 use ddppo::run::text::thousands;
 use ddppo::session::progress::{Progress, Style};
-use ddppo::session::signals::StopRequest;
 use ddppo::session::sink::Sink;
-use ddppo::session::start::{Place, Ready, begin, begin_or_resume};
+use ddppo::session::start::Ready;
 use ddppo::session::{End, Session, SessionOutcome};
 
-use super::output::{UsageError, say, tell};
-use crate::cli::{SessionArgs, TrainArgs};
+use super::common::listen;
+use crate::cli::SessionArgs;
+use crate::commands::output::{say, tell};
+use crate::commands::record;
 
-/// Where runs go that are given no folder.
-pub const RUNS: &str = "runs";
-
-/// Starts a run of its own.
-pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
-    let ready = prepare(args)?;
-    let root = ready.directory.root().to_owned();
-    let code = train(ready, args.session)?;
-    if args.film && code == ExitCode::SUCCESS {
-        let output = root.join("policy.gif");
-        // The run is done and saved, whatever becomes of its film.
-        match super::record::film(&root, false, &Shot::default(), &output, &mut |_, _| {}) {
-            Ok(filmed) => tell(&super::record::in_words(&output, &filmed)),
-            Err(error) => say(&format!("warning: the policy is not filmed: {error:#}")),
-        }
+/// Films an episode of a run that is done and saved, whatever becomes of its film.
+pub fn film(root: &Path) {
+    let output = root.join("policy.gif");
+    match record::film(root, false, &Shot::default(), &output, &mut |_, _| {}) {
+        Ok(filmed) => tell(&record::in_words(&output, &filmed)),
+        Err(error) => say(&format!("warning: the policy is not filmed: {error:#}")),
     }
-    Ok(code)
-}
-
-/// The run that is asked for, ready to be trained.
-pub fn prepare(args: &TrainArgs) -> anyhow::Result<Ready> {
-    let robot = match (&args.mjcf, &args.task_file) {
-        (Some(mjcf), Some(task)) => Some(Robot::from_files(mjcf, task)?),
-        _ => None,
-    };
-    let task = match &robot {
-        Some(robot) => robot.task(),
-        None => ddppo::env::task(&args.task)?,
-    };
-    let method = methods::find(&args.algo)?;
-    let preset = match &robot {
-        Some(_) => method.for_robot(task.name())?,
-        None => method.preset(&args.task)?,
-    };
-    let config = configure(args, method, &preset)?;
-    for warning in task.warnings() {
-        say(&format!("warning: {warning}"));
-    }
-    let robot = robot.as_ref();
-    Ok(match &args.out {
-        Some(root) if args.resume => begin_or_resume(root, config, task, robot)?,
-        Some(root) => begin(Place::Folder(root), config, task, robot)?,
-        None => begin(Place::Numbered(Path::new(RUNS)), config, task, robot)?,
-    })
-}
-
-/// The preset, `--variant` and `--set` on top, and the flags that are settings on top of that.
-pub fn configure(args: &TrainArgs, method: &MethodInfo, preset: &Config) -> anyhow::Result<Config> {
-    let base = match &args.variant {
-        Some(variant) => &method.with_variant(preset, variant)?,
-        None => preset,
-    };
-    let flags = [("seed", args.seed), ("steps", args.steps)];
-    let flags = flags.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
-    let stop = args.until_return.map(|wanted| format!("evaluation.stop_at_return={wanted}"));
-    let settings: Vec<String> = args.settings.iter().cloned().chain(flags).chain(stop).collect();
-    let config = base.with_settings(&settings)?;
-    if config.task() != preset.task() {
-        let right = match &args.task_file {
-            Some(file) => format!("named in {}", file.display()),
-            None => format!("chosen by `ddppo train {}`", config.task()),
-        };
-        return Err(UsageError(format!("the task is {right}, not by `--set task=…`")).into());
-    }
-    Ok(config)
 }
 
 /// Trains a run until it is done or told to stop, and says how it ended.
@@ -99,12 +39,7 @@ pub fn train(mut ready: Ready, args: SessionArgs) -> anyhow::Result<ExitCode> {
         ready.config = ready.config.with_settings(&["report.tensorboard=true"])?;
         ready.directory.write_config(&ready.config)?;
     }
-    let stop = StopRequest::listen(|| {
-        say(
-            "\nstopping after this step, which is saved; Ctrl-C once more stops at once, without saving",
-        );
-    });
-    let stop = stop.context("signals cannot be listened to")?;
+    let stop = listen()?;
     let (root, config) = (ready.directory.root().to_owned(), ready.config.clone());
     observer::check(&config, &*ready.task)?;
     let progress = Progress::new(Style::suited(args.quiet), Box::new(std::io::stderr()));

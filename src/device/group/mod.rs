@@ -1,0 +1,240 @@
+//! Runs in lockstep on one device. A run is its method on the host, as ever: transitions and random streams stay there, and the programs
+//! compute what the method's updates would, on the same draws. What is learned lives on the device between steps; the policies come back
+//! after each step, since the host acts, and everything else when it is asked for. Models are trained on the device and kept on the host.
+
+mod arrays;
+mod draws;
+mod fit;
+mod fit_job;
+mod imagining;
+mod learned;
+mod learning;
+mod models;
+mod parts;
+mod recipe;
+mod updates;
+
+use std::time::Instant;
+
+use self::arrays::LEAST_SLOTS;
+use self::learned::{LearnedArrays, learner_shape};
+use self::learning::Learning;
+use self::models::GroupModels;
+use self::parts::LearnedParts;
+use self::recipe::{Due, Order, Recipe};
+use self::updates::{UpdateKind, UpdateProgram};
+use super::graph::ProductPrecision;
+use super::pjrt::{Buffer, Device, DeviceError};
+use crate::config::Config;
+use crate::methods::Method;
+use crate::nn::LearnError;
+use crate::run::Tally;
+
+/// Runs whose updates are made together.
+pub struct DeviceGroup {
+    device: Device,
+    precision: ProductPrecision,
+    recipe: Recipe,
+    arrays: LearnedArrays,
+    /// Of the critic, with the policy where they are made together.
+    updates: Option<UpdateProgram>,
+    /// Of the policy through models, once there are some.
+    path: Option<UpdateProgram>,
+    models: Option<GroupModels>,
+}
+
+/// A run in a group: its method, and what it tells of its learning; `None` where the run has ended.
+pub type GroupRun<'m> = Option<(&'m mut dyn Method, &'m mut Tally)>;
+
+impl DeviceGroup {
+    /// Whether a configuration's method has device programs.
+    ///
+    /// # Errors
+    /// When it has none, in one sentence.
+    pub fn check(config: &Config) -> Result<(), DeviceError> {
+        Recipe::of(config).map(drop)
+    }
+
+    /// Brings runs to a device, whose configurations may differ in the seed alone.
+    ///
+    /// # Errors
+    /// When no program is for such runs, or the device fails.
+    pub fn new(
+        device: Device,
+        config: &Config,
+        methods: &mut [&mut dyn Method],
+        precision: ProductPrecision,
+    ) -> Result<Self, DeviceError> {
+        let recipe = Recipe::of(config)?;
+        let parts = methods.iter_mut().map(|method| LearnedParts::of(&mut **method));
+        let runs: Option<Vec<LearnedParts<'_>>> = parts.collect();
+        let runs = runs.filter(|runs| runs.iter().all(LearnedParts::fits)).ok_or_else(|| {
+            DeviceError::Unsupported("these runs have no device programs".to_owned())
+        })?;
+        let slots = runs.len().max(LEAST_SLOTS);
+        let shape = learner_shape(&runs[0], &recipe, slots);
+        let (kind, updates) = match recipe.order {
+            Order::Together(updates) => (UpdateKind::Together, updates),
+            Order::Apart { critic, .. } => (UpdateKind::Critic, critic),
+        };
+        let compile = || UpdateProgram::compile(&device, &shape, kind, updates, precision);
+        let updates = (updates > 0).then(compile).transpose()?;
+        let models = recipe.models.as_ref().zip(runs[0].models.as_ref());
+        let models = models.map(|(recipe, parts)| GroupModels::new(recipe, parts, slots));
+        let models = models.transpose()?;
+        let arrays = LearnedArrays::upload(&device, shape, &runs)?;
+        Ok(Self { device, precision, recipe, arrays, updates, path: None, models })
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// All learning after step number `step` of every run; whether each that is there learned. A run that failed must not be in later steps.
+    ///
+    /// # Errors
+    /// When the device fails, and with it all runs.
+    pub fn learn(
+        &mut self,
+        step: u64,
+        runs: &mut [GroupRun<'_>],
+    ) -> Result<Vec<Result<(), LearnError>>, DeviceError> {
+        let mut learning = Learning {
+            parts: Vec::new(),
+            tallies: Vec::new(),
+            outcomes: runs.iter().map(|_| Ok(())).collect(),
+        };
+        let mut due = Vec::new();
+        for run in runs.iter_mut() {
+            let (parts, tally) = match run {
+                Some((method, tally)) => (LearnedParts::of(&mut **method), Some(&mut **tally)),
+                None => (None, None),
+            };
+            let transitions = parts.as_ref().map(|parts| parts.real.len());
+            due.push(transitions.map_or(Due::default(), |n| self.recipe.due(step, n)));
+            learning.parts.push(parts);
+            learning.tallies.push(tally);
+        }
+        if due.iter().any(|due| due.models) {
+            self.train_models(step, &due, &mut learning)?;
+        }
+        for (parts, due) in learning.parts.iter_mut().zip(&due) {
+            if !due.updates {
+                *parts = None;
+            }
+        }
+        if learning.is_over() {
+            return Ok(learning.outcomes);
+        }
+        if let Order::Apart { policy, .. } = self.recipe.order {
+            self.improve_policies(policy, &mut learning)?;
+        }
+        let count = match self.recipe.order {
+            Order::Together(updates) => updates,
+            Order::Apart { critic, .. } => critic,
+        };
+        if let Some(program) = &self.updates {
+            let Self { device, recipe, arrays, .. } = self;
+            make(program, (device, recipe, arrays, &[]), &mut learning, count)?;
+        }
+        self.arrays.fetch_policies(&mut learning.parts)?;
+        Ok(learning.outcomes)
+    }
+
+    /// Trains the models of the runs that are due, and refills their buffers with rollouts of the present policies.
+    fn train_models(
+        &mut self,
+        step: u64,
+        due: &[Due],
+        learning: &mut Learning<'_>,
+    ) -> Result<(), DeviceError> {
+        let Self { device, precision, recipe, arrays, models, .. } = self;
+        let (Some(models), Some(recipe_of_models)) = (models, &recipe.models) else {
+            return Ok(());
+        };
+        let batch = recipe.batch();
+        let on = (&*device, *precision);
+        let trained = models.train(on, recipe_of_models, batch, step, due, learning)?;
+        models.upload(device, &learning.parts)?;
+        models.roll_out(on, arrays, step, &trained, learning)
+    }
+
+    /// The policies' updates of the runs that have models.
+    fn improve_policies(
+        &mut self,
+        count: usize,
+        learning: &mut Learning<'_>,
+    ) -> Result<(), DeviceError> {
+        let Self { device, precision, recipe, arrays, path, models, .. } = self;
+        let Some(models) = models.as_mut().filter(|_| count > 0) else { return Ok(()) };
+        if !learning.parts.iter().flatten().any(LearnedParts::has_model) {
+            return Ok(());
+        }
+        if !models.are_uploaded() {
+            models.upload(device, &learning.parts)?;
+        }
+        let Some(shape) = models.path_shape() else { return Ok(()) };
+        let kind = || UpdateKind::Path(shape.clone());
+        let program = match path {
+            Some(program) => program,
+            None => path.insert(UpdateProgram::compile(
+                device,
+                &arrays.shape,
+                kind(),
+                count,
+                *precision,
+            )?),
+        };
+        // Runs without a model wait: all have one from the same step on, but where physics broke.
+        let mut waiting: Vec<Option<LearnedParts<'_>>> = Vec::new();
+        for parts in &mut learning.parts {
+            waiting.push(parts.take_if(|parts| !parts.has_model()));
+        }
+        let of_models = models.path_arrays();
+        make(program, (device, recipe, arrays, &of_models), learning, count)?;
+        for (parts, waiting) in learning.parts.iter_mut().zip(waiting) {
+            if waiting.is_some() {
+                *parts = waiting;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings everything that is learned back into the methods, as a checkpoint or an analysis needs it.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn fetch(&mut self, runs: &mut [Option<&mut dyn Method>]) -> Result<(), DeviceError> {
+        let mut parts = Vec::new();
+        for run in runs {
+            parts.push(match run {
+                Some(method) => LearnedParts::of(&mut **method),
+                None => None,
+            });
+        }
+        self.arrays.fetch(&mut parts)
+    }
+}
+
+/// Makes `count` updates of all runs that are there, and tells their tallies.
+fn make(
+    program: &UpdateProgram,
+    (device, recipe, arrays, models): (&Device, &Recipe, &mut LearnedArrays, &[&Buffer]),
+    learning: &mut Learning<'_>,
+    count: usize,
+) -> Result<(), DeviceError> {
+    let started = Instant::now();
+    let seen = program.run(device, recipe, arrays, models, &mut learning.parts, count)?;
+    let seconds = started.elapsed().as_secs_f64();
+    for slot in 0..learning.parts.len() {
+        if learning.parts[slot].is_none() {
+            continue;
+        }
+        let Some(tally) = &mut learning.tallies[slot] else { continue };
+        tally.add_seconds(program.phase(), seconds);
+        let outcome = program.tell(&seen, slot, recipe.max_loss, tally);
+        learning.note(slot, outcome);
+    }
+    Ok(())
+}

@@ -1,0 +1,263 @@
+//! A device: programs are compiled for it, arrays brought there and back.
+
+use std::ffi::c_int;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::api::{
+    Arguments, BufferDestroy, BufferToHost, ClientAddressableDevices, ClientBufferFromHost,
+    ClientCompile, ClientCreate, ClientDestroy, ClientPlatformName, DescriptionKind,
+    DeviceDescription, DeviceMemoryStats, ExecutableDestroy, ExecutableExecute, ExecuteOptions,
+    Handle, ProgramText,
+};
+use super::options;
+use super::plugin::{DeviceError, Plugin, text};
+
+/// Element types of arrays on a device.
+pub trait DeviceElement: bytemuck::Pod {
+    /// As the interface numbers them.
+    const CODE: i32;
+}
+
+impl DeviceElement for i32 {
+    const CODE: i32 = 4;
+}
+
+impl DeviceElement for f32 {
+    const CODE: i32 = 11;
+}
+
+impl DeviceElement for f64 {
+    const CODE: i32 = 12;
+}
+
+/// The data are copied before the call that takes them returns.
+const COPIED_DURING_CALL: c_int = 0;
+
+/// A client, destroyed when the last array and program of it are.
+#[derive(Debug)]
+struct Owner {
+    plugin: Plugin,
+    client: Handle,
+    device: Handle,
+}
+
+// SAFETY: a client may be used from any thread, several at once.
+unsafe impl Send for Owner {}
+// SAFETY: as above.
+unsafe impl Sync for Owner {}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // Nothing is left that could use it, and nobody to tell of an error.
+        let _ = self.plugin.call("be closed", ClientDestroy { client: self.client });
+    }
+}
+
+/// The first device of a plugin.
+#[derive(Clone, Debug)]
+pub struct Device {
+    owner: Arc<Owner>,
+    /// "cpu", "cuda", …
+    pub platform: String,
+    /// The card's name, for people.
+    pub kind: String,
+    /// CUDA's tools.
+    cuda: Option<String>,
+}
+
+/// An array on a device.
+#[derive(Debug)]
+pub struct Buffer {
+    owner: Arc<Owner>,
+    handle: Handle,
+}
+
+// SAFETY: a buffer may be used from any thread, several at once.
+unsafe impl Send for Buffer {}
+// SAFETY: as above.
+unsafe impl Sync for Buffer {}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let _ = self.owner.plugin.call("free an array", BufferDestroy { buffer: self.handle });
+    }
+}
+
+/// A compiled program.
+#[derive(Debug)]
+pub struct Executable {
+    owner: Arc<Owner>,
+    handle: Handle,
+    outputs: usize,
+}
+
+// SAFETY: a program may be run from any thread, several at once.
+unsafe impl Send for Executable {}
+// SAFETY: as above.
+unsafe impl Sync for Executable {}
+
+impl Drop for Executable {
+    fn drop(&mut self) {
+        let executable = self.handle;
+        let _ = self.owner.plugin.call("free a program", ExecutableDestroy { executable });
+    }
+}
+
+impl Device {
+    /// The first device of the plugin in a file.
+    ///
+    /// # Errors
+    /// When the file is no plugin that fits, or the plugin finds no device.
+    pub fn open(path: &Path) -> Result<Self, DeviceError> {
+        let plugin = Plugin::load(path)?;
+        let null = std::ptr::null_mut();
+        let create = ClientCreate {
+            options: null,
+            options_len: 0,
+            get: null,
+            get_argument: null,
+            put: null,
+            put_argument: null,
+            client: null,
+            try_get: null,
+            try_get_argument: null,
+        };
+        let client = plugin.call("be opened", create)?.client;
+        let mut owner = Owner { plugin, client, device: null };
+        let asked = ClientAddressableDevices { client, devices: null.cast(), devices_len: 0 };
+        let found = owner.plugin.call("name its devices", asked)?;
+        if found.devices_len == 0 {
+            let path = path.display().to_string();
+            return Err(DeviceError::Plugin { path, problem: "finds no device".to_owned() });
+        }
+        // SAFETY: the interface gives an array of so many devices, which lives as long as the client; there is at least one.
+        owner.device = unsafe { *found.devices };
+        let asked = ClientPlatformName { client, name: std::ptr::null(), name_size: 0 };
+        let name = owner.plugin.call("name its platform", asked)?;
+        let platform = text(name.name, name.name_size).to_lowercase();
+        let asked = DeviceDescription { device: owner.device, description: null };
+        let description = owner.plugin.call("describe itself", asked)?.description;
+        let asked = DescriptionKind { description, kind: std::ptr::null(), kind_size: 0 };
+        let kind = owner.plugin.call("describe itself", asked)?;
+        let kind = text(kind.kind, kind.kind_size);
+        Ok(Self { owner: Arc::new(owner), platform, kind, cuda: options::cuda_folder(path) })
+    }
+
+    /// Compiles a program given as StableHLO text; `outputs` is how many arrays it returns.
+    ///
+    /// # Errors
+    /// When the compiler refuses it.
+    pub fn compile(&self, program: &str, outputs: usize) -> Result<Executable, DeviceError> {
+        let format = "mlir";
+        let program = Arguments::new(ProgramText {
+            code: program.as_ptr().cast_mut().cast(),
+            code_size: program.len(),
+            format: format.as_ptr().cast(),
+            format_size: format.len(),
+        });
+        let options = options::compile_options(&self.platform, self.cuda.as_deref());
+        let compile = ClientCompile {
+            client: self.owner.client,
+            program: &raw const program,
+            options: options.as_ptr().cast(),
+            options_size: options.len(),
+            executable: std::ptr::null_mut(),
+        };
+        let handle = self.owner.plugin.call("compile a program", compile)?.executable;
+        Ok(Executable { owner: Arc::clone(&self.owner), handle, outputs })
+    }
+
+    /// Brings an array to the device, row-major, of shape `dims`.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn upload<T: DeviceElement>(
+        &self,
+        data: &[T],
+        dims: &[usize],
+    ) -> Result<Buffer, DeviceError> {
+        assert_eq!(data.len(), dims.iter().product::<usize>(), "an array of shape {dims:?}");
+        let dims: Vec<i64> = dims.iter().map(|&d| d as i64).collect();
+        let null = std::ptr::null_mut();
+        let arguments = ClientBufferFromHost {
+            client: self.owner.client,
+            data: data.as_ptr().cast(),
+            element: T::CODE,
+            dims: dims.as_ptr(),
+            dims_len: dims.len(),
+            strides: std::ptr::null(),
+            strides_len: 0,
+            semantics: COPIED_DURING_CALL,
+            device: self.owner.device,
+            memory: null,
+            layout: null,
+            done: null,
+            buffer: null,
+        };
+        let made = self.owner.plugin.call("take an array", arguments)?;
+        self.owner.plugin.forget(made.done);
+        Ok(Buffer { owner: Arc::clone(&self.owner), handle: made.buffer })
+    }
+
+    /// Bytes of device memory in use now, and at most so far; `None` where the plugin does not count.
+    pub fn memory(&self) -> Option<(u64, Option<u64>)> {
+        let arguments = DeviceMemoryStats {
+            device: self.owner.device,
+            bytes_in_use: 0,
+            peak_bytes_in_use: 0,
+            peak_bytes_in_use_is_set: false,
+            others: [[0; 2]; 9],
+        };
+        let stats = self.owner.plugin.call("count its memory", arguments).ok()?;
+        let peak = stats.peak_bytes_in_use_is_set.then_some(stats.peak_bytes_in_use as u64);
+        Some((stats.bytes_in_use as u64, peak))
+    }
+}
+
+impl Executable {
+    /// Runs the program. What it returns may be used at once: whoever reads it waits. Arguments that the program was told to overwrite are
+    /// gone afterwards.
+    ///
+    /// # Errors
+    /// When the arguments do not fit, or the device fails.
+    pub fn run(&self, arguments: &[&Buffer]) -> Result<Vec<Buffer>, DeviceError> {
+        let handles: Vec<Handle> = arguments.iter().map(|buffer| buffer.handle).collect();
+        let mut outputs: Vec<Handle> = vec![std::ptr::null_mut(); self.outputs];
+        let of_devices = [handles.as_ptr()];
+        let to_devices = [outputs.as_mut_ptr()];
+        let mut options = Arguments::new(ExecuteOptions::defaults());
+        let execute = ExecutableExecute {
+            executable: self.handle,
+            options: &raw mut options,
+            arguments: of_devices.as_ptr(),
+            devices_len: 1,
+            arguments_len: handles.len(),
+            outputs: to_devices.as_ptr(),
+            done: std::ptr::null_mut(),
+            device: std::ptr::null_mut(),
+        };
+        self.owner.plugin.call("run a program", execute)?;
+        let owner = || Arc::clone(&self.owner);
+        Ok(outputs.into_iter().map(|handle| Buffer { owner: owner(), handle }).collect())
+    }
+}
+
+impl Buffer {
+    /// Waits for the array and copies it, row-major; `to` must have as many elements.
+    ///
+    /// # Errors
+    /// When what computes it failed.
+    pub fn download<T: DeviceElement>(&self, to: &mut [T]) -> Result<(), DeviceError> {
+        let what = "give an array back";
+        let arguments = BufferToHost {
+            buffer: self.handle,
+            layout: std::ptr::null_mut(),
+            to: to.as_mut_ptr().cast(),
+            to_size: size_of_val(to),
+            done: std::ptr::null_mut(),
+        };
+        let copied = self.owner.plugin.call(what, arguments)?;
+        self.owner.plugin.wait(what, copied.done)
+    }
+}

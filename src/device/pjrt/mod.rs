@@ -1,0 +1,10 @@
+//! Accelerators through PJRT, the C interface of the XLA compiler: a plugin is loaded at run time, so nothing of it is needed to build the
+//! program or to run it without an accelerator.
+
+mod api;
+mod client;
+mod options;
+mod plugin;
+
+pub use client::{Buffer, Device, DeviceElement, Executable};
+pub use plugin::DeviceError;

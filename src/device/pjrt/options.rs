@@ -1,0 +1,98 @@
+//! How programs are compiled, in the form that the interface takes: a message in protocol buffers' encoding, of which three kinds of
+//! field are needed.
+
+use std::path::Path;
+
+/// XLA's flags for each platform, by the beginning of its name: the same bits from run to run, whatever else the machine does.
+const FLAGS: [(&str, &[(&str, Flag)]); 2] = [
+    // Algorithms are chosen by rule instead of by timing, and nothing is summed by atomic additions.
+    (
+        "cuda",
+        &[
+            ("xla_gpu_autotune_level", Flag::Number(0)),
+            ("xla_gpu_deterministic_ops", Flag::Truth(true)),
+            ("xla_gpu_exclude_nondeterministic_ops", Flag::Truth(true)),
+        ],
+    ),
+    ("cpu", &[]),
+];
+
+#[derive(Clone, Copy)]
+enum Flag {
+    Truth(bool),
+    Number(u8),
+}
+
+/// Where NVIDIA's Python packages lie beside a plugin's package, as JAX looks for them: with them come the tools that programs for CUDA
+/// are built with.
+const CUDA_FOLDERS: [&str; 2] = ["nvidia/cu13", "nvidia/cuda_nvcc"];
+
+/// The folder of CUDA's tools for the plugin in `site-packages/jax_plugins/NAME/`; `None` where there is none, and XLA looks by itself.
+pub(super) fn cuda_folder(plugin: &Path) -> Option<String> {
+    let packages = plugin.parent()?.parent()?.parent()?;
+    let mut folders = CUDA_FOLDERS.iter().map(|folder| packages.join(folder));
+    Some(folders.find(|folder| folder.is_dir())?.to_str()?.to_owned())
+}
+
+/// The options for programs of a platform; `cuda` as [`cuda_folder`] gives it.
+pub(super) fn compile_options(platform: &str, cuda: Option<&str>) -> Vec<u8> {
+    // ExecutableBuildOptions: device_ordinal (1) = −1, num_replicas (4) = 1, num_partitions (5) = 1.
+    let mut build = vec![0x08];
+    build.extend([0xFF; 9]);
+    build.extend([0x01, 0x20, 1, 0x28, 1]);
+    let mut options = message(3, &build);
+    let flags = FLAGS.iter().find(|(name, _)| platform.starts_with(name));
+    for (name, flag) in flags.map_or(&[][..], |(_, flags)| flags) {
+        let value = match *flag {
+            Flag::Truth(value) => vec![0x10, u8::from(value)],
+            Flag::Number(value) => vec![0x18, value],
+        };
+        options.extend(setting(name, &value));
+    }
+    if let Some(folder) = cuda.filter(|_| platform.starts_with("cuda")) {
+        options.extend(setting("xla_gpu_cuda_data_dir", &message(1, folder.as_bytes())));
+    }
+    options
+}
+
+/// An entry of the map of flags.
+fn setting(name: &str, value: &[u8]) -> Vec<u8> {
+    let mut entry = message(1, name.as_bytes());
+    entry.extend(message(2, value));
+    message(7, &entry)
+}
+
+/// A field with a length: a text or a message.
+fn message(field: u8, content: &[u8]) -> Vec<u8> {
+    let mut all = vec![field << 3 | 2];
+    let mut length = content.len();
+    // Seven bits a byte, the lowest first.
+    while length > 127 {
+        all.push((length & 127) as u8 | 128);
+        length >>= 7;
+    }
+    all.push(length as u8);
+    all.extend(content);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_encoded_as_protocol_buffers_are() {
+        let minus_one = [0x08, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01];
+        let plain: Vec<u8> =
+            [0x1A, 15].into_iter().chain(minus_one).chain([0x20, 1, 0x28, 1]).collect();
+        assert_eq!(compile_options("cpu", Some("/cuda")), plain);
+        let cuda = compile_options("cuda", None);
+        let flag = b"\x0a\x19xla_gpu_deterministic_ops\x12\x02\x10\x01";
+        assert!(cuda.starts_with(&plain) && cuda.windows(flag.len()).any(|w| w == flag));
+        let folder = "x".repeat(200);
+        let longer = compile_options("cuda", Some(&folder));
+        // The map's entry of 3 + 21 + 2 + 3 + 200 bytes, and its head of three.
+        assert_eq!(longer.len(), cuda.len() + 3 + 23 + 3 + 203);
+        assert!(longer.ends_with(folder.as_bytes()));
+    }
+}

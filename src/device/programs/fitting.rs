@@ -1,0 +1,242 @@
+//! The training of a learned ensemble: a step of all members on minibatches of their own, by likelihood (eq. 2) and by R (eq. 9, 10), and
+//! the errors on held-out rows. Transitions lie in a table on the device, a row each: (s, a), then (r, Δs).
+
+use super::imagination::excess;
+use super::network::{AdamFactors, StackShape, TrainedStack};
+use crate::device::graph::{Graph, Number, Value};
+
+/// Weight of the sum of the trained bounds' widths in the loss (`src/model/fit.rs`).
+const BOUNDS_WEIGHT: f64 = 0.01;
+
+/// Columns of the factors of a step: rate and scale of the second moments of the networks, then of the bounds; and 1 for a run that is
+/// trained, else 0.
+pub const FIT_FACTORS: usize = 5;
+
+/// R's minibatch: rows of the neighbour window, and directions from each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectionsShape {
+    /// Rows.
+    pub rows: usize,
+    /// m.
+    pub directions: usize,
+}
+
+/// Sizes and settings of an ensemble's training that are the same for all runs of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FitShape {
+    /// The members, a network each.
+    pub stack: StackShape,
+    /// Numbers predicted.
+    pub labels: usize,
+    /// Rows of a minibatch.
+    pub batch: usize,
+    /// Rows of the table.
+    pub table: usize,
+    /// Weight penalty of each layer.
+    pub weight_decay: Vec<f64>,
+    /// Whether the bounds of the log-variance are trained.
+    pub train_bounds: bool,
+    /// Where R is in the loss.
+    pub directions: Option<DirectionsShape>,
+}
+
+/// The learned arrays of a group's ensembles.
+#[derive(Clone, Debug)]
+pub struct FitState<'g> {
+    /// The members.
+    pub networks: TrainedStack<'g>,
+    /// Bounds of the log-variance, lower ones first, and their moments, `[runs, 1, 3, 2·labels]` in double precision.
+    pub bounds: Value<'g>,
+}
+
+/// What stays during a training.
+#[derive(Clone, Copy, Debug)]
+pub struct FitData<'g> {
+    /// `[runs, table, inputs + labels]`.
+    pub table: Value<'g>,
+    /// `[runs, 1, 1, inputs]`.
+    pub mean: Value<'g>,
+    /// `[runs, 1, 1, inputs]`.
+    pub deviation: Value<'g>,
+}
+
+/// What a step is on.
+#[derive(Clone, Copy, Debug)]
+pub struct FitRows<'g> {
+    /// `[runs, 1, 1, FIT_FACTORS]`.
+    pub factors: Value<'g>,
+    /// Rows of the table for each member, `[runs, members·batch]`.
+    pub rows: Value<'g>,
+    /// Each row's share of the mean over rows and labels, 0 for one that is there to fill the minibatch, `[runs, 1, batch, 1]`.
+    pub shares: Value<'g>,
+    /// Of R.
+    pub directions: Option<DirectionRows<'g>>,
+}
+
+/// What R is on.
+#[derive(Clone, Copy, Debug)]
+pub struct DirectionRows<'g> {
+    /// Rows of the table for each member, `[runs, members·rows]`.
+    pub rows: Value<'g>,
+    /// Their neighbours, `[runs, m·members·rows]`: the first of each row, then the second of each, …
+    pub neighbours: Value<'g>,
+    /// What each squared residual is multiplied by in the loss, `[runs, members, rows, m]`.
+    pub weights: Value<'g>,
+    /// ρ², `[runs, 1, 1, labels]`.
+    pub output_weights: Value<'g>,
+}
+
+impl FitShape {
+    fn inputs(&self) -> usize {
+        self.stack.sizes[0]
+    }
+
+    /// Arguments for the learned arrays.
+    pub fn state<'g>(&self, graph: &'g Graph) -> FitState<'g> {
+        let networks = TrainedStack::arguments(&self.stack, graph);
+        let bounds = [self.stack.runs, 1, 3, 2 * self.labels];
+        FitState { networks, bounds: graph.argument(&bounds, Number::Double) }
+    }
+
+    /// Arguments for what stays during a training.
+    pub fn data<'g>(&self, graph: &'g Graph) -> FitData<'g> {
+        let (runs, inputs) = (self.stack.runs, self.inputs());
+        let single = |shape: &[usize]| graph.argument(shape, Number::Single);
+        FitData {
+            table: single(&[runs, self.table, inputs + self.labels]),
+            mean: single(&[runs, 1, 1, inputs]),
+            deviation: single(&[runs, 1, 1, inputs]),
+        }
+    }
+
+    /// Arguments for what a step is on.
+    pub fn rows<'g>(&self, graph: &'g Graph) -> FitRows<'g> {
+        let (runs, members) = (self.stack.runs, self.stack.networks);
+        let single = |shape: &[usize]| graph.argument(shape, Number::Single);
+        let index = |n: usize| graph.argument(&[runs, n], Number::Index);
+        FitRows {
+            factors: single(&[runs, 1, 1, FIT_FACTORS]),
+            rows: index(members * self.batch),
+            shares: single(&[runs, 1, self.batch, 1]),
+            directions: self.directions.map(|of| DirectionRows {
+                rows: index(members * of.rows),
+                neighbours: index(of.directions * members * of.rows),
+                weights: single(&[runs, members, of.rows, of.directions]),
+                output_weights: single(&[runs, 1, 1, self.labels]),
+            }),
+        }
+    }
+
+    /// Inputs, in the task's units, and labels of some rows of each member, `[runs, members, n, …]`.
+    fn read<'g>(&self, data: FitData<'g>, rows: Value<'g>, n: usize) -> (Value<'g>, Value<'g>) {
+        let (inputs, width) = (self.inputs(), self.inputs() + self.labels);
+        let read = data.table.gather(rows);
+        let read = read.reshape(&[self.stack.runs, rows.shape()[1] / n, n, width]);
+        (read.slice(3, 0, inputs), read.slice(3, inputs, width))
+    }
+
+    /// One step of all members. What it saw, `[runs, 1, 1, 2]`: Σ_members mean NLL, and w·R.
+    pub fn step<'g>(
+        &self,
+        graph: &'g Graph,
+        state: &mut FitState<'g>,
+        data: FitData<'g>,
+        on: FitRows<'g>,
+    ) -> Value<'g> {
+        let labels = self.labels;
+        let FitState { networks, bounds } = state;
+        let numbers = bounds.slice(2, 0, 1).convert(Number::Single);
+        let bound = |k: usize| numbers.slice(3, k * labels, (k + 1) * labels);
+        let limits = [bound(0), bound(1)];
+        let (inputs, y) = self.read(data, on.rows, self.batch);
+        let x = (inputs - data.mean) / data.deviation;
+        let output = self.stack.forward(&networks.parameters, x);
+        let (mean, raw) = (output.slice(3, 0, labels), output.slice(3, labels, 2 * labels));
+        let excess = excess(raw, limits);
+        let precision = (-limits[0]).exp() / excess;
+        let errors = mean - y;
+        let rows = errors * errors * precision + limits[0] + excess.ln();
+        let nll = (rows * on.shares).sum_from(1);
+        let residuals = match on.directions {
+            Some(directions) => self.residuals(graph, &networks.parameters, data, directions),
+            None => nll.filled(0.0),
+        };
+        let loss = nll + residuals;
+        let mut by = networks.parameters.clone();
+        by.push(numbers);
+        let mut gradient = graph.gradient(loss, &by);
+        let by_bounds = gradient.pop().expect("the bounds are the last");
+        let column = |k: usize| on.factors.slice(3, k, k + 1);
+        let live = column(4).equals(column(4).filled(1.0));
+        let factors = |k: usize| AdamFactors { rate: column(k), second_scale: column(k + 1), live };
+        // Weights and biases take turns.
+        let decay = |k: usize| if k.is_multiple_of(2) { self.weight_decay[k / 2] } else { 0.0 };
+        networks.step(&gradient, decay, f64::INFINITY, factors(0));
+        if self.train_bounds {
+            *bounds = self.bounds_step(*bounds, by_bounds, factors(2));
+        }
+        Value::concatenate(&[nll, residuals], 3)
+    }
+
+    /// Σ weight·ρ²·(J·v − Δy)² over all members.
+    fn residuals<'g>(
+        &self,
+        graph: &'g Graph,
+        parameters: &[Value<'g>],
+        data: FitData<'g>,
+        on: DirectionRows<'g>,
+    ) -> Value<'g> {
+        let each = on.rows.shape()[1];
+        let n = each / self.stack.networks;
+        let (own, y) = self.read(data, on.rows, n);
+        let x = (own - data.mean) / data.deviation;
+        let mean = self.stack.forward(parameters, x).slice(3, 0, self.labels);
+        let directions = on.weights.shape()[3];
+        let terms = (0..directions).map(|k| {
+            let neighbours = on.neighbours.slice(1, k * each, (k + 1) * each);
+            let (other, other_y) = self.read(data, neighbours, n);
+            let direction = (other - own) / data.deviation;
+            let product = graph.tangents(&[mean], &[(x, direction)])[0];
+            let residual = product - (other_y - y);
+            let weights = on.weights.slice(3, k, k + 1) * on.output_weights;
+            (residual * residual * weights).sum_from(1)
+        });
+        terms.reduce(|sum, term| sum + term).expect("there is a direction")
+    }
+
+    /// The bounds' step, to whose gradient comes that of 0.01·(Σ max − Σ min).
+    fn bounds_step<'g>(
+        &self,
+        bounds: Value<'g>,
+        gradient: Value<'g>,
+        factors: AdamFactors<'g>,
+    ) -> Value<'g> {
+        let labels = self.labels;
+        let gradient = gradient.convert(Number::Double);
+        let of_min = gradient.slice(3, 0, labels) - BOUNDS_WEIGHT;
+        let of_max = gradient.slice(3, labels, 2 * labels) + BOUNDS_WEIGHT;
+        let gradient = Value::concatenate(&[of_min, of_max], 3);
+        let row = |k: usize| vec![bounds.slice(2, k, k + 1)];
+        let mut trained = TrainedStack { parameters: row(0), first: row(1), second: row(2) };
+        let AdamFactors { rate, second_scale, live } = factors;
+        let [rate, second_scale] = [rate, second_scale].map(|f| f.convert(Number::Double));
+        let factors = AdamFactors { rate, second_scale, live };
+        trained.step(&[gradient], |_| 0.0, f64::INFINITY, factors);
+        Value::concatenate(&trained.arrays().collect::<Vec<_>>(), 2)
+    }
+
+    /// Each member's Σ (μ − y)² over some rows, `[runs, members, 1, 1]`: `rows` are `[runs, n]`, `counts` `[runs, 1, n, 1]` have 1 for a row
+    /// that counts, else 0.
+    pub fn squared_errors<'g>(
+        &self,
+        parameters: &[Value<'g>],
+        data: FitData<'g>,
+        rows: Value<'g>,
+        counts: Value<'g>,
+    ) -> Value<'g> {
+        let (inputs, y) = self.read(data, rows, rows.shape()[1]);
+        let x = (inputs - data.mean) / data.deviation;
+        let errors = self.stack.forward(parameters, x).slice(3, 0, self.labels) - y;
+        (errors * errors * counts).sum(3).sum(2)
+    }
+}

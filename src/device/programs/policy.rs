@@ -1,0 +1,65 @@
+//! A Gaussian policy squashed by tanh, as `src/policy/gaussian.rs` has it.
+
+use super::network::StackShape;
+use crate::device::graph::{Graph, Number, Value};
+
+/// Bounds of log σ.
+const LOG_SIGMA_RANGE: (f64, f64) = (-20.0, 2.0);
+const SQUASH_EPSILON: f64 = 1e-6;
+const HALF_LOG_TAU: f64 = 0.918_938_533_204_672_7;
+
+/// What is fixed about a policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicyShape {
+    /// One network a run.
+    pub stack: StackShape,
+    /// Half the action range.
+    pub scale: Vec<f32>,
+    /// Middle of the action range.
+    pub bias: Vec<f32>,
+    /// Added to log π.
+    pub log_prob_offset: f32,
+}
+
+/// Actions drawn in some states.
+#[derive(Clone, Copy, Debug)]
+pub struct DrawnActions<'g> {
+    /// a, `[runs, 1, rows, action_dim]`.
+    pub actions: Value<'g>,
+    /// log π(a|s), `[runs, 1, rows, 1]`.
+    pub log_probs: Value<'g>,
+}
+
+impl PolicyShape {
+    /// |A|.
+    pub fn action_dim(&self) -> usize {
+        self.scale.len()
+    }
+
+    /// Numbers of a row, `[1, 1, 1, numbers]`.
+    fn row<'g>(graph: &'g Graph, numbers: &[f32]) -> Value<'g> {
+        let one = |&x: &f32| graph.constant(f64::from(x), &[1, 1, 1, 1], Number::Single);
+        Value::concatenate(&numbers.iter().map(one).collect::<Vec<_>>(), 3)
+    }
+
+    /// Actions in `states`, `[runs, 1, rows, observation_dim]`, from standard normal `noise`, `[runs, 1, rows, action_dim]`.
+    pub fn sample<'g>(
+        &self,
+        graph: &'g Graph,
+        parameters: &[Value<'g>],
+        states: Value<'g>,
+        noise: Value<'g>,
+    ) -> DrawnActions<'g> {
+        let a = self.action_dim();
+        let output = self.stack.forward(parameters, states);
+        let (low, high) = LOG_SIGMA_RANGE;
+        let log_sigma = output.slice(3, a, 2 * a).clamp(low, high);
+        let t = (output.slice(3, 0, a) + log_sigma.exp() * noise).tanh();
+        let scale = Self::row(graph, &self.scale);
+        let slope = scale * (t.filled(1.0) - t * t);
+        let constant = noise * noise * 0.5 + HALF_LOG_TAU;
+        let density = constant + log_sigma + (slope + SQUASH_EPSILON).ln();
+        let log_probs = -density.sum(3) + f64::from(self.log_prob_offset);
+        DrawnActions { actions: scale * t + Self::row(graph, &self.bias), log_probs }
+    }
+}

@@ -1,0 +1,180 @@
+//! One process's work on several runs, which learn on one device: each has a folder of its own, as if it were alone.
+
+use std::time::Instant;
+
+use crate::device::graph::ProductPrecision;
+use crate::device::pjrt::{Device, DeviceError};
+use crate::train::{Lockstep, Trainer};
+
+use super::SessionError;
+use super::run::{pool, worker_threads};
+use super::signals::StopRequest;
+use super::sink::{End, Sink};
+use super::start::Ready;
+use super::work::{Observer, SessionOutcome, Told, Work};
+
+/// A run of a group: what [`super::Session`] is of a run alone.
+pub struct GroupMember {
+    /// The run.
+    pub ready: Ready,
+    /// Told what happens.
+    pub sinks: Vec<Box<dyn Sink>>,
+    /// Asked after each step.
+    pub observers: Vec<Box<dyn Observer>>,
+}
+
+/// Runs that are ready, and the device that learns for them.
+pub struct GroupSession {
+    /// The runs, all at the same step, or finished.
+    pub members: Vec<GroupMember>,
+    /// Learns.
+    pub device: Device,
+    /// Of its products.
+    pub precision: ProductPrecision,
+    /// Physics' threads; all cores if `None`.
+    pub threads: Option<u16>,
+}
+
+/// A run at work, and how its session ended.
+struct Running {
+    work: Work,
+    /// Its place in the lockstep; `None` where it was finished before.
+    place: Option<usize>,
+    step: u64,
+    result: Option<Result<End, SessionError>>,
+}
+
+impl Running {
+    /// What went wrong ends this run, not the others.
+    fn ended<T>(&mut self, outcome: Result<T, SessionError>) -> Option<T> {
+        match outcome {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.result = Some(Err(error));
+                None
+            }
+        }
+    }
+}
+
+impl GroupSession {
+    /// Trains all runs to their ends, or until a signal comes. A run that breaks ends alone; each has an outcome of its own.
+    ///
+    /// # Errors
+    /// When the runs cannot be begun, or not together.
+    pub fn run(
+        self,
+        stop: &StopRequest,
+    ) -> Result<Vec<Result<SessionOutcome, SessionError>>, SessionError> {
+        let threads = worker_threads(self.threads);
+        pool(threads)?.install(|| self.run_in_pool(threads, stop))
+    }
+
+    fn run_in_pool(
+        self,
+        threads: usize,
+        stop: &StopRequest,
+    ) -> Result<Vec<Result<SessionOutcome, SessionError>>, SessionError> {
+        let started = Instant::now();
+        let Self { members, device, precision, threads: _ } = self;
+        let exactness = match precision {
+            ProductPrecision::Single => "f32",
+            ProductPrecision::Fast => "tf32",
+        };
+        let name = format!("{} ({}), {exactness}", device.platform, device.kind);
+        let (mut runs, mut trainers) = (Vec::new(), Vec::new());
+        for GroupMember { ready, sinks, observers } in members {
+            let (work, trainer) =
+                Work::begin(ready, sinks, observers, threads, Some(name.clone()))?;
+            let (step, solved) = (trainer.step(), work.is_solved());
+            let finished = solved || step >= work.config.steps();
+            let place = (!finished).then_some(trainers.len());
+            let result = finished.then_some(Ok(if solved { End::Solved } else { End::Finished }));
+            runs.push(Running { work, place, step, result });
+            if !finished {
+                trainers.push(trainer);
+            }
+        }
+        if !trainers.is_empty() {
+            train(&mut runs, trainers, device, precision, stop)?;
+        }
+        let ended = runs.into_iter().map(|Running { work, step, result, .. }| {
+            work.end(step, result.expect("every run has ended"), started.elapsed())
+        });
+        Ok(ended.collect())
+    }
+}
+
+/// Advances until every run has ended.
+fn train(
+    runs: &mut [Running],
+    trainers: Vec<Trainer>,
+    device: Device,
+    precision: ProductPrecision,
+    stop: &StopRequest,
+) -> Result<(), SessionError> {
+    let mut lockstep = Lockstep::new(trainers, device, precision)?;
+    while runs.iter().any(|run| run.result.is_none()) {
+        if let Err(error) = step(runs, &mut lockstep, stop) {
+            // The device is gone, and with it what every run had learned since it was saved.
+            for run in runs.iter_mut().filter(|run| run.result.is_none()) {
+                run.result = Some(Err(SessionError::Device(error.to_string())));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One step of all runs that have not ended.
+fn step(
+    runs: &mut [Running],
+    lockstep: &mut Lockstep,
+    stop: &StopRequest,
+) -> Result<(), DeviceError> {
+    let mut outcomes = lockstep.advance()?;
+    let active = |run: &&mut Running| run.result.is_none();
+    let looks = |run: &Running, lockstep: &Lockstep| {
+        let trainer = run.place.and_then(|place| lockstep.run(place));
+        run.result.is_none() && trainer.is_some_and(|trainer| run.work.looks(trainer))
+    };
+    let mut fetched = runs.iter().any(|run| looks(run, lockstep));
+    if fetched {
+        lockstep.fetch()?;
+    }
+    let signal = stop.signal();
+    let mut told: Vec<(usize, Told)> = Vec::new();
+    for run in runs.iter_mut().filter(active) {
+        let Some(place) = run.place else { continue };
+        run.step += 1;
+        let Some(outcome) = outcomes[place].take() else { continue };
+        let Some(records) = run.ended(outcome.map_err(SessionError::from)) else { continue };
+        let Some(trainer) = lockstep.run_mut(place) else { continue };
+        let heard = run.work.tell(trainer, records, signal);
+        if let Some(heard) = run.ended(heard) {
+            told.push((place, heard));
+        }
+    }
+    if told.iter().any(|(_, told)| told.saves) && !fetched {
+        lockstep.fetch()?;
+        fetched = true;
+    }
+    for (place, Told { saves, end }) in told {
+        let Some(run) = runs.iter_mut().find(|run| run.place == Some(place)) else { continue };
+        if saves && fetched {
+            let Some(trainer) = lockstep.run_mut(place) else { continue };
+            let saved = run.work.save(trainer);
+            if run.ended(saved).is_none() {
+                continue;
+            }
+        }
+        if let Some(end) = end {
+            run.result = Some(Ok(end));
+        }
+    }
+    for run in runs.iter().filter(|run| run.result.is_some()) {
+        if let Some(place) = run.place {
+            lockstep.end(place);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! Runs in lockstep: each acts and stores by itself, on the host's cores, and one device learns for all of them.
+
+use rayon::prelude::*;
+
+use super::trainer::{TrainError, Trainer};
+use crate::config::differences;
+use crate::device::graph::ProductPrecision;
+use crate::device::group::DeviceGroup;
+use crate::device::pjrt::{Device, DeviceError};
+use crate::methods::Method;
+use crate::nn::LearnError;
+use crate::run::Record;
+
+/// Why runs cannot be trained together.
+#[derive(Debug, thiserror::Error)]
+pub enum LockstepError {
+    /// The device refuses.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// They are not alike.
+    #[error("runs on one device differ in their seeds alone: {0}")]
+    Different(String),
+}
+
+/// A step of a run: what is to be logged, or why the run ended.
+pub type StepOutcome = Result<Vec<Record>, TrainError>;
+
+/// Runs that advance together.
+pub struct Lockstep {
+    /// None where a run has ended.
+    runs: Vec<Option<Trainer>>,
+    group: DeviceGroup,
+}
+
+impl Lockstep {
+    /// Runs of the same settings, all at the same step.
+    ///
+    /// # Errors
+    /// When they are not alike, no device program is for their method, or the device fails.
+    pub fn new(
+        mut runs: Vec<Trainer>,
+        device: Device,
+        precision: ProductPrecision,
+    ) -> Result<Self, LockstepError> {
+        let (first, others) = runs.split_first().expect("a group has a run");
+        for other in others {
+            let all = differences(&first.config().identity(), &other.config().identity());
+            if let Some((key, one, other)) = all.into_iter().find(|(key, ..)| key != "seed") {
+                let difference = format!("`{key}` is {one} in one and {other} in another");
+                return Err(LockstepError::Different(difference));
+            }
+            if other.step() != first.step() {
+                let (one, other) = (first.step(), other.step());
+                let difference = format!("one stands at step {one} and another at step {other}");
+                return Err(LockstepError::Different(difference));
+            }
+        }
+        let config = first.config().clone();
+        let mut methods: Vec<&mut dyn Method> =
+            runs.iter_mut().map(|run| run.learning().0).collect();
+        let group = DeviceGroup::new(device, &config, &mut methods, precision)?;
+        Ok(Self { runs: runs.into_iter().map(Some).collect(), group })
+    }
+
+    /// One environment step of all runs that have not ended, and all learning after it. A run whose outcome is an error has ended. Between
+    /// steps a method holds its present policy; the rest of what it learns when [`Lockstep::fetch`] has brought it.
+    ///
+    /// # Errors
+    /// When the device fails, and with it all runs.
+    pub fn advance(&mut self) -> Result<Vec<Option<StepOutcome>>, DeviceError> {
+        let Self { runs, group } = self;
+        let acted: Vec<Option<Result<(), TrainError>>> =
+            runs.par_iter_mut().map(|run| run.as_mut().map(Trainer::begin_step)).collect();
+        let step = runs.iter().flatten().map(Trainer::step).max().unwrap_or(0);
+        let mut learning = Vec::new();
+        for (run, acted) in runs.iter_mut().zip(&acted) {
+            learning.push(match (run, acted) {
+                (Some(run), Some(Ok(()))) => Some(run.learning()),
+                _ => None,
+            });
+        }
+        let learned: Vec<Result<(), LearnError>> = group.learn(step, &mut learning)?;
+        drop(learning);
+        let ends = runs.par_iter_mut().zip(acted).zip(learned);
+        Ok(ends
+            .map(|((run, acted), learned)| {
+                let outcome = match (run.as_mut(), acted?) {
+                    (Some(trainer), Ok(())) => trainer.end_step(learned),
+                    (_, Err(error)) => Err(error),
+                    (None, Ok(())) => return None,
+                };
+                if outcome.is_err() {
+                    *run = None;
+                }
+                Some(outcome)
+            })
+            .collect())
+    }
+
+    /// Brings all that is learned back into the methods: before a state is saved, or looked at.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn fetch(&mut self) -> Result<(), DeviceError> {
+        let mut methods = Vec::new();
+        for run in &mut self.runs {
+            methods.push(run.as_mut().map(|run| run.learning().0));
+        }
+        self.group.fetch(&mut methods)
+    }
+
+    /// Run number `i`; `None` where it has ended.
+    pub fn run(&self, i: usize) -> Option<&Trainer> {
+        self.runs[i].as_ref()
+    }
+
+    /// Run number `i`, to be saved or warned of.
+    pub fn run_mut(&mut self, i: usize) -> Option<&mut Trainer> {
+        self.runs[i].as_mut()
+    }
+
+    /// Ends run number `i`.
+    pub fn end(&mut self, i: usize) -> Option<Trainer> {
+        self.runs[i].take()
+    }
+}

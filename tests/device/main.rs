@@ -1,0 +1,11 @@
+//! Programs for accelerators, on XLA's CPU plugin.
+
+#[path = "../support/plugin.rs"]
+mod plugin;
+#[path = "../support/small_runs.rs"]
+mod small_runs;
+
+mod graph;
+mod models;
+mod runs;
+mod sac;
