@@ -106,7 +106,11 @@ fn compare_snapshots(what: &str, found: &Snapshot, expected: &Snapshot, before: 
         assert_eq!(found.len(), expected.len(), "{what}: {name}");
         for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
             let close = (found - expected).abs() <= 1e-5 * (1.0 + expected.abs());
-            assert!(close, "{what}: {name}[{i}] is {found}, not {expected}");
+            let largest = numbers_largest(&before);
+            assert!(
+                close,
+                "{what}: {name}[{i}] is {found}, not {expected}; the largest before is {largest}"
+            );
         }
         changed += usize::from(expected != before && name.contains("weight"));
     }
@@ -120,4 +124,8 @@ fn numbers(data: &Data) -> Option<Vec<f64>> {
         Data::F64(numbers) => Some(numbers.clone()),
         _ => None,
     }
+}
+
+fn numbers_largest(numbers: &[f64]) -> f64 {
+    numbers.iter().fold(0.0, |largest, x| x.abs().max(largest))
 }

@@ -239,7 +239,41 @@ impl Text<'_> {
         );
     }
 
+    /// Whether a node has counts: sums of zeros and ones are exact in any order.
+    fn counts(&self, id: Id) -> bool {
+        match self.nodes[id].op {
+            Op::Convert(of) => self.nodes[of].number == Number::Truth,
+            Op::Sum(of, _) | Op::Reshape(of) | Op::Broadcast(of) => self.counts(of),
+            _ => false,
+        }
+    }
+
+    /// A sum along an axis. One number a place is summed as a product with ones: products are computed run by run, in an order that does
+    /// not depend on the number of runs, where a compiler's reduction to few numbers does.
     fn sum(&mut self, id: Id, of: Id, axis: usize) {
+        let Node { shape, number, .. } = &self.nodes[of];
+        let (lead, rest) = (&shape[..axis], &shape[axis + 1..]);
+        if self.counts(of) || rest.iter().any(|&size| size > 1) {
+            return self.reduce(id, of, axis);
+        }
+        let with = |last: [usize; 2]| kind(&[lead, &last].concat(), *number);
+        let (ones, column, one) = (with([1, shape[axis]]), with([shape[axis], 1]), with([1, 1]));
+        let axes: Vec<String> = (0..axis).map(|axis| axis.to_string()).collect();
+        let axes = axes.join(", ");
+        let (name, own, result) = (self.name(of), self.kind(of), self.kind(id));
+        let literal = literal(1.0, *number);
+        let _ = writeln!(
+            self.text,
+            "%ones{id} = stablehlo.constant dense<{literal}> : {ones}\n\
+             %column{id} = stablehlo.reshape {name} : ({own}) -> {column}\n\
+             %one{id} = stablehlo.dot_general %ones{id}, %column{id}, batching_dims = [{axes}] x [{axes}], \
+             contracting_dims = [{}] x [{axis}], precision = [HIGHEST, HIGHEST] : ({ones}, {column}) -> {one}\n\
+             %{id} = stablehlo.reshape %one{id} : ({one}) -> {result}",
+            axis + 1
+        );
+    }
+
+    fn reduce(&mut self, id: Id, of: Id, axis: usize) {
         let (zero, zero_kind) = self.zero(id);
         let Node { shape, number, .. } = &self.nodes[of];
         let mut left = shape.clone();
