@@ -30,10 +30,6 @@ impl Lockstep {
         Self { runs, count }
     }
 
-    pub fn new(configs: Vec<Config>) -> Self {
-        Self::of(configs.iter().map(small_runs::trainer).collect())
-    }
-
     pub fn resume(configs: Vec<Config>, snapshots: Vec<Snapshot>) -> Self {
         Self::of(configs.into_iter().zip(snapshots).map(|(c, s)| restored(c, s)).collect())
     }
