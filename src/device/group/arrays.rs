@@ -4,8 +4,8 @@ use crate::device::pjrt::{Buffer, Device, DeviceError};
 use crate::device::programs::StackShape;
 use crate::nn::Shape;
 
-/// A group of one run has a second slot, which never learns: compilers drop an axis of size 1 and may then sum in another order, and a
-/// run is to be the same bits alone as among others.
+/// A group of one run has a second slot, which never learns: compilers drop an axis of size 1 and may then sum in another order. It
+/// brings a run alone nearer to one among others; equal bits it does not give (docs/devices.md).
 pub(super) const LEAST_SLOTS: usize = 2;
 
 /// The stack of so many networks of a shape in each slot.

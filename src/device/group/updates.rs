@@ -176,7 +176,7 @@ impl UpdateProgram {
         models: &[&Buffer],
         runs: &mut [Option<LearnedParts<'_>>],
         updates: usize,
-    ) -> Result<Seen, DeviceError> {
+    ) -> Result<Readings, DeviceError> {
         let (k, width) = (self.per_call, self.width);
         let (slots, batch) = (arrays.shape.runs(), arrays.shape.batch);
         let mut calls = Vec::new();
@@ -206,13 +206,13 @@ impl UpdateProgram {
             arrays.buffers = outputs;
         }
         let numbers = k * self.kind.seen();
-        Seen::fetch(&calls, slots, numbers)
+        Readings::fetch(&calls, slots, numbers)
     }
 
     /// Tells a run's tally what its updates saw, and refuses numbers that cannot be learned from.
     pub fn tell(
         &self,
-        seen: &Seen,
+        seen: &Readings,
         slot: usize,
         limit: f64,
         tally: &mut Tally,
@@ -247,13 +247,13 @@ impl UpdateProgram {
 }
 
 /// What the updates of a step saw.
-pub(super) struct Seen {
+pub(super) struct Readings {
     /// Of each call, `[slots, numbers]`.
     calls: Vec<Vec<f32>>,
     numbers: usize,
 }
 
-impl Seen {
+impl Readings {
     fn fetch(calls: &[Buffer], slots: usize, numbers: usize) -> Result<Self, DeviceError> {
         let fetch = |call: &Buffer| {
             let mut seen = vec![0.0_f32; slots * numbers];

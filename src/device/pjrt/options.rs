@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-/// XLA's flags for each platform, by the beginning of its name: the same bits from run to run, whatever else the machine does.
+/// XLA's flags for each platform, by the beginning of its name: as few choices by timing and sums in a free order as it can be told to make.
 const FLAGS: [(&str, &[(&str, Flag)]); 2] = [
     // Algorithms are chosen by rule instead of by timing, and nothing is summed by atomic additions.
     (
