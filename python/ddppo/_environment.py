@@ -288,7 +288,8 @@ class Running:
         # In single precision, an action can pass a bound by a rounding.
         chosen = np.clip(np.frombuffer(action), self.low, self.high).reshape(self.shape).astype(self.dtype)
         observation, reward, terminated, truncated, _ = self.env.step(chosen)
-        return self.description.check(observation).tobytes(), float(reward), bool(terminated), bool(truncated)
+        # An array of one number is a reward, too.
+        return self.description.check(observation).tobytes(), np.asarray(reward, np.float64).item(), bool(terminated), bool(truncated)
 
     def state(self) -> bytes:
         return self.keeper.save().tobytes()
@@ -315,6 +316,8 @@ def ending(terminated: Any, observation_dim: int) -> tuple[Any, str]:
         answer = np.asarray(terminated(np.frombuffer(observations).reshape(rows, observation_dim)))
         if answer.shape != (rows,):
             raise ValueError(f"`terminated` must give {rows} answers for {rows} observations, and gave the shape {answer.shape}")
+        if answer.dtype.kind not in "biuf" or not np.isin(answer, (0, 1)).all():
+            raise ValueError("`terminated` must answer True or False for each observation")
         return answer.astype(bool).tobytes()
 
     return judge, "function"
