@@ -10,7 +10,7 @@ use super::normalised::{NormalisedMember, NormalisedModel};
 use super::secant::{SecantNeighbours, SecantUnits};
 use super::split::{RowDraws, Split};
 use crate::data::Replay;
-use crate::nn::{Adam, Keep, Real, Tape};
+use crate::nn::{Adam, Keep, Real, StopFlag, Tape};
 use crate::rng::Rng;
 
 /// Rows of a minibatch that go through a network together.
@@ -56,6 +56,7 @@ struct Lesson<'a, T> {
     labels: &'a crate::data::Standardiser<T>,
     config: &'a BudgetConfig,
     steps: usize,
+    stop: &'a StopFlag,
 }
 
 /// A member's buffers.
@@ -89,6 +90,8 @@ struct Sums {
 #[derive(Debug)]
 pub struct BudgetWorkspace<T> {
     trainees: Vec<Trainee<T>>,
+    /// A training ends when it is raised; what it came to is of no use then.
+    pub stop: StopFlag,
 }
 
 impl<T: Real> BudgetWorkspace<T> {
@@ -111,7 +114,10 @@ impl<T: Real> BudgetWorkspace<T> {
             best: member.clone(),
             report: BudgetReport::default(),
         };
-        Self { trainees: model.members.iter().map(trainee).collect() }
+        Self {
+            trainees: model.members.iter().map(trainee).collect(),
+            stop: StopFlag::default(),
+        }
     }
 }
 
@@ -134,8 +140,8 @@ pub fn fit_within<T: Real>(
         let (label_scale, least_square) = (&labels.deviation[..], T::from_f64(least_square));
         (term, SecantUnits { inputs, label_scale, weights, least_square })
     });
-    let lesson = Lesson { replay, split, draws, units, inputs, labels, config, steps };
-    let trainees = &mut workspace.trainees;
+    let BudgetWorkspace { trainees, stop } = workspace;
+    let lesson = Lesson { replay, split, draws, units, inputs, labels, config, steps, stop };
     trainees.iter_mut().for_each(|trainee| trainee.rng = Rng::from_word(rng.next_u64()));
     let pairs = members.par_iter_mut().zip(&mut *trainees).enumerate();
     pairs.for_each(|(m, (member, trainee))| trainee.train(m, member, &lesson));
@@ -160,6 +166,9 @@ impl<T: Real> Trainee<T> {
         self.report = BudgetReport { holdout_loss: f64::INFINITY, ..BudgetReport::default() };
         let (mut recent, mut count) = (Sums::default(), 0.0);
         for step in 1..=steps {
+            if lesson.stop.is_raised() {
+                return;
+            }
             for k in 0..config.batch_size {
                 self.rows[k] = split.training[self.rng.below(split.training.len())];
             }

@@ -6,7 +6,7 @@ use super::bernoulli::cross_entropy;
 use super::dynamics::ModelConfig;
 use super::termination::TerminationHead;
 use crate::data::{Replay, Standardiser, Transition};
-use crate::nn::{Adam, Keep, LearnError, Tape};
+use crate::nn::{Adam, Keep, LearnError, StopFlag, Tape};
 use crate::rng::Rng;
 use crate::run::{Entries, Record, SnapshotError};
 
@@ -56,12 +56,13 @@ impl LearnedTermination {
     /// longer predicted better; the weights that predicted it best stay.
     ///
     /// # Errors
-    /// When the loss is not finite.
+    /// When the loss is not finite, or `stop` was raised.
     pub fn fit(
         &mut self,
         real: &Replay,
         config: &ModelConfig,
         batch: usize,
+        stop: &StopFlag,
         record: &mut Record,
     ) -> Result<(), LearnError> {
         let Self { head, adam, stream, workspace } = self;
@@ -85,6 +86,7 @@ impl LearnedTermination {
         while stale < config.patience_epochs {
             stream.shuffle(training);
             for rows in training.chunks(batch) {
+                stop.check()?;
                 descend(head, adam, tape, gradient, real, rows);
             }
             epochs += 1;

@@ -2,6 +2,7 @@
 
 use crate::model::secant::SecantNeighbours;
 use crate::model::{BudgetWorkspace, RowDraws, Split};
+use crate::nn::StopFlag;
 use crate::path::{LongWorkspace, ShortPathWorkspace};
 
 /// What can be made again at any time: no part of the state.
@@ -15,6 +16,8 @@ pub(super) struct Buffers {
     pub(super) policy_gradient: Vec<f32>,
     pub(super) half_gradient: Vec<f32>,
     pub(super) critic_gradients: Vec<Vec<f32>>,
+    /// Breaks a block off.
+    pub(super) stop: StopFlag,
 }
 
 impl Buffers {
@@ -29,6 +32,7 @@ impl Buffers {
             policy_gradient: Vec::new(),
             half_gradient: Vec::new(),
             critic_gradients: Vec::new(),
+            stop: StopFlag::default(),
         }
     }
 }

@@ -52,7 +52,7 @@ impl DdppoPlus {
     ) -> Result<(), LearnError> {
         let started = Instant::now();
         let Self { prediction_model, gradient_model, real, policy, buffers, config, .. } = self;
-        let Buffers { split, draws, neighbours, training, .. } = buffers;
+        let Buffers { split, draws, neighbours, training, stop, .. } = buffers;
         let [prediction_stream, gradient_stream, ..] = &mut self.streams;
         let (model, secants) = (&config.model, config.gradient_loss);
         let steps = if first { model.first_steps } else { model.steps };
@@ -67,10 +67,12 @@ impl DdppoPlus {
         let [of_prediction, of_gradient] = training;
         let workspace =
             of_prediction.get_or_insert_with(|| BudgetWorkspace::new(prediction_model, model, 0));
+        workspace.stop = stop.clone();
         let rows = (&*split, draws[0]);
         let stream = &mut prediction_stream.1;
         let report =
             fit_within(prediction_model, workspace, real, rows, None, model, steps, stream);
+        stop.check()?;
         put(&mut record, "prediction", &report);
         let mut losses = vec![(report.nll + report.holdout_loss, "the prediction model's loss")];
         if let Some(gradient_model) = gradient_model {
@@ -92,10 +94,12 @@ impl DdppoPlus {
             let workspace = of_gradient.get_or_insert_with(|| {
                 BudgetWorkspace::new(gradient_model, model, secants.directions_per_row)
             });
+            workspace.stop = stop.clone();
             let (rows, term) = ((&*split, draws[1]), Some(term));
             let stream = &mut gradient_stream.1;
             let report =
                 fit_within(gradient_model, workspace, real, rows, term, model, steps, stream);
+            stop.check()?;
             put(&mut record, "gradient", &report);
             record.put("secant_loss", report.secant_loss);
             let loss = report.nll + report.secant_loss + report.holdout_loss;
