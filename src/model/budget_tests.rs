@@ -37,7 +37,8 @@ fn gradients_of_likelihood_and_secants_equal_central_differences() {
     split.renew(&replay, draws, 0.2);
     let mut neighbours = SecantNeighbours::new(5, 3);
     let rows: Vec<u32> = (0..80).collect();
-    neighbours.update(&replay, &Standardiser::fit(&replay, &rows, 3), &split.training);
+    let inputs = Standardiser::fit(&replay, &rows, 3);
+    neighbours.update(&replay, &inputs, &split.training, &split.holdout);
     let term = SecantTerm {
         neighbours: &neighbours,
         directions: 2,

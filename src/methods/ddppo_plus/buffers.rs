@@ -1,7 +1,6 @@
 //! What learning works in.
 
-use crate::model::secant::SecantNeighbours;
-use crate::model::{BudgetWorkspace, RowDraws, Split};
+use crate::model::{BudgetWorkspace, RowDraws, SecantData, Split};
 use crate::nn::StopFlag;
 use crate::path::{LongWorkspace, ShortPathWorkspace};
 
@@ -9,7 +8,7 @@ use crate::path::{LongWorkspace, ShortPathWorkspace};
 pub(super) struct Buffers {
     pub(super) split: Split,
     pub(super) draws: [RowDraws; 2],
-    pub(super) neighbours: Option<SecantNeighbours>,
+    pub(super) secants: Option<SecantData<f32>>,
     pub(super) training: [Option<BudgetWorkspace<f32>>; 2],
     pub(super) long: Option<LongWorkspace<f32>>,
     pub(super) short: Option<ShortPathWorkspace<f32>>,
@@ -25,7 +24,7 @@ impl Buffers {
         Self {
             split: Split::default(),
             draws: ["prediction", "gradient"].map(|name| RowDraws::new(seed, name)),
-            neighbours: None,
+            secants: None,
             training: [None, None],
             long: None,
             short: None,

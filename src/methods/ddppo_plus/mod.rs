@@ -5,9 +5,7 @@ mod buffers;
 mod config;
 mod learning;
 
-pub use config::{
-    DdppoPlusConfig, LongRolloutConfig, PlusCritic, PlusPolicy, PlusTraining, SecantConfig,
-};
+pub use config::{DdppoPlusConfig, LongRolloutConfig, PlusCritic, PlusPolicy, PlusTraining};
 
 use std::sync::Arc;
 
@@ -41,7 +39,11 @@ pub const INFO: MethodInfo = MethodInfo {
         ("Pendulum", include_str!("presets/pendulum.toml")),
     ],
     robot: include_str!("presets/robot.toml"),
-    variants: &[("prediction-gradients", include_str!("variants/prediction_gradients.toml"))],
+    variants: &[
+        ("prediction-gradients", include_str!("variants/prediction_gradients.toml")),
+        ("value-weights", include_str!("variants/value_weights.toml")),
+        ("mean-of-five", include_str!("variants/mean_of_five.toml")),
+    ],
     build: |config, task| Box::new(DdppoPlus::new(config, task)),
 };
 
@@ -69,7 +71,8 @@ pub struct DdppoPlus {
     streams: [(&'static str, Rng); 4],
     buffers: Buffers,
     config: DdppoPlusConfig,
-    task: Arc<dyn Task>,
+    /// The task.
+    pub task: Arc<dyn Task>,
 }
 
 /// Sizes of a network of `layers` hidden layers.
