@@ -9,8 +9,8 @@ use super::holdout::Holdout;
 pub use super::holdout::best_members;
 use super::likelihood_loss::LikelihoodPart;
 use crate::data::{Replay, Standardiser};
-use crate::nn::{Real, StopFlag};
 use crate::nn::cpu::vector;
+use crate::nn::{Real, StopFlag};
 use crate::rng::Rng;
 
 /// Rows of a minibatch that one part of work takes; the parts do not depend on the number of threads.

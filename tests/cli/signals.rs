@@ -38,7 +38,12 @@ fn a_block_of_learning_is_broken_off_and_repeated_to_the_bit() {
     let place = Place::new("block");
     let run = |name| {
         let mut words = small_run_by("ddppo-plus", name, "60");
-        words.extend(["--set", "training.first_updates=4000", "--set", "checkpoint.every_steps=20"]);
+        words.extend([
+            "--set",
+            "training.first_updates=4000",
+            "--set",
+            "checkpoint.every_steps=20",
+        ]);
         words
     };
     let started = Instant::now();
