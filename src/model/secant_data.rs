@@ -29,7 +29,7 @@ pub struct SecantConfig {
     /// alike in deviations; in all as much.
     #[serde(default)]
     pub value_weights: bool,
-    /// Newest transitions that have secants, to neighbours among each other (100 000). All others are learned from by likelihood alone. The
+    /// Newest transitions that have secants, to neighbours among each other (50 000). All others are learned from by likelihood alone. The
     /// lists are made anew at each training, in time that grows with the square of their number.
     #[serde(default = "default_window")]
     #[schemars(range(min = 2, max = 100_000_000))]
@@ -38,7 +38,7 @@ pub struct SecantConfig {
 
 /// Of runs that do not say.
 fn default_window() -> usize {
-    100_000
+    50_000
 }
 
 impl SecantConfig {
