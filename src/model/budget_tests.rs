@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::data::{Standardiser, Transition};
+use crate::model::secant::SecantNeighbours;
 
 #[test]
 fn gradients_of_likelihood_and_secants_equal_central_differences() {
@@ -61,6 +62,7 @@ fn gradients_of_likelihood_and_secants_equal_central_differences() {
         labels: &model.labels,
         config: &config,
         steps: 1,
+        stop: &StopFlag::default(),
     };
     let mut workspace = BudgetWorkspace::new(&model, &config, 2);
     let trainee = &mut workspace.trainees[1];
@@ -72,7 +74,7 @@ fn gradients_of_likelihood_and_secants_equal_central_differences() {
         let mut sums = Sums::default();
         trainee.gradient.fill(0.0);
         trainee.sigma_gradient.fill(0.0);
-        trainee.evaluate(Some(1), member, &lesson, (&rows, 20), &mut sums);
+        trainee.evaluate(Some(1), member, &lesson, (&rows, (20, 20)), &mut sums);
         let gradients = (trainee.gradient.clone(), trainee.sigma_gradient.clone());
         (sums.nll + 3.0 * sums.secants, gradients)
     };

@@ -215,7 +215,7 @@ mod tests {
             methods::preset("mbpo", "PointMass").unwrap().section("model").unwrap();
         let mut learned = LearnedTermination::new((2, 1), &config, 0);
         let mut record = Record::new("model", 0);
-        learned.fit(&real, &config, 256, &mut record).unwrap();
+        learned.fit(&real, &config, 256, &StopFlag::default(), &mut record).unwrap();
         let told = |name: &str| record.get(name).unwrap();
         let (error, ends) = (told("termination_holdout_error"), told("termination_holdout_ends"));
         assert!((0.02..0.2).contains(&ends), "{ends} of the held-out rows end");
@@ -243,7 +243,7 @@ mod tests {
             methods::preset("mbpo", "PointMass").unwrap().section("model").unwrap();
         let mut learned = LearnedTermination::new((2, 1), &config, 0);
         let mut record = Record::new("model", 0);
-        learned.fit(&real, &config, 100, &mut record).unwrap();
+        learned.fit(&real, &config, 100, &StopFlag::default(), &mut record).unwrap();
         assert_eq!(record.get("termination_holdout_error"), Some(0.0));
         assert!(record.get("termination_holdout_loss").unwrap() < 0.01);
     }

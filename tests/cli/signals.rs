@@ -60,7 +60,8 @@ fn a_block_of_learning_is_broken_off_and_repeated_to_the_bit() {
     assert_eq!(place.steps("broken").last(), Some(&49));
     place.succeed(&["resume", "broken", "--quiet"]);
     assert_eq!(place.metrics("broken"), place.metrics("whole"));
-    assert!(place.state("broken") == place.state("whole"));
+    // Bytes: the tally of this small run holds a NaN, which is not equal to itself.
+    assert!(place.checkpoint("broken", 60)[0] == place.checkpoint("whole", 60)[0]);
 }
 
 /// Slurm sends USR1, then TERM; the save that the first asked for is not cut short by the second.
