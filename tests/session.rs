@@ -76,6 +76,10 @@ impl Observer for Watcher {
 }
 
 fn run(ready: Ready, stop_at: u64) -> (End, u64, Vec<String>) {
+    run_until(ready, stop_at, &StopRequest::default())
+}
+
+fn run_until(ready: Ready, stop_at: u64, stop: &StopRequest) -> (End, u64, Vec<String>) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let sink = Listener { heard: Arc::clone(&heard), stop_at };
     let session = Session {
@@ -84,7 +88,7 @@ fn run(ready: Ready, stop_at: u64) -> (End, u64, Vec<String>) {
         sinks: vec![Box::new(sink)],
         observers: vec![Box::new(Watcher)],
     };
-    let outcome = session.run(&StopRequest::default()).unwrap();
+    let outcome = session.run(stop).unwrap();
     let heard = heard.lock().unwrap().clone();
     (outcome.end, outcome.step, heard)
 }
@@ -101,6 +105,17 @@ fn a_sink_stops_a_run_and_an_observer_adds_to_it() {
     assert_eq!(heard, ["from 7", "analysis at 10", "to 12"]);
     let lines = fs::read_to_string(root.join("metrics.jsonl")).unwrap();
     assert_eq!(lines.lines().count(), 2, "{lines}");
+    fs::remove_dir_all(&root).unwrap();
+}
+
+#[test]
+fn a_program_asks_a_run_to_stop() {
+    let root = folder("asked");
+    let stop = StopRequest::default();
+    stop.clone().ask();
+    let (end, step, _) = run_until(ready(&root, &["steps=12"]), 0, &stop);
+    assert_eq!((end, step), (End::Stopped, 1));
+    assert!(root.join("checkpoints/1/state.json").exists(), "it is saved");
     fs::remove_dir_all(&root).unwrap();
 }
 

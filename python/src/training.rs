@@ -16,7 +16,6 @@ use ddppo::run::directory::environment_path;
 use ddppo::run::storage::{Disk, replace};
 use ddppo::run::text::thousands;
 use ddppo::session::progress::{Progress, Style};
-use ddppo::session::signals::StopRequest;
 use ddppo::session::start::{self, Place, RUNS, Ready, Until};
 use ddppo::session::{Observer, Session, SessionError, SessionOutcome, Sink};
 use pyo3::exceptions::PyKeyboardInterrupt;
@@ -190,6 +189,7 @@ fn begin(
     film: bool,
 ) -> anyhow::Result<Receiver<End>> {
     observer::check(&ready.config, &*ready.task)?;
+    let stop = watch.shared.request.clone();
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(CurveAtEnd::default()), Box::new(watch)];
     if ready.config.run().report.tensorboard {
         sinks.push(Box::new(TensorBoard::new(film)));
@@ -203,7 +203,7 @@ fn begin(
     let (tell, ended) = channel();
     std::thread::Builder::new().name("ddppo".to_owned()).spawn(move || {
         // Python has handlers of its own for signals: `wait` asks it.
-        let _ = tell.send(session.run(&StopRequest::default()));
+        let _ = tell.send(session.run(&stop));
     })?;
     Ok(ended)
 }
@@ -234,9 +234,9 @@ fn wait(
             Err(RecvTimeoutError::Disconnected) => return None,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        // Ctrl-C among them: the step is done and saved before the exception is raised.
+        // Ctrl-C among them: the run is saved before the exception is raised, with this step, or before it where it is a long one.
         if let Err(interrupt) = py.check_signals() {
-            py.detach(|| say("stopping after this step, which is saved"));
+            py.detach(|| say("saving, and stopping"));
             shared.raise(interrupt);
         }
     }

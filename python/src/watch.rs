@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use ddppo::env::EnvironmentError;
 use ddppo::run::Record;
+use ddppo::session::signals::StopRequest;
 use ddppo::session::{Answer, Observer, Sink, SinkError};
 use ddppo::train::{TrainError, Trainer};
 use pyo3::prelude::*;
@@ -16,6 +17,8 @@ use crate::environment::Failures;
 pub struct Shared {
     /// To save and stop after this step.
     pub stop: AtomicBool,
+    /// The same, without waiting for the end of a step that takes long.
+    pub request: StopRequest,
     /// Environment steps done.
     pub step: AtomicU64,
     /// What is to be shown: records as JSON, and notices.
@@ -48,6 +51,7 @@ impl Shared {
             raised.get_or_insert(error);
         }
         self.stop.store(true, Ordering::Relaxed);
+        self.request.ask();
     }
 
     /// Why the run was asked to stop.

@@ -69,8 +69,8 @@ pub enum Precision {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Writes one policy update and one gradient-loss step with all that went into them and came out of them, for anyone to
-recompute in another framework. docs/probe.md documents every name.
+Writes one policy update and one gradient-loss step (of ddppo-plus also the critics' update) with all that went into them
+and came out of them, for anyone to recompute in another framework. docs/probe.md documents every name.
 
 Examples:
   ddppo probe runs/Hopper-seed0-1 --seed 7 -o probe.safetensors

@@ -4,7 +4,9 @@ use crate::critic::{Critic, QNetwork, ValueNetwork};
 use crate::data::Standardiser;
 use crate::methods::mage::Agent;
 use crate::model::dynamics::Member;
-use crate::model::{DynamicsModel, StandardisedModel, TerminationHead};
+use crate::model::{
+    DynamicsModel, NormalisedMember, NormalisedModel, StandardisedModel, TerminationHead,
+};
 use crate::nn::{Adam, Mlp, Real};
 use crate::policy::Policy;
 
@@ -87,6 +89,16 @@ pub fn termination<T: Real, U: Real>(head: &TerminationHead<T>) -> TerminationHe
         network: network(&head.network),
         standardiser: standardiser(&head.standardiser),
     }
+}
+
+/// The same ensemble of standardised numbers with one deviation an output in another float type.
+pub fn normalised_model<T: Real, U: Real>(model: &NormalisedModel<T>) -> NormalisedModel<U> {
+    let convert = |member: &NormalisedMember<T>| NormalisedMember {
+        network: network(&member.network),
+        log_sigma: numbers(&member.log_sigma),
+    };
+    let standardisers = (standardiser(&model.inputs), standardiser(&model.labels));
+    model.with_members(model.members.iter().map(convert).collect(), standardisers)
 }
 
 /// The same model in another float type, its optimisers fresh.

@@ -23,7 +23,7 @@ use std::any::Any;
 
 use crate::data::{Replay, Transition};
 use crate::model::Models;
-use crate::nn::LearnError;
+use crate::nn::{LearnError, StopFlag};
 use crate::path::Objective;
 use crate::policy::{Draw, Policy};
 use crate::run::{Entries, SnapshotError, Tally};
@@ -58,6 +58,16 @@ pub trait Method: Any + Send {
     /// # Errors
     /// When a number is not finite, or a loss beyond the guard: names it.
     fn learn(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError>;
+
+    /// Whether learning after step `step` may take more than a second or two, so that it should break off where it is asked to. The state
+    /// before such a step is copied, so it is not to be said of every step.
+    fn takes_long(&self, _step: u64) -> bool {
+        false
+    }
+
+    /// Has [`Method::learn`] return [`LearnError::BrokenOff`] within a second or so of `stop`'s being raised, where it
+    /// [takes long](Method::takes_long). What is half learned then is thrown away.
+    fn heed(&mut self, _stop: &StopFlag) {}
 
     /// Present values worth a place in every `train` record, by name.
     fn gauges(&self) -> Vec<(&'static str, f64)>;

@@ -7,29 +7,15 @@ use rayon::prelude::*;
 
 use super::budget_config::BudgetConfig;
 use super::normalised::{NormalisedMember, NormalisedModel};
-use super::secant::{SecantNeighbours, SecantUnits};
+use super::secant::SecantUnits;
+use super::secant_data::SecantTerm;
 use super::split::{RowDraws, Split};
-use crate::data::Replay;
-use crate::nn::{Adam, Keep, Real, Tape};
+use crate::data::{Replay, Standardiser};
+use crate::nn::{Adam, Keep, Real, StopFlag, Tape};
 use crate::rng::Rng;
 
 /// Rows of a minibatch that go through a network together.
 const ROWS_PER_PART: usize = 128;
-
-/// The secant loss's place in a training.
-#[derive(Clone, Copy, Debug)]
-pub struct SecantTerm<'a, T> {
-    /// Of every row of the replay, among the rows that are trained on.
-    pub neighbours: &'a SecantNeighbours,
-    /// Secants of a row at each step.
-    pub directions: usize,
-    /// w.
-    pub weight: f64,
-    /// ρ_d², `[label_dim]`.
-    pub weights: &'a [T],
-    /// ε².
-    pub least_square: f64,
-}
 
 /// What a training came to, means over the members.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -47,48 +33,51 @@ pub struct BudgetReport {
 }
 
 /// What one training is made with.
-struct Lesson<'a, T> {
+pub(super) struct Lesson<'a, T> {
     replay: &'a Replay,
     split: &'a Split,
     draws: RowDraws,
     units: Option<(SecantTerm<'a, T>, SecantUnits<'a, T>)>,
-    inputs: &'a crate::data::Standardiser<T>,
-    labels: &'a crate::data::Standardiser<T>,
+    inputs: &'a Standardiser<T>,
+    labels: &'a Standardiser<T>,
     config: &'a BudgetConfig,
     steps: usize,
+    stop: &'a StopFlag,
 }
 
 /// A member's buffers.
 #[derive(Debug)]
-struct Trainee<T> {
-    rng: Rng,
+pub(super) struct Trainee<T> {
+    pub(super) rng: Rng,
     adam: Adam<T>,
     sigma_adam: Adam<T>,
     /// Rows of a part, then the far ends of their secants.
     tape: Tape<T>,
-    rows: Vec<u32>,
+    pub(super) rows: Vec<u32>,
     ends: Vec<u32>,
     choice: Vec<usize>,
     label: Vec<T>,
     inverse_variance: Vec<T>,
-    gradient: Vec<T>,
-    sigma_gradient: Vec<T>,
+    pub(super) gradient: Vec<T>,
+    pub(super) sigma_gradient: Vec<T>,
     best: NormalisedMember<T>,
     report: BudgetReport,
 }
 
 /// Sums over some rows.
 #[derive(Clone, Copy, Default)]
-struct Sums {
-    nll: f64,
-    secants: f64,
+pub(super) struct Sums {
+    pub(super) nll: f64,
+    pub(super) secants: f64,
     squares: f64,
 }
 
 /// Buffers of all members, allocated once.
 #[derive(Debug)]
 pub struct BudgetWorkspace<T> {
-    trainees: Vec<Trainee<T>>,
+    pub(super) trainees: Vec<Trainee<T>>,
+    /// A training ends when it is raised; what it came to is of no use then.
+    pub stop: StopFlag,
 }
 
 impl<T: Real> BudgetWorkspace<T> {
@@ -111,7 +100,7 @@ impl<T: Real> BudgetWorkspace<T> {
             best: member.clone(),
             report: BudgetReport::default(),
         };
-        Self { trainees: model.members.iter().map(trainee).collect() }
+        Self { trainees: model.members.iter().map(trainee).collect(), stop: StopFlag::default() }
     }
 }
 
@@ -128,14 +117,10 @@ pub fn fit_within<T: Real>(
     rng: &mut Rng,
 ) -> BudgetReport {
     let NormalisedModel { members, inputs, labels, trained, .. } = model;
-    let (inputs, labels) = (&*inputs, &*labels);
-    let units = secants.map(|term| {
-        let SecantTerm { weights, least_square, .. } = term;
-        let (label_scale, least_square) = (&labels.deviation[..], T::from_f64(least_square));
-        (term, SecantUnits { inputs, label_scale, weights, least_square })
-    });
-    let lesson = Lesson { replay, split, draws, units, inputs, labels, config, steps };
-    let trainees = &mut workspace.trainees;
+    let BudgetWorkspace { trainees, stop } = workspace;
+    let of_labels = (&*inputs, &*labels);
+    let mut lesson = Lesson::new(replay, (split, draws), secants, of_labels, config, stop);
+    lesson.steps = steps;
     trainees.iter_mut().for_each(|trainee| trainee.rng = Rng::from_word(rng.next_u64()));
     let pairs = members.par_iter_mut().zip(&mut *trainees).enumerate();
     pairs.for_each(|(m, (member, trainee))| trainee.train(m, member, &lesson));
@@ -152,6 +137,31 @@ pub fn fit_within<T: Real>(
     }
 }
 
+impl<'a, T: Real> Lesson<'a, T> {
+    /// A training with these standardisers of (s, a) and of (r, Δs).
+    pub(super) fn new(
+        replay: &'a Replay,
+        (split, draws): (&'a Split, RowDraws),
+        secants: Option<SecantTerm<'a, T>>,
+        (inputs, labels): (&'a Standardiser<T>, &'a Standardiser<T>),
+        config: &'a BudgetConfig,
+        stop: &'a StopFlag,
+    ) -> Self {
+        let units = secants.map(|term| {
+            let SecantTerm { weights, least_square, .. } = term;
+            let (label_scale, least_square) = (&labels.deviation[..], T::from_f64(least_square));
+            (term, SecantUnits { inputs, label_scale, weights, least_square })
+        });
+        Self { replay, split, draws, units, inputs, labels, config, steps: config.steps, stop }
+    }
+
+    /// How many rows these are, and how many of them have secants.
+    fn counts(&self, rows: &[u32]) -> (usize, usize) {
+        let has = |&&row: &&u32| self.units.is_some_and(|(term, _)| term.neighbours.has(row));
+        (rows.len(), rows.iter().filter(has).count())
+    }
+}
+
 impl<T: Real> Trainee<T> {
     fn train(&mut self, m: usize, member: &mut NormalisedMember<T>, lesson: &Lesson<'_, T>) {
         let &Lesson { split, config, steps, .. } = lesson;
@@ -160,10 +170,12 @@ impl<T: Real> Trainee<T> {
         self.report = BudgetReport { holdout_loss: f64::INFINITY, ..BudgetReport::default() };
         let (mut recent, mut count) = (Sums::default(), 0.0);
         for step in 1..=steps {
-            for k in 0..config.batch_size {
-                self.rows[k] = split.training[self.rng.below(split.training.len())];
+            if lesson.stop.is_raised() {
+                return;
             }
-            let sums = self.minibatch(m, member, lesson);
+            self.draw_rows(split);
+            let sums = self.differentiate(m, member, lesson, |_, _| {});
+            self.descend(member, config);
             recent.nll += sums.nll;
             recent.secants += sums.secants;
             count += 1.0;
@@ -181,26 +193,40 @@ impl<T: Real> Trainee<T> {
         }
     }
 
-    /// A step on the rows drawn.
-    fn minibatch(
+    /// Draws the rows of a minibatch.
+    pub(super) fn draw_rows(&mut self, split: &Split) {
+        let Self { rows, rng, .. } = self;
+        rows.iter_mut().for_each(|row| *row = split.training[rng.below(split.training.len())]);
+    }
+
+    /// The gradients of the loss on the rows drawn. `seen` is shown the rows of each part and the far ends of their secants.
+    pub(super) fn differentiate(
         &mut self,
         m: usize,
-        member: &mut NormalisedMember<T>,
+        member: &NormalisedMember<T>,
         lesson: &Lesson<'_, T>,
+        mut seen: impl FnMut(&[u32], &[u32]),
     ) -> Sums {
         self.gradient.fill(T::ZERO);
         self.sigma_gradient.fill(T::ZERO);
         let mut sums = Sums::default();
         let rows = std::mem::take(&mut self.rows);
+        let counts = lesson.counts(&rows);
         let directions = lesson.units.map_or(0, |(term, _)| term.directions);
         let rows_each = self.tape.rows() / (1 + directions);
         for part in rows.chunks(rows_each) {
             self.draw_ends(part, lesson);
-            self.evaluate(Some(m), member, lesson, (part, rows.len()), &mut sums);
+            seen(part, &self.ends[..part.len() * directions]);
+            self.evaluate(Some(m), member, lesson, (part, counts), &mut sums);
         }
         self.rows = rows;
+        sums
+    }
+
+    /// A step of the optimiser down the gradients.
+    fn descend(&mut self, member: &mut NormalisedMember<T>, config: &BudgetConfig) {
         let Self { adam, sigma_adam, gradient, sigma_gradient, .. } = self;
-        let decay = &lesson.config.weight_decay;
+        let decay = &config.weight_decay;
         member.network.update(|parameters, shape| {
             let mut step = adam.begin();
             for (layer, &decay) in shape.layers.iter().zip(decay) {
@@ -210,7 +236,6 @@ impl<T: Real> Trainee<T> {
         });
         let all = 0..sigma_gradient.len();
         sigma_adam.begin().apply(&mut member.log_sigma, sigma_gradient, all, 0.0);
-        sums
     }
 
     /// Draws the far ends of the rows' secants.
@@ -223,19 +248,19 @@ impl<T: Real> Trainee<T> {
             for (k, end) in ends.iter_mut().enumerate() {
                 let other = k + rng.below(choice.len() - k);
                 choice.swap(k, other);
-                *end = term.neighbours.nth(row, choice[k]);
+                *end = term.end(row, choice[k]);
             }
         }
     }
 
-    /// Forward over some rows of a minibatch of `batch`, adding their share to the sums of losses, and, for member number `m`, back, adding to
+    /// Forward over some rows of a minibatch that has `batch` of them, `with_secants` among them, adding their share to the sums of losses, and, for member number `m`, back, adding to
     /// the gradients.
     fn evaluate(
         &mut self,
         m: Option<usize>,
         member: &NormalisedMember<T>,
         lesson: &Lesson<'_, T>,
-        (rows, batch): (&[u32], usize),
+        (rows, (batch, with_secants)): (&[u32], (usize, usize)),
         sums: &mut Sums,
     ) {
         let Self { tape, ends, label, inverse_variance, gradient, sigma_gradient, .. } = self;
@@ -276,7 +301,8 @@ impl<T: Real> Trainee<T> {
             sums.squares += share * square.to_f64();
         }
         if let Some((term, units)) = lesson.units {
-            let each = share / directions as f64;
+            // R̃ is the mean over the rows that have secants; the others' are to themselves, of which nothing is to be learned.
+            let each = share * (batch as f64 / with_secants.max(1) as f64) / directions as f64;
             let scale = T::from_f64(term.weight * each);
             for (k, &end) in ends.iter().enumerate() {
                 tape.output_adjoint.row_mut(rows.len() + k).fill(T::ZERO);
@@ -303,16 +329,17 @@ impl<T: Real> Trainee<T> {
         let directions = lesson.units.map_or(0, |(term, _)| term.directions);
         let rows_each = self.tape.rows() / (1 + directions);
         let holdout = &lesson.split.holdout;
+        let counts = lesson.counts(holdout);
         for rows in holdout.chunks(rows_each) {
             if let Some((term, _)) = lesson.units {
                 let n = term.neighbours.count();
                 for (ends, &row) in self.ends.chunks_exact_mut(directions).zip(rows) {
                     for (k, end) in ends.iter_mut().enumerate() {
-                        *end = term.neighbours.nth(row, (row as usize + m + k) % n);
+                        *end = term.end(row, (row as usize + m + k) % n);
                     }
                 }
             }
-            self.evaluate(None, member, lesson, (rows, holdout.len()), &mut sums);
+            self.evaluate(None, member, lesson, (rows, counts), &mut sums);
         }
         let weight = lesson.units.map_or(0.0, |(term, _)| term.weight);
         let loss = sums.nll + weight * sums.secants;

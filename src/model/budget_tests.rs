@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::data::{Standardiser, Transition};
+use crate::model::secant::SecantNeighbours;
 
 #[test]
 fn gradients_of_likelihood_and_secants_equal_central_differences() {
@@ -37,7 +38,8 @@ fn gradients_of_likelihood_and_secants_equal_central_differences() {
     split.renew(&replay, draws, 0.2);
     let mut neighbours = SecantNeighbours::new(5, 3);
     let rows: Vec<u32> = (0..80).collect();
-    neighbours.update(&replay, &Standardiser::fit(&replay, &rows, 3), &split.training);
+    let inputs = Standardiser::fit(&replay, &rows, 3);
+    neighbours.update(&replay, &inputs, &split.training, &split.holdout);
     let term = SecantTerm {
         neighbours: &neighbours,
         directions: 2,
@@ -60,6 +62,7 @@ fn gradients_of_likelihood_and_secants_equal_central_differences() {
         labels: &model.labels,
         config: &config,
         steps: 1,
+        stop: &StopFlag::default(),
     };
     let mut workspace = BudgetWorkspace::new(&model, &config, 2);
     let trainee = &mut workspace.trainees[1];
@@ -71,7 +74,7 @@ fn gradients_of_likelihood_and_secants_equal_central_differences() {
         let mut sums = Sums::default();
         trainee.gradient.fill(0.0);
         trainee.sigma_gradient.fill(0.0);
-        trainee.evaluate(Some(1), member, &lesson, (&rows, 20), &mut sums);
+        trainee.evaluate(Some(1), member, &lesson, (&rows, (20, 20)), &mut sums);
         let gradients = (trainee.gradient.clone(), trainee.sigma_gradient.clone());
         (sums.nll + 3.0 * sums.secants, gradients)
     };

@@ -9,8 +9,8 @@ use super::holdout::Holdout;
 pub use super::holdout::best_members;
 use super::likelihood_loss::LikelihoodPart;
 use crate::data::{Replay, Standardiser};
-use crate::nn::Real;
 use crate::nn::cpu::vector;
+use crate::nn::{Real, StopFlag};
 use crate::rng::Rng;
 
 /// Rows of a minibatch that one part of work takes; the parts do not depend on the number of threads.
@@ -79,6 +79,8 @@ pub struct FitWorkspace<T> {
     walks: Vec<Walk>,
     holdout: Holdout<T>,
     bounds_gradient: Vec<f64>,
+    /// A training ends when it is raised; what it came to is of no use then.
+    pub stop: StopFlag,
 }
 
 impl<T: Real> FitWorkspace<T> {
@@ -109,6 +111,7 @@ impl<T: Real> FitWorkspace<T> {
             walks: model.members.iter().map(|_| Walk::default()).collect(),
             holdout: Holdout::new(model, rows),
             bounds_gradient: vec![0.0; model.bounds_adam.as_ref().map_or(0, |a| a.first.len())],
+            stop: StopFlag::default(),
         }
     }
 
@@ -173,6 +176,9 @@ pub fn fit<T: Real>(
         workspace.shuffle(rng);
         epoch(model, workspace, replay, gradient_loss, &config.weight_decay, rng, &mut report);
         report.epochs += 1;
+        if workspace.stop.is_raised() {
+            return report;
+        }
         report.holdout_errors = workspace.holdout.errors(model, replay, holdout);
         let improved = workspace.holdout.note(model, &report.holdout_errors, config);
         stale = if improved { 0 } else { stale + 1 };
@@ -201,6 +207,9 @@ pub fn epoch<T: Real>(
     let rows = workspace.walks[0].rows.len();
     let (mut nll, mut residuals, mut batches) = (0.0, 0.0, 0.0);
     for first in (0..rows).step_by(workspace.batch) {
+        if workspace.stop.is_raised() {
+            return;
+        }
         let losses = minibatch(model, workspace, replay, gradient_loss, weight_decay, first, rng);
         nll += losses.0;
         residuals += losses.1;

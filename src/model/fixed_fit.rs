@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::dynamics::Member;
 use super::standardised::{StandardisedModel, StandardisedModelConfig};
 use crate::data::{Replay, Standardiser};
-use crate::nn::{Keep, Real, Tape};
+use crate::nn::{Keep, Real, StopFlag, Tape};
 use crate::rng::Rng;
 
 /// What a training came to, on average over its members and minibatches.
@@ -32,6 +32,8 @@ struct Walk<T> {
 #[derive(Debug)]
 pub struct FixedFitWorkspace<T> {
     walks: Vec<Walk<T>>,
+    /// A training ends when it is raised; what it came to is of no use then.
+    pub stop: StopFlag,
 }
 
 impl<T: Real> FixedFitWorkspace<T> {
@@ -45,7 +47,7 @@ impl<T: Real> FixedFitWorkspace<T> {
             gradient: vec![T::ZERO; model.shape().parameter_len()],
             report: FixedFitReport::default(),
         };
-        Self { walks: model.members.iter().map(walk).collect() }
+        Self { walks: model.members.iter().map(walk).collect(), stop: StopFlag::default() }
     }
 }
 
@@ -59,19 +61,23 @@ pub fn fixed_fit<T: Real>(
     config: &StandardisedModelConfig,
     rng: &mut Rng,
 ) -> FixedFitReport {
-    for walk in &mut workspace.walks {
+    let FixedFitWorkspace { walks, stop } = workspace;
+    for walk in &mut *walks {
         walk.rng = Rng::from_word(rng.next_u64());
     }
     let StandardisedModel { members, input, label, head } = model;
     let count = members.len();
     let (standardisers, head) = ((&*input, &*label), *head);
-    members.par_iter_mut().zip(&mut workspace.walks).for_each(|(member, walk)| {
+    members.par_iter_mut().zip(&mut *walks).for_each(|(member, walk)| {
         walk.rows.clear();
         walk.rows.extend(0..replay.len() as u32);
         walk.report = FixedFitReport::default();
         let batch = config.batch_size.min(replay.len());
         let mut first = 0;
         for n in 0..config.batches {
+            if stop.is_raised() {
+                return;
+            }
             if n == 0 || first + batch > walk.rows.len() {
                 walk.rng.shuffle(&mut walk.rows);
                 first = 0;
@@ -84,7 +90,7 @@ pub fn fixed_fit<T: Real>(
     });
     let trainings = (count * config.batches) as f64;
     let mean = |of: fn(&FixedFitReport) -> f64| {
-        workspace.walks.iter().map(|walk| of(&walk.report)).sum::<f64>() / trainings
+        walks.iter().map(|walk| of(&walk.report)).sum::<f64>() / trainings
     };
     FixedFitReport { loss: mean(|r| r.loss), error: mean(|r| r.error) }
 }

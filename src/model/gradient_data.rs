@@ -68,7 +68,7 @@ impl GradientData {
 
 /// ρ² in the proportions 1 for the reward to `slopes` for the next observation, such that the mean of ρ²·variance is 1, as it is with
 /// [`OutputWeights::Deviation`]; these where value depends on nothing that varies.
-fn by_value(outputs: &[Moments], slopes: &[f64]) -> Vec<f64> {
+pub(super) fn by_value(outputs: &[Moments], slopes: &[f64]) -> Vec<f64> {
     let weights: Vec<f64> = std::iter::once(1.0).chain(slopes.iter().copied()).collect();
     let spread = outputs.iter().zip(&weights).map(|(m, w)| m.variance * w).sum::<f64>();
     let factor = outputs.len() as f64 / spread;

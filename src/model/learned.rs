@@ -14,7 +14,7 @@ use super::termination_fit::LearnedTermination;
 use crate::config::{ConfigError, require};
 use crate::data::{Replay, RowStorage, mixture};
 use crate::env::Task;
-use crate::nn::LearnError;
+use crate::nn::{LearnError, StopFlag};
 use crate::policy::Policy;
 use crate::rng::Rng;
 use crate::run::{Entries, Record, SnapshotError, Tally};
@@ -76,6 +76,8 @@ pub struct LearnedModel {
     stream: Rng,
     /// Made at the first training.
     workspace: Option<FitWorkspace<f32>>,
+    /// Breaks trainings off.
+    stop: StopFlag,
 }
 
 impl LearnedModel {
@@ -97,6 +99,7 @@ impl LearnedModel {
             name,
             stream: Rng::new(seed, &format!("{name} model")),
             workspace: None,
+            stop: StopFlag::default(),
         }
     }
 
@@ -121,7 +124,7 @@ impl LearnedModel {
     /// Trains on all of `real` by likelihood (eq. 2), with R in the loss where it is given (eq. 10).
     ///
     /// # Errors
-    /// When a loss is not finite.
+    /// When a loss is not finite, or the training was broken off.
     pub fn fit(
         &mut self,
         real: &Replay,
@@ -133,12 +136,19 @@ impl LearnedModel {
         let Self { model, stream, workspace, .. } = self;
         let workspace =
             workspace.get_or_insert_with(|| FitWorkspace::new(model, batch, gradient_loss));
+        workspace.stop = self.stop.clone();
         let report = fit(model, workspace, real, gradient_loss, config, stream);
+        self.stop.check()?;
         self.tell(&report, record)?;
         match &mut self.termination {
-            Some(termination) => termination.fit(real, config, batch, record),
+            Some(termination) => termination.fit(real, config, batch, &self.stop, record),
             None => Ok(()),
         }
+    }
+
+    /// Has trainings break off when `stop` is raised.
+    pub fn heed(&mut self, stop: &StopFlag) {
+        self.stop = stop.clone();
     }
 
     /// Tells `record` what a training came to.
@@ -171,7 +181,7 @@ impl LearnedModel {
     /// [`LearnedModel::fit`] by likelihood, with its time and its record told to `tally`: all that a method with one model does.
     ///
     /// # Errors
-    /// When a loss is not finite.
+    /// As [`LearnedModel::fit`].
     pub fn train(
         &mut self,
         real: &Replay,
@@ -192,7 +202,7 @@ impl LearnedModel {
     /// # Errors
     /// When an entry is missing or of another size.
     pub fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
-        let Self { model, termination, name, stream, workspace: _ } = self;
+        let Self { model, termination, name, stream, workspace: _, stop: _ } = self;
         model.visit(&format!("{name}_model"), entries)?;
         entries.rng(&format!("streams/{name}_model"), stream)?;
         match termination {

@@ -116,6 +116,16 @@ impl<T: Real> NormalisedModel<T> {
         }
     }
 
+    /// The same sizes around other members, with standardisers of (s, a) and of (r, Δs).
+    pub fn with_members<U>(
+        &self,
+        members: Vec<NormalisedMember<U>>,
+        (inputs, labels): (Standardiser<U>, Standardiser<U>),
+    ) -> NormalisedModel<U> {
+        let &Self { trained, observation_dim, action_dim, .. } = self;
+        NormalisedModel { members, inputs, labels, trained, observation_dim, action_dim }
+    }
+
     /// Shape of every member.
     pub fn shape(&self) -> &Shape {
         self.members[0].network.shape()

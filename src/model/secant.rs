@@ -189,8 +189,15 @@ impl SecantNeighbours {
         self.count
     }
 
-    /// Makes the lists of all rows of `replay`, with neighbours among the rows `among` alone, which are more than n.
-    pub fn update(&mut self, replay: &Replay, inputs: &Standardiser<f32>, among: &[u32]) {
+    /// Makes the lists of the rows `among` and `others` of `replay`, each in ascending order, with neighbours among the rows `among` alone,
+    /// which are more than n. No other row has a list then.
+    pub fn update(
+        &mut self,
+        replay: &Replay,
+        inputs: &Standardiser<f32>,
+        among: &[u32],
+        others: &[u32],
+    ) {
         assert!(among.len() > self.count, "rows to be neighbours of each other");
         self.among.clear();
         self.among.extend_from_slice(among);
@@ -211,7 +218,15 @@ impl SecantNeighbours {
         let lists = self.lists.par_iter_mut().zip(points.par_chunks_exact(dim)).enumerate();
         lists.for_each_init(Vec::new, |distances, (row, (list, point))| {
             list.clear();
-            let own = among.binary_search(&(row as u32)).map_or(u64::MAX, |at| at as u64);
+            let own = match among.binary_search(&(row as u32)) {
+                Ok(at) => at as u64,
+                Err(_) if others.binary_search(&(row as u32)).is_ok() => u64::MAX,
+                Err(_) => {
+                    // Lists of rows that have left the window would take most of the memory.
+                    *list = Vec::new();
+                    return;
+                }
+            };
             distances.resize(super::neighbours::BLOCK, 0.0);
             scan(list, count, own, 0..width as u64, point, columns, width, distances);
         });
@@ -220,7 +235,13 @@ impl SecantNeighbours {
         self.squares.extend(squares);
     }
 
-    /// The `k`-th nearest neighbour of a row of the replay.
+    /// Whether a row of the replay has a list.
+    #[inline]
+    pub fn has(&self, row: u32) -> bool {
+        !self.lists[row as usize].is_empty()
+    }
+
+    /// The `k`-th nearest neighbour of a row of the replay that has a list.
     #[inline]
     pub fn nth(&self, row: u32, k: usize) -> u32 {
         self.among[self.lists[row as usize][k].sequence as usize]

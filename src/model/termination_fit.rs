@@ -6,7 +6,7 @@ use super::bernoulli::cross_entropy;
 use super::dynamics::ModelConfig;
 use super::termination::TerminationHead;
 use crate::data::{Replay, Standardiser, Transition};
-use crate::nn::{Adam, Keep, LearnError, Tape};
+use crate::nn::{Adam, Keep, LearnError, StopFlag, Tape};
 use crate::rng::Rng;
 use crate::run::{Entries, Record, SnapshotError};
 
@@ -56,12 +56,13 @@ impl LearnedTermination {
     /// longer predicted better; the weights that predicted it best stay.
     ///
     /// # Errors
-    /// When the loss is not finite.
+    /// When the loss is not finite, or `stop` was raised.
     pub fn fit(
         &mut self,
         real: &Replay,
         config: &ModelConfig,
         batch: usize,
+        stop: &StopFlag,
         record: &mut Record,
     ) -> Result<(), LearnError> {
         let Self { head, adam, stream, workspace } = self;
@@ -85,6 +86,7 @@ impl LearnedTermination {
         while stale < config.patience_epochs {
             stream.shuffle(training);
             for rows in training.chunks(batch) {
+                stop.check()?;
                 descend(head, adam, tape, gradient, real, rows);
             }
             epochs += 1;
@@ -213,7 +215,7 @@ mod tests {
             methods::preset("mbpo", "PointMass").unwrap().section("model").unwrap();
         let mut learned = LearnedTermination::new((2, 1), &config, 0);
         let mut record = Record::new("model", 0);
-        learned.fit(&real, &config, 256, &mut record).unwrap();
+        learned.fit(&real, &config, 256, &StopFlag::default(), &mut record).unwrap();
         let told = |name: &str| record.get(name).unwrap();
         let (error, ends) = (told("termination_holdout_error"), told("termination_holdout_ends"));
         assert!((0.02..0.2).contains(&ends), "{ends} of the held-out rows end");
@@ -241,7 +243,7 @@ mod tests {
             methods::preset("mbpo", "PointMass").unwrap().section("model").unwrap();
         let mut learned = LearnedTermination::new((2, 1), &config, 0);
         let mut record = Record::new("model", 0);
-        learned.fit(&real, &config, 100, &mut record).unwrap();
+        learned.fit(&real, &config, 100, &StopFlag::default(), &mut record).unwrap();
         assert_eq!(record.get("termination_holdout_error"), Some(0.0));
         assert!(record.get("termination_holdout_loss").unwrap() < 0.01);
     }

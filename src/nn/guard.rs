@@ -1,4 +1,4 @@
-//! What stops learning: numbers that are not finite, or a loss beyond the user's limit.
+//! What stops learning: numbers that are not finite, a loss beyond the user's limit, or somebody who asks.
 
 /// Learning that cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,9 @@ pub enum LearnError {
         /// `guards.max_loss`.
         limit: f64,
     },
+    /// Somebody asked ([`StopFlag`](super::StopFlag)). What was being learned is half done: only a state from before is of use.
+    #[error("learning was broken off")]
+    BrokenOff,
 }
 
 impl LearnError {

@@ -1,7 +1,7 @@
 //! Multilayer perceptrons with four passes, the optimiser, the elementwise functions. Nothing here knows of reinforcement learning.
 //!
 //! **Order**: a file uses only files before it. `cpu` (whose own order is in `cpu/mod.rs`), `activation`, `shape`, `tape`, `mlp`,
-//! `gradient` and `tangent`; `guard` and `adam` need `cpu::vector` alone, `saved` all that is saved. Below all of them are the rooms `machine` and `rng`.
+//! `gradient` and `tangent`; `guard` and `adam` need `cpu::vector` alone, `stop` needs `guard`, `saved` all that is saved. Below all of them are the rooms `machine` and `rng`.
 //!
 //! **Words**, the same in all files. *Row*: a row of a minibatch. *Lanes*: [`LANES`](crate::machine::LANES) numbers of a row next to
 //! each other, worked on together. *Panel*: so many columns of a matrix, all rows of them one piece of memory. *Tile*: some
@@ -17,6 +17,7 @@ pub mod mlp;
 mod orthogonal;
 mod saved;
 pub mod shape;
+mod stop;
 pub mod tangent;
 pub mod tape;
 
@@ -26,6 +27,7 @@ pub use cpu::matrix::Matrix;
 pub use guard::LearnError;
 pub use mlp::Mlp;
 pub use shape::Shape;
+pub use stop::StopFlag;
 pub use tangent::Tangent;
 pub use tape::{Keep, Tape};
 

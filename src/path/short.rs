@@ -80,13 +80,13 @@ pub struct ShortPart<T> {
     /// Member of M^p for each row, by step.
     pub members: Vec<Vec<u32>>,
     /// Members whose derivatives are used, by step, then one of k, then row.
-    pub(super) derivative_members: Vec<Vec<Vec<u32>>>,
+    pub derivative_members: Vec<Vec<Vec<u32>>>,
     /// ε of standardised Δs, `[rows, observation_dim]`, by step.
     pub noise: Vec<Vec<T>>,
     /// m_j, `[rows]`, by step.
     pub alive: Vec<Vec<T>>,
     /// Mean reward of step j, `[rows]`.
-    pub(super) rewards: Vec<Vec<T>>,
+    pub rewards: Vec<Vec<T>>,
     /// M^p's pass over the present step, where M^g has passes of its own.
     prediction: Option<NormalisedTape<T>>,
     /// Passes of the model whose derivatives are used, by step, then one of k.

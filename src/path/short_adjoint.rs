@@ -15,7 +15,7 @@ use crate::nn::{Real, Tape};
 use crate::policy::PolicyTape;
 
 /// The states and normalised actions of a policy's tape as a critic's input.
-fn load<T: Real>(tape: &mut Tape<T>, point: &PolicyTape<T>) {
+pub(super) fn load<T: Real>(tape: &mut Tape<T>, point: &PolicyTape<T>) {
     let states = &point.network.input;
     let actions = point.normalised_actions();
     let a = actions.len() / states.rows();

@@ -8,6 +8,13 @@ use crate::policy::{Policy, PolicyTape};
 /// Most transitions that the mean is taken over.
 const ROWS: u64 = 1024;
 
+/// Rows of the replay, evenly spaced from the oldest on, at most [`ROWS`].
+pub(super) fn evenly(real: &Replay) -> impl ExactSizeIterator<Item = usize> + '_ {
+    let held = real.len() as u64;
+    let (rows, first) = (held.min(ROWS), real.pushed() - held);
+    (0..rows as usize).map(move |i| real.row_of(first + i as u64 * held / rows))
+}
+
 /// γ²·E[(∂V/∂s'_d)²] over real transitions, evenly spaced in the replay, `[observation_dim]`: V(s') is the least of the critic's values
 /// at the policy's deterministic action.
 ///
@@ -18,16 +25,14 @@ pub fn value_slopes<T: Real>(
     discount: f64,
     real: &Replay,
 ) -> Vec<f64> {
-    let held = real.len() as u64;
-    let rows = held.min(ROWS);
-    let first = real.pushed() - held;
-    let mut acting = PolicyTape::new(policy, rows as usize, Keep::Adjoints);
-    for i in 0..rows {
-        let next = real.get(real.row_of(first + i * held / rows)).next_observation;
-        let input = acting.network.input.row_mut(i as usize);
+    let rows = evenly(real).len();
+    let mut acting = PolicyTape::new(policy, rows, Keep::Adjoints);
+    for (i, row) in evenly(real).enumerate() {
+        let next = real.get(row).next_observation;
+        let input = acting.network.input.row_mut(i);
         input.iter_mut().zip(next).for_each(|(x, &s)| *x = T::from_f32(s));
     }
-    let (rows, s) = (rows as usize, policy.observation_dim());
+    let s = policy.observation_dim();
     policy.sample(&mut acting, rows);
     let mut values = LeastTape::new(critic, rows);
     critic.least(&mut values, &acting.network.input, &acting.actions);

@@ -141,7 +141,6 @@ fn step(
     if fetched {
         lockstep.fetch()?;
     }
-    let signal = stop.signal();
     let mut told: Vec<(usize, Told)> = Vec::new();
     for run in runs.iter_mut().filter(active) {
         let Some(place) = run.place else { continue };
@@ -149,7 +148,7 @@ fn step(
         let Some(outcome) = outcomes[place].take() else { continue };
         let Some(records) = run.ended(outcome.map_err(SessionError::from)) else { continue };
         let Some(trainer) = lockstep.run_mut(place) else { continue };
-        let heard = run.work.tell(trainer, records, signal);
+        let heard = run.work.tell(trainer, records, stop);
         if let Some(heard) = run.ended(heard) {
             told.push((place, heard));
         }

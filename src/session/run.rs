@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::train::Trainer;
+use crate::train::{Advance, Trainer};
 
 use super::SessionError;
 use super::signals::StopRequest;
@@ -70,8 +70,14 @@ fn train(work: &mut Work, trainer: &mut Trainer, stop: &StopRequest) -> Result<E
         if work.is_solved() {
             break;
         }
-        let records = trainer.advance()?;
-        let told = work.tell(trainer, records, stop.signal())?;
+        let records = match trainer.advance_until(stop.flag())? {
+            Advance::Done(records) => records,
+            Advance::BrokenOff(before) => {
+                work.save_state(trainer.step(), &before)?;
+                return Ok(stop.signal().map_or(End::Stopped, End::Interrupted));
+            }
+        };
+        let told = work.tell(trainer, records, stop)?;
         if told.saves {
             work.save(trainer)?;
         }

@@ -15,13 +15,16 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
+use crate::nn::StopFlag;
+
 /// Exit code of a run that a scheduler has stopped.
 const TRY_AGAIN: u8 = 75;
 
-/// Whether a signal has asked the run to stop.
+/// Whether the run has been asked to stop, by a signal or a program.
 #[derive(Clone, Debug, Default)]
 pub struct StopRequest {
     signal: Arc<AtomicI32>,
+    learning: StopFlag,
 }
 
 impl StopRequest {
@@ -37,12 +40,15 @@ impl StopRequest {
         // A file that reaches its limit is an error of the write, not the end of the process.
         signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         let request = Self::default();
-        let seen = Arc::clone(&request.signal);
+        let Self { signal: seen, learning } = request.clone();
         let mut signals = Signals::new(wanted)?;
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in &mut signals {
                 match seen.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed) {
-                    Ok(_) => heard(),
+                    Ok(_) => {
+                        learning.raise();
+                        heard();
+                    }
                     Err(SIGINT) if signal == SIGINT => {
                         signal_hook::low_level::exit(128 + signal);
                     }
@@ -51,6 +57,16 @@ impl StopRequest {
             }
         })?;
         Ok(request)
+    }
+
+    /// Asks by program, not by signal.
+    pub fn ask(&self) {
+        self.learning.raise();
+    }
+
+    /// Raised as soon as the run has been asked to stop: long learning breaks off.
+    pub fn flag(&self) -> &StopFlag {
+        &self.learning
     }
 
     /// The signal that came.

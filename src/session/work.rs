@@ -10,12 +10,13 @@ use crate::run::checkpoint::{CheckpointStore, Evaluation, Info, Loaded};
 use crate::run::directory::RunDirectory;
 use crate::run::manifest::{self, ManifestFile};
 use crate::run::metrics::{self, MetricsLog, Record};
+use crate::run::snapshot::Snapshot;
 use crate::run::text::thousands;
 use crate::train::{TrainError, Trainer};
 
 use super::SessionError;
 use super::goal::{self, EVALUATION, Goal};
-use super::signals::Signal;
+use super::signals::StopRequest;
 use super::sink::{Answer, Begun, End, Ended, Sink, Sinks};
 use super::start::{Ready, State};
 
@@ -146,12 +147,12 @@ impl Work {
         self.observers.iter().any(|observer| observer.is_due(trainer))
     }
 
-    /// A step is done: observers look, its records are written, sinks hear of it. `signal` is the one that has come, if any.
+    /// A step is done: observers look, its records are written, sinks hear of it. `stop` says whether somebody has asked the run to stop.
     pub fn tell(
         &mut self,
         trainer: &mut Trainer,
         mut records: Vec<Record>,
-        signal: Option<Signal>,
+        stop: &StopRequest,
     ) -> Result<Told, SessionError> {
         let (steps, every) = (self.config.steps(), self.config.run().checkpoint.every_steps);
         let step = trainer.step();
@@ -165,7 +166,9 @@ impl Work {
         }
         let best = self.take_scores(step, &records);
         let answer = self.sinks.step(step, &records);
-        let stops = signal.is_some() || answer == Answer::Stop;
+        let asked = stop.flag().is_raised();
+        let signal = stop.signal().filter(|_| asked);
+        let stops = asked || answer == Answer::Stop;
         let solved = self.is_solved();
         let saves = stops || best || solved || step.is_multiple_of(every) || step >= steps;
         let end = match signal {
@@ -195,13 +198,18 @@ impl Work {
 
     /// Saves the run's state.
     pub fn save(&mut self, trainer: &mut Trainer) -> Result<(), SessionError> {
+        self.save_state(trainer.step(), &trainer.snapshot())
+    }
+
+    /// Saves a run's state after step `step`, of which everything up to that step has been told.
+    pub fn save_state(&mut self, step: u64, state: &Snapshot) -> Result<(), SessionError> {
         let info = Info {
-            step: trainer.step(),
+            step,
             metrics_lines: self.log.sync()?,
             evaluation: self.evaluation,
             config: self.config.identity().to_string(),
         };
-        self.store.save(&info, &trainer.snapshot())?;
+        self.store.save(&info, state)?;
         for warning in self.store.take_warnings() {
             self.sinks.notice(&warning);
         }

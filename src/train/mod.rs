@@ -6,4 +6,4 @@ mod state;
 pub mod trainer;
 
 pub use lockstep::{Lockstep, LockstepError};
-pub use trainer::{TrainError, Trainer};
+pub use trainer::{Advance, TrainError, Trainer};

@@ -8,10 +8,10 @@ use crate::config::{Config, ConfigError};
 use crate::data::Transition;
 use crate::env::{EnvironmentError, Episode, Outcome, Task};
 use crate::methods::{self, Method, RealStep};
-use crate::nn::LearnError;
+use crate::nn::{LearnError, StopFlag};
 use crate::policy::Actor;
 use crate::rng::Rng;
-use crate::run::snapshot::SnapshotError;
+use crate::run::snapshot::{Snapshot, SnapshotError};
 use crate::run::{Record, Tally};
 
 /// A run that cannot go on.
@@ -67,6 +67,16 @@ pub struct Trainer {
     pub(super) narrow: Narrow,
     /// What the environment said of the last step.
     pub(super) warning: Option<String>,
+}
+
+/// What came of a step that may be broken off.
+#[derive(Debug)]
+pub enum Advance {
+    /// The step is done; what is to be logged.
+    Done(Vec<Record>),
+    /// Learning was broken off. This is the run before the step; the trainer itself has half learned, and is good for nothing but its step
+    /// number, which is that of this state.
+    BrokenOff(Box<Snapshot>),
 }
 
 /// A transition in the precision in which the replay buffer stores it; made once.
@@ -193,6 +203,27 @@ impl Trainer {
         let (method, tally) = self.learning();
         let learned = method.learn(step, tally);
         self.end_step(learned)
+    }
+
+    /// [`Trainer::advance`], broken off where `stop` is raised during learning that takes long. Such a step costs a copy of the run's state.
+    ///
+    /// # Errors
+    /// As [`Trainer::advance`].
+    pub fn advance_until(&mut self, stop: &StopFlag) -> Result<Advance, TrainError> {
+        if !self.method.takes_long(self.step + 1) {
+            return self.advance().map(Advance::Done);
+        }
+        let before = Box::new(self.snapshot());
+        self.begin_step()?;
+        let (step, (method, tally)) = (self.step, self.learning());
+        method.heed(stop);
+        match method.learn(step, tally) {
+            Err(LearnError::BrokenOff) => {
+                self.step -= 1;
+                Ok(Advance::BrokenOff(before))
+            }
+            learned => self.end_step(learned).map(Advance::Done),
+        }
     }
 
     /// The first part of a step, where somebody else learns in place of the method: acts, and stores what came of it.

@@ -44,6 +44,7 @@ fn what_needs_a_model_says_so_where_there_is_none() {
         let probe = ["probe", name, "-o", "probe.safetensors"];
         match name {
             "ddppo-plus" => {
+                place.succeed(&probe);
                 let text = place.succeed(&analyze(name));
                 assert!(text.contains("M^g") && !text.contains("policy gradient"), "{text}");
             }
@@ -71,7 +72,7 @@ fn what_needs_a_model_says_so_where_there_is_none() {
             }
             other => panic!("say here what a run of {other} can be asked"),
         }
-        if name != "ddppo" {
+        if !name.starts_with("ddppo") {
             let message = place.fail(2, &probe);
             assert!(message.contains(&format!("a run of {name}, which has no gradient loss")));
         }

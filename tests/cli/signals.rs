@@ -2,9 +2,9 @@
 
 use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::program::{Place, Running, small_run};
+use crate::program::{Place, Running, small_run, small_run_by};
 
 const STEPS: &str = "600";
 
@@ -30,6 +30,38 @@ fn interrupted_runs_go_on_to_the_bit() {
             assert!(place.state(name) == place.state("whole"), "SIG{name}");
         }
     }
+}
+
+/// A block of `ddppo-plus` takes minutes on a real task. A signal does not wait for its end, and loses nothing.
+#[test]
+fn a_block_of_learning_is_broken_off_and_repeated_to_the_bit() {
+    let place = Place::new("block");
+    let run = |name| {
+        let mut words = small_run_by("ddppo-plus", name, "60");
+        words.extend([
+            "--set",
+            "training.first_updates=4000",
+            "--set",
+            "checkpoint.every_steps=20",
+        ]);
+        words
+    };
+    let started = Instant::now();
+    place.succeed(&run("whole"));
+    let whole = started.elapsed();
+    let mut child = place.spawn(&run("broken"));
+    place.wait_for(&mut child, "broken/checkpoints/40");
+    // The ten steps to the block take no time, the block most of the run's.
+    sleep(whole / 4);
+    child.signal("TERM");
+    let (status, said) = child.end();
+    assert_eq!(status.code(), Some(75), "{status}: {said}");
+    assert!(said.contains("saved at step 49"), "{whole:?}: {said}");
+    assert_eq!(place.steps("broken").last(), Some(&49));
+    place.succeed(&["resume", "broken", "--quiet"]);
+    assert_eq!(place.metrics("broken"), place.metrics("whole"));
+    // Bytes: the tally of this small run holds a NaN, which is not equal to itself.
+    assert!(place.checkpoint("broken", 60)[0] == place.checkpoint("whole", 60)[0]);
 }
 
 /// Slurm sends USR1, then TERM; the save that the first asked for is not cut short by the second.

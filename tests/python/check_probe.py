@@ -339,7 +339,7 @@ def finite(error):
     return error if np.isfinite(error) else None
 
 
-def main(arguments=None):
+def main(arguments=None, recompute=recompute):
     parser = argparse.ArgumentParser(description="Recompute a `ddppo probe` file in JAX and compare (docs/probe.md).")
     parser.add_argument("file", help="what `ddppo probe` wrote")
     parser.add_argument("--tolerance", type=float, default=1e-4, help="largest relative error allowed (default 1e-4)")

@@ -32,7 +32,7 @@ pub fn start(
 pub fn listen() -> anyhow::Result<StopRequest> {
     let stop = StopRequest::listen(|| {
         say(
-            "\nstopping after this step, which is saved; Ctrl-C once more stops at once, without saving",
+            "\nsaving, and stopping: with this step, or before it where it is a long one; Ctrl-C once more stops at once, without saving",
         );
     });
     stop.context("signals cannot be listened to")

@@ -18,7 +18,9 @@ pub enum Unsuitable {
     )]
     NoModel(String),
     /// It trains none with R.
-    #[error("this is a run of {0}, which has no gradient loss; a probe shows the updates of ddppo")]
+    #[error(
+        "this is a run of {0}, which has no gradient loss; a probe shows the updates of ddppo and ddppo-plus"
+    )]
     NoGradientLoss(String),
     /// Its updates are not the paper's.
     #[error("a probe writes out the paper's updates, and this run's `{0}` is another")]

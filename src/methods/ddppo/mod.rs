@@ -16,7 +16,7 @@ use crate::critic::{Critic, CriticUpdate};
 use crate::data::{ExperienceConfig, Replay, RowStorage};
 use crate::env::Task;
 use crate::model::{GradientData, Imagined, LearnedModel, Models};
-use crate::nn::LearnError;
+use crate::nn::{LearnError, StopFlag};
 use crate::path::{GradientSource, Imagination, Objective, PolicyUpdate, value_slopes};
 use crate::policy::{Policy, Temperature};
 use crate::rng::Rng;
@@ -255,6 +255,16 @@ impl Method for Ddppo {
             self.improve_critic(tally)?;
         }
         Ok(())
+    }
+
+    fn takes_long(&self, step: u64) -> bool {
+        let DdppoTraining { experience, cadence, .. } = &self.config.training;
+        step > experience.warmup_steps && cadence.is_due(step, self.real.len() + 1)
+    }
+
+    fn heed(&mut self, stop: &StopFlag) {
+        let gradient_model = self.gradient_model.iter_mut();
+        gradient_model.chain([&mut self.prediction_model]).for_each(|model| model.heed(stop));
     }
 
     fn gauges(&self) -> Vec<(&'static str, f64)> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{AnalysisConfig, ConfigError, RunConfig, Settings, require};
 use crate::data::ExperienceConfig;
-use crate::model::BudgetConfig;
+use crate::model::{BudgetConfig, SecantConfig};
 use crate::path::ShortPathConfig;
 use crate::policy::TemperatureConfig;
 
@@ -50,23 +50,6 @@ pub struct PlusTraining {
     /// Updates of the critic alone at the beginning of a block (250).
     #[schemars(range(min = 0, max = 100_000_000))]
     pub critic_updates: u64,
-}
-
-/// The secant loss.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SecantConfig {
-    /// Weight w beside the likelihood (1000).
-    #[schemars(range(min = 0.0, max = 1e9))]
-    pub weight: f64,
-    /// Nearest neighbours of each row, n (25).
-    #[schemars(range(min = 1, max = 10_000))]
-    pub neighbours: usize,
-    /// Secants drawn from a row's n at each step, m ≤ n (1).
-    #[schemars(range(min = 1, max = 10_000))]
-    pub directions_per_row: usize,
-    /// ε is this quantile of the neighbours' distances (0.05).
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub distance_quantile: f64,
 }
 
 /// Long rollouts.
@@ -136,10 +119,7 @@ impl Settings for DdppoPlusConfig {
         let below =
             format!("below 1, since values are measured in 1/(1 − {})", experience.discount);
         require(experience.discount < 1.0, "training.discount", experience.discount, below)?;
-        let SecantConfig { neighbours, directions_per_row, .. } = self.gradient_loss;
-        let expected = format!("from 1 to `gradient_loss.neighbours` ({neighbours})");
-        let key = "gradient_loss.directions_per_row";
-        require(directions_per_row <= neighbours, key, directions_per_row, expected)?;
+        self.gradient_loss.check()?;
         let (members, k) = (self.model.members, self.policy.path.derivative_members);
         let expected = format!("at most `model.members` ({members})");
         require(k <= members, "policy.derivative_members", k, expected)

@@ -6,14 +6,13 @@ use rayon::prelude::*;
 
 use super::DdppoPlus;
 use super::buffers::Buffers;
-use super::config::SecantConfig;
 use crate::data::Standardiser;
-use crate::model::budget::SecantTerm;
-use crate::model::secant::SecantNeighbours;
-use crate::model::{BudgetReport, BudgetWorkspace, fit_within};
+use crate::model::{BudgetReport, BudgetWorkspace, SecantData, fit_within};
 use crate::nn::LearnError;
 use crate::nn::cpu::vector::all_finite;
-use crate::path::{LongWorkspace, ShortPath, ShortPathWorkspace, roll_out_states};
+use crate::path::{
+    LongWorkspace, ShortPath, ShortPathWorkspace, mean_value_slopes, roll_out_states,
+};
 use crate::run::{Record, Tally};
 
 /// Updates between two looks at the noise of the policy's gradient.
@@ -39,8 +38,7 @@ impl DdppoPlus {
         }
         let Self { real, buffers: Buffers { split, draws, .. }, config, .. } = self;
         split.renew(real, draws[0], config.model.holdout_fraction);
-        let SecantConfig { neighbours, .. } = config.gradient_loss;
-        split.training.len() > neighbours && !split.holdout.is_empty()
+        config.gradient_loss.has_neighbours(real, split) && !split.holdout.is_empty()
     }
 
     /// Trains M^p by likelihood and M^g by likelihood plus w·R̃, on standardisers made anew, which policy and critic read through, too.
@@ -51,10 +49,11 @@ impl DdppoPlus {
         tally: &mut Tally,
     ) -> Result<(), LearnError> {
         let started = Instant::now();
-        let Self { prediction_model, gradient_model, real, policy, buffers, config, .. } = self;
-        let Buffers { split, draws, neighbours, training, .. } = buffers;
+        let Self { prediction_model, gradient_model, real, policy, critic, range, .. } = self;
+        let Self { buffers, config, .. } = self;
+        let Buffers { split, draws, secants, training, stop, .. } = buffers;
         let [prediction_stream, gradient_stream, ..] = &mut self.streams;
-        let (model, secants) = (&config.model, config.gradient_loss);
+        let (model, of_loss) = (&config.model, &config.gradient_loss);
         let steps = if first { model.first_steps } else { model.steps };
         let mut record = Record::new("model", step);
         record.put_count("transitions", real.len() as u64);
@@ -67,35 +66,32 @@ impl DdppoPlus {
         let [of_prediction, of_gradient] = training;
         let workspace =
             of_prediction.get_or_insert_with(|| BudgetWorkspace::new(prediction_model, model, 0));
+        workspace.stop = stop.clone();
         let rows = (&*split, draws[0]);
         let stream = &mut prediction_stream.1;
         let report =
             fit_within(prediction_model, workspace, real, rows, None, model, steps, stream);
+        stop.check()?;
         put(&mut record, "prediction", &report);
         let mut losses = vec![(report.nll + report.holdout_loss, "the prediction model's loss")];
         if let Some(gradient_model) = gradient_model {
             gradient_model.inputs = prediction_model.inputs.clone();
             gradient_model.labels = prediction_model.labels.clone();
-            let n = secants.neighbours;
-            let neighbours = neighbours
-                .get_or_insert_with(|| SecantNeighbours::new(n, gradient_model.shape().inputs()));
-            neighbours.update(real, &gradient_model.inputs, &split.training);
-            let least_square = neighbours.least_square(secants.distance_quantile);
-            let term = SecantTerm {
-                neighbours,
-                directions: secants.directions_per_row,
-                weight: secants.weight,
-                // Labels are standardised: ρ_d = 1/deviation(y_d) in their own units is 1 in these.
-                weights: &vec![1.0; gradient_model.label_dim()],
-                least_square,
-            };
-            let workspace = of_gradient.get_or_insert_with(|| {
-                BudgetWorkspace::new(gradient_model, model, secants.directions_per_row)
+            let sizes = (s, gradient_model.action_dim());
+            let secants = secants.get_or_insert_with(|| SecantData::new(of_loss, sizes));
+            let (half_width, discount) = (range.half_width(), config.training.experience.discount);
+            secants.update(real, &gradient_model.inputs, split, || {
+                mean_value_slopes(policy, critic, half_width, discount, real)
             });
-            let (rows, term) = ((&*split, draws[1]), Some(term));
+            let workspace = of_gradient.get_or_insert_with(|| {
+                BudgetWorkspace::new(gradient_model, model, of_loss.directions_per_row)
+            });
+            workspace.stop = stop.clone();
+            let (rows, term) = ((&*split, draws[1]), Some(secants.term()));
             let stream = &mut gradient_stream.1;
             let report =
                 fit_within(gradient_model, workspace, real, rows, term, model, steps, stream);
+            stop.check()?;
             put(&mut record, "gradient", &report);
             record.put("secant_loss", report.secant_loss);
             let loss = report.nll + report.secant_loss + report.holdout_loss;

@@ -5,9 +5,7 @@ mod buffers;
 mod config;
 mod learning;
 
-pub use config::{
-    DdppoPlusConfig, LongRolloutConfig, PlusCritic, PlusPolicy, PlusTraining, SecantConfig,
-};
+pub use config::{DdppoPlusConfig, LongRolloutConfig, PlusCritic, PlusPolicy, PlusTraining};
 
 use std::sync::Arc;
 
@@ -17,7 +15,7 @@ use crate::critic::{Critic, TargetRule, ValueRange};
 use crate::data::{Replay, RowStorage, Standardiser, StateRing};
 use crate::env::Task;
 use crate::model::{DynamicsModel, Models, NormalisedModel};
-use crate::nn::{Activation, LearnError, Mlp, Shape};
+use crate::nn::{Activation, LearnError, Mlp, Shape, StopFlag};
 use crate::path::{DerivativeSource, Objective};
 use crate::policy::{Head, Policy, Temperature};
 use crate::rng::Rng;
@@ -41,7 +39,11 @@ pub const INFO: MethodInfo = MethodInfo {
         ("Pendulum", include_str!("presets/pendulum.toml")),
     ],
     robot: include_str!("presets/robot.toml"),
-    variants: &[("prediction-gradients", include_str!("variants/prediction_gradients.toml"))],
+    variants: &[
+        ("prediction-gradients", include_str!("variants/prediction_gradients.toml")),
+        ("value-weights", include_str!("variants/value_weights.toml")),
+        ("mean-of-five", include_str!("variants/mean_of_five.toml")),
+    ],
     build: |config, task| Box::new(DdppoPlus::new(config, task)),
 };
 
@@ -69,7 +71,8 @@ pub struct DdppoPlus {
     streams: [(&'static str, Rng); 4],
     buffers: Buffers,
     config: DdppoPlusConfig,
-    task: Arc<dyn Task>,
+    /// The task.
+    pub task: Arc<dyn Task>,
 }
 
 /// Sizes of a network of `layers` hidden layers.
@@ -137,6 +140,13 @@ impl DdppoPlus {
         self.raw_models = prediction.trained.then(|| (prediction.in_raw_units(), gradient));
     }
 
+    /// Whether a block of environment steps is over with this one. The random first steps are a block.
+    fn ends_block(&self, step: u64) -> bool {
+        let PlusTraining { experience, block_steps, .. } = &self.config.training;
+        let since = step.checked_sub(experience.warmup_steps.max(1));
+        since.is_some_and(|since| since.is_multiple_of(*block_steps))
+    }
+
     /// Its settings.
     pub fn config(&self) -> &DdppoPlusConfig {
         &self.config
@@ -163,10 +173,9 @@ impl Method for DdppoPlus {
     /// When a block of environment steps is over: both models are trained, then the critic alone is updated, then critic and policy
     /// together, on fresh moments. The random first steps are the first block.
     fn learn(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
-        let PlusTraining { experience, block_steps, first_updates, updates_per_step, .. } =
+        let PlusTraining { block_steps, first_updates, updates_per_step, .. } =
             self.config.training;
-        let since = step.checked_sub(experience.warmup_steps.max(1));
-        if since.is_none_or(|since| !since.is_multiple_of(block_steps)) {
+        if !self.ends_block(step) {
             return Ok(());
         }
         // Too few rows to part, or to be each other's neighbours: physics that broke all the time.
@@ -186,6 +195,7 @@ impl Method for DdppoPlus {
         let alone = self.config.training.critic_updates;
         let (mut states, mut rollouts) = (0, 0);
         for update in 0..alone + updates {
+            self.buffers.stop.check()?;
             if update.is_multiple_of(self.config.rollout.every_updates) {
                 states += self.roll_out(tally)?;
                 rollouts += 1;
@@ -198,6 +208,14 @@ impl Method for DdppoPlus {
         record.put("imagined_length", states as f64 / rows as f64);
         tally.record(record);
         Ok(())
+    }
+
+    fn takes_long(&self, step: u64) -> bool {
+        self.ends_block(step)
+    }
+
+    fn heed(&mut self, stop: &StopFlag) {
+        self.buffers.stop = stop.clone();
     }
 
     fn gauges(&self) -> Vec<(&'static str, f64)> {

@@ -19,8 +19,8 @@ use crate::config::{Config, Description};
 use crate::data::{Replay, RowStorage, RunningMoments};
 use crate::env::Task;
 use crate::model::{FixedFitWorkspace, StandardisedModel, fixed_fit};
-use crate::nn::LearnError;
 use crate::nn::cpu::vector::all_finite;
+use crate::nn::{LearnError, StopFlag};
 use crate::path::Objective;
 use crate::policy::Policy;
 use crate::rng::Rng;
@@ -74,6 +74,8 @@ pub struct Mage {
     fit_workspace: Option<FixedFitWorkspace<f32>>,
     /// Made at the first update.
     workspace: Option<(MageMinibatch<f32>, Updates<f32>)>,
+    /// Breaks the model's training off.
+    stop: StopFlag,
     config: MageConfig,
     task: Arc<dyn Task>,
 }
@@ -106,6 +108,7 @@ impl Mage {
             draws: stream("minibatch"),
             fit_workspace: None,
             workspace: None,
+            stop: StopFlag::default(),
             config: settings,
             task,
         }
@@ -130,13 +133,15 @@ impl Mage {
 
     /// Trains the model on all real transitions, standardised by the present moments.
     fn train_model(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
-        let Self { model, real, moments, fits, fit_workspace, config, .. } = self;
+        let Self { model, real, moments, fits, fit_workspace, stop, config, .. } = self;
         moments.write(0, SMALLEST_DEVIATION, &mut model.input);
         moments.write(model.input.mean.len(), SMALLEST_DEVIATION, &mut model.label);
         let config = &config.model;
         let workspace =
             fit_workspace.get_or_insert_with(|| FixedFitWorkspace::new(model, config.batch_size));
+        workspace.stop = stop.clone();
         let report = tally.timed("models", || fixed_fit(model, workspace, real, config, fits));
+        stop.check()?;
         LearnError::check("the model's loss", report.loss, f64::INFINITY)?;
         let mut record = Record::new("model", step);
         record.put_count("transitions", real.len() as u64);
@@ -269,6 +274,14 @@ impl Method for Mage {
         Ok(())
     }
 
+    fn takes_long(&self, step: u64) -> bool {
+        step.is_multiple_of(self.config.training.model_every_steps)
+    }
+
+    fn heed(&mut self, stop: &StopFlag) {
+        self.stop = stop.clone();
+    }
+
     fn gauges(&self) -> Vec<(&'static str, f64)> {
         Vec::new()
     }
@@ -288,6 +301,7 @@ impl Method for Mage {
             draws,
             fit_workspace: _,
             workspace: _,
+            stop: _,
             config: _,
             task: _,
         } = self;

@@ -13,7 +13,7 @@ use crate::critic::{Critic, CriticUpdate};
 use crate::data::{Replay, RowStorage};
 use crate::env::Task;
 use crate::model::{Imagined, LearnedModel, Models};
-use crate::nn::LearnError;
+use crate::nn::{LearnError, StopFlag};
 use crate::path::{Objective, PolicyUpdate};
 use crate::policy::{Policy, Temperature};
 use crate::rng::Rng;
@@ -164,6 +164,15 @@ impl Method for Mbpo {
             }
         }
         Ok(())
+    }
+
+    fn takes_long(&self, step: u64) -> bool {
+        let MbpoTraining { experience, cadence, .. } = &self.config.training;
+        step >= experience.warmup_steps && cadence.is_due(step, self.real.len() + 1)
+    }
+
+    fn heed(&mut self, stop: &StopFlag) {
+        self.model.heed(stop);
     }
 
     fn gauges(&self) -> Vec<(&'static str, f64)> {

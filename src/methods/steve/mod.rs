@@ -24,7 +24,7 @@ use crate::critic::{Critic, TargetRule};
 use crate::data::{Replay, RowStorage};
 use crate::env::Task;
 use crate::model::EnsembleReport;
-use crate::nn::LearnError;
+use crate::nn::{LearnError, StopFlag};
 use crate::path::Objective;
 use crate::policy::{Exploration, Head, Policy};
 use crate::rng::Rng;
@@ -71,6 +71,8 @@ pub struct Steve {
     critic_stream: Rng,
     /// Made at the first update, for the threads that there are then.
     workspace: Option<Workspace>,
+    /// Breaks the model's training off.
+    stop: StopFlag,
     config: SteveConfig,
     task: Arc<dyn Task>,
 }
@@ -119,6 +121,7 @@ impl Steve {
             model_stream: stream("model"),
             critic_stream: stream("critic"),
             workspace: None,
+            stop: StopFlag::default(),
             config: settings,
             task,
         }
@@ -263,7 +266,10 @@ impl Method for Steve {
             return Ok(());
         }
         if step == last_random_step {
-            return (0..pretraining_updates).try_for_each(|_| self.improve_model(tally));
+            return (0..pretraining_updates).try_for_each(|_| {
+                self.stop.check()?;
+                self.improve_model(tally)
+            });
         }
         (0..model_updates_per_step).try_for_each(|_| self.improve_model(tally))?;
         for _ in 0..self.config.training.critic_updates_per_step {
@@ -271,6 +277,14 @@ impl Method for Steve {
             self.improve_policy(tally)?;
         }
         Ok(())
+    }
+
+    fn takes_long(&self, step: u64) -> bool {
+        step == self.warmup_steps().max(1)
+    }
+
+    fn heed(&mut self, stop: &StopFlag) {
+        self.stop = stop.clone();
     }
 
     fn gauges(&self) -> Vec<(&'static str, f64)> {
@@ -295,6 +309,7 @@ impl Method for Steve {
             model_stream,
             critic_stream,
             workspace: _,
+            stop: _,
             config: _,
             task: _,
         } = self;

@@ -15,7 +15,7 @@ use crate::critic::{ValueNetwork, ValueReport, ValueWorkspace};
 use crate::data::{Draws, Replay, RowStorage};
 use crate::env::Task;
 use crate::model::{LearnedModel, Models};
-use crate::nn::{LearnError, Mlp};
+use crate::nn::{LearnError, Mlp, StopFlag};
 use crate::path::{Objective, RecordedObjective, RecordedWorkspace, Recording};
 use crate::policy::Policy;
 use crate::rng::Rng;
@@ -65,6 +65,8 @@ pub struct Svg {
     return_stream: Rng,
     /// Made at the first update, for the threads that there are then.
     workspaces: Option<(RecordedWorkspace<f32>, ValueWorkspace<f32>)>,
+    /// Breaks learning off that takes long.
+    stop: StopFlag,
     config: SvgConfig,
 }
 
@@ -93,6 +95,7 @@ impl Svg {
             stream: stream("svg"),
             return_stream: stream("svg returns"),
             workspaces: None,
+            stop: StopFlag::default(),
             config: settings,
         }
     }
@@ -113,7 +116,7 @@ impl Svg {
 
     /// Fits V to the discounted returns of the steps since the last training of the model.
     fn fit_returns(&mut self, tally: &mut Tally) -> Result<(), LearnError> {
-        let Self { value, real, return_stream, config, .. } = self;
+        let Self { value, real, return_stream, stop, config, .. } = self;
         let SvgConfig { run, training, svg, .. } = &*config;
         let every = usize::try_from(training.cadence.model_every_steps).unwrap_or(usize::MAX);
         let count = every.min(real.len());
@@ -124,6 +127,7 @@ impl Svg {
         for _ in 0..svg.return_epochs {
             return_stream.shuffle(&mut order);
             for rows in order.chunks(svg.return_batch_size) {
+                stop.check()?;
                 // Rows that a last minibatch does not have weigh nothing.
                 let row = |i: usize| {
                     let at = *rows.get(i).unwrap_or(&rows[0]);
@@ -233,6 +237,7 @@ impl Method for Svg {
                 self.fit_returns(tally)?;
             }
             for _ in 0..at_once {
+                self.stop.check()?;
                 self.update(tally)?;
             }
         }
@@ -240,6 +245,16 @@ impl Method for Svg {
             self.update(tally)?;
         }
         Ok(())
+    }
+
+    fn takes_long(&self, step: u64) -> bool {
+        let SvgTraining { experience, cadence, .. } = &self.config.training;
+        step > experience.warmup_steps && cadence.is_due(step, self.real.len() + 1)
+    }
+
+    fn heed(&mut self, stop: &StopFlag) {
+        self.model.heed(stop);
+        self.stop = stop.clone();
     }
 
     fn gauges(&self) -> Vec<(&'static str, f64)> {
@@ -267,6 +282,7 @@ impl Method for Svg {
             stream,
             return_stream,
             workspaces: _,
+            stop: _,
             config: _,
         } = self;
         policy.visit("policy", entries)?;

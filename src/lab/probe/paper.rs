@@ -1,12 +1,10 @@
-//! One policy update and one step of the gradient model's loss, written out whole: what went in, every draw, what came
-//! out. `docs/probe.md` documents the names, so that anyone can recompute it in another framework; our own test does so
-//! in JAX. Everything is computed by the code that trains, in `f32` as it trains or in `f64`.
+//! DDPPO: one policy update (eq. 11) and one step of the gradient model's loss (eq. 9 and 10).
 
-use std::collections::BTreeMap;
-
-use super::analysis::Unsuitable;
+use super::file::{Probe, numbers_of};
 use crate::critic::Critic;
 use crate::data::Replay;
+use crate::lab::analysis::Unsuitable;
+use crate::lab::precision;
 use crate::methods::Method;
 use crate::methods::ddppo::{Ddppo, DdppoConfig};
 use crate::model::gradient_loss::GradientPart;
@@ -14,42 +12,26 @@ use crate::model::likelihood_loss::LikelihoodPart;
 use crate::model::{
     DynamicsModel, Ending, Estimator, GradientLoss, InputCoordinates, Neighbours, OutputWeights,
 };
-use crate::nn::{Real, Shape};
+use crate::nn::Real;
 use crate::path::{GradientSource, Imagination, Objective, PathPart, PolicyWorkspace};
 use crate::policy::Policy;
 use crate::rng::Rng;
-use crate::run::snapshot::{Element, Tensor};
+use crate::run::snapshot::Element;
 
-/// Tensors by name, and strings for the header.
-#[derive(Clone, Debug, Default)]
-pub struct Probe {
-    /// See `docs/probe.md`.
-    pub tensors: BTreeMap<String, Tensor>,
-    /// See `docs/probe.md`.
-    pub header: BTreeMap<String, String>,
-}
-
-/// Writes out one policy update and one gradient-loss step of a run of DDPPO. `T` is the float type they are computed in.
+/// Writes them out. `T` is the float type they are computed in.
 ///
 /// # Errors
-/// When the method, whose name is `algorithm`, has no gradient loss, or its models have not been trained yet.
-pub fn probe<T: Real + Element>(
-    method: &dyn Method,
-    algorithm: &str,
-    seed: u64,
-) -> Result<Probe, Unsuitable> {
-    let Some(ddppo) = method.downcast::<Ddppo>() else {
-        return Err(Unsuitable::NoGradientLoss(algorithm.to_owned()));
-    };
+/// When the models have not been trained yet, or a setting makes other updates than those of `docs/probe.md`.
+pub(super) fn written<T: Real + Element>(ddppo: &Ddppo, seed: u64) -> Result<Probe, Unsuitable> {
     let of = ddppo.objective().ok_or(Unsuitable::NotTrained)?;
     let imagined = of.imagination.ok_or(Unsuitable::NotTrained)?;
-    let policy: Policy<T> = super::precision::policy(of.policy);
-    let critic: Critic<T> = super::precision::critic(of.critic);
-    let prediction_model: DynamicsModel<T> = super::precision::model(imagined.prediction_model);
-    let gradient_model: DynamicsModel<T> = super::precision::model(imagined.gradient_model);
+    let policy: Policy<T> = precision::policy(of.policy);
+    let critic: Critic<T> = precision::critic(of.critic);
+    let prediction_model: DynamicsModel<T> = precision::model(imagined.prediction_model);
+    let gradient_model: DynamicsModel<T> = precision::model(imagined.gradient_model);
     let head = match imagined.ending {
         Ending::Given(_) => None,
-        Ending::Learned(head) => Some(super::precision::termination(head)),
+        Ending::Learned(head) => Some(precision::termination(head)),
     };
     let ending = match (imagined.ending, &head) {
         (Ending::Learned(_), Some(head)) => Ending::Learned(head),
@@ -96,34 +78,21 @@ fn not_of_paper(config: &DdppoConfig) -> Option<&'static str> {
 }
 
 impl Probe {
-    fn put<E: Element>(&mut self, key: &str, shape: &[usize], values: Vec<E>) {
-        self.tensors.insert(key.to_owned(), Tensor::new(shape, values));
-    }
-
-    fn put_vector<T: Real + Element>(&mut self, name: &str, shape: &Shape, vector: &[T]) {
-        for (l, layer) in shape.layers.iter().enumerate() {
-            let (weight, bias) = shape.export(l, vector);
-            self.put(&format!("{name}/{l}/weight"), &[layer.inputs, layer.outputs], weight);
-            self.put(&format!("{name}/{l}/bias"), &[layer.outputs], bias);
-        }
-    }
-
     fn put_header<T: Real>(&mut self, objective: &Objective<'_, T>, config: &DdppoConfig) {
         let source = match config.policy.path.gradient_source {
             GradientSource::GradientModel => "gradient_model",
             GradientSource::PredictionModel => "prediction_model",
             GradientSource::SampledStep => "sampled_step",
         };
-        let mut put = |key: &str, value: String| self.header.insert(key.to_owned(), value);
-        put("discount", objective.discount.to_string());
-        put("alpha", objective.alpha.to_string());
-        put("log_prob_offset", objective.policy.log_prob_offset.to_f64().to_string());
-        put("horizon", config.policy.path.horizon.to_string());
-        put("gradient_source", source.to_owned());
-        put("min_log_variance", config.model.ensemble.min_log_variance.to_string());
-        put("max_log_variance", config.model.ensemble.max_log_variance.to_string());
-        put("gradient_loss_weight", config.gradient_loss.weight.to_string());
-        put("weight_decay", format!("{:?}", config.model.ensemble.weight_decay));
+        self.say("discount", objective.discount);
+        self.say("alpha", objective.alpha);
+        self.say("log_prob_offset", objective.policy.log_prob_offset.to_f64());
+        self.say("horizon", config.policy.path.horizon);
+        self.say("gradient_source", source);
+        self.say("min_log_variance", config.model.ensemble.min_log_variance);
+        self.say("max_log_variance", config.model.ensemble.max_log_variance);
+        self.say("gradient_loss_weight", config.gradient_loss.weight);
+        self.say("weight_decay", format!("{:?}", config.model.ensemble.weight_decay));
     }
 
     fn put_networks<T: Real + Element>(
@@ -308,10 +277,6 @@ fn states<T: Real>(parts: &[&PathPart<T>], j: usize) -> Vec<T> {
         (0..p.rows).flat_map(|i| p.points[j].network.input.row(i).to_vec()).collect()
     };
     parts.iter().copied().flat_map(rows).collect()
-}
-
-fn numbers_of<T: Real>(values: Vec<f64>) -> Vec<T> {
-    values.into_iter().map(T::from_f64).collect()
 }
 
 /// The data of a gradient-loss step, taken from the replay buffer and computed in `f64`.
