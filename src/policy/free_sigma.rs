@@ -21,7 +21,11 @@ impl<T: Real> Policy<T> {
             adam.update_clipped(parameters, gradient, *gradient_clip);
             free(parameters, shape, a);
             let first = shape.layers[shape.layers.len() - 1].bias.start + a;
-            parameters[first..first + a].iter_mut().for_each(|b| *b = b.max(least));
+            // Not by `max`, which would hide a NaN.
+            parameters[first..first + a]
+                .iter_mut()
+                .filter(|b| **b < least)
+                .for_each(|b| *b = least);
         });
     }
 }

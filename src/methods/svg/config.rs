@@ -58,7 +58,7 @@ pub struct RecordedConfig {
     #[schemars(range(min = 0.0, max = 1e6))]
     pub divergence_weight: f64,
     /// Where above 0, the policy's σ is one number for each coordinate of the action, whatever the state: it begins at 1 and is at least
-    /// this. With 0, σ is an output of the policy's network (0).
+    /// this (0.1; the benchmark: 1e-6). With 0, σ is an output of the policy's network.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub least_sigma: f64,
