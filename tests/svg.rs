@@ -47,6 +47,7 @@ fn schedule() -> Config {
         "svg.batch_size=40",
         "svg.horizon=4",
         "svg.window=120",
+        "svg.least_sigma=0.99",
         "svg.updates_per_step=1",
         "svg.updates_per_training=3",
         "svg.return_epochs=2",

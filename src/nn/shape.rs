@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::activation::Activation;
 use super::cpu::lanes::padded;
 use super::cpu::pack;
-use crate::machine::Real;
+use crate::machine::{LANES, Real};
 
 /// One affine map of a network and where its numbers lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +96,17 @@ impl Shape {
         assert_eq!((weight.len(), bias.len()), (layer.inputs * layer.outputs, layer.outputs));
         pack::pack(weight, layer.outputs, &mut vector[layer.weight.clone()]);
         vector[layer.bias.start..layer.bias.start + layer.outputs].copy_from_slice(bias);
+    }
+
+    /// Zeroes the weights of layer `l`'s outputs from `output` on, in a vector laid out like the parameters: what is left of these outputs is
+    /// their bias, whatever the input is.
+    pub fn cut_inputs<T: Real>(&self, l: usize, output: usize, vector: &mut [T]) {
+        let layer = &self.layers[l];
+        let panels = vector[layer.weight.clone()].chunks_exact_mut(layer.inputs * LANES);
+        for (j, panel) in panels.enumerate() {
+            let kept = output.saturating_sub(j * LANES).min(LANES);
+            panel.chunks_exact_mut(LANES).for_each(|row| row[kept..].fill(T::ZERO));
+        }
     }
 
     /// Width of the hidden layers, 1 where there are none.

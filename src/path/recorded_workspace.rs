@@ -106,6 +106,12 @@ impl<T: Real> RecordedWorkspace<T> {
         (sum / self.batch as f64, truncated as f64 / self.batch as f64)
     }
 
+    /// Mean σ of the policy at the first states, over rows and coordinates of the action.
+    pub fn mean_deviation(&self) -> f64 {
+        let deviations = || self.parts.iter().flat_map(|part| part.points[0].deviations());
+        deviations().map(|sigma| sigma.to_f64()).sum::<f64>() / deviations().count() as f64
+    }
+
     /// The gradient of the loss by the policy's parameters, on the present draws.
     pub fn differentiate(&mut self, objective: &RecordedObjective<'_, T>) -> RecordedReport {
         let Self { parts, gradient, batch } = self;

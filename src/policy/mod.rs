@@ -3,6 +3,7 @@
 pub mod actor;
 mod divergence;
 mod draw;
+mod free_sigma;
 pub mod gaussian;
 pub mod temperature;
 

@@ -57,6 +57,11 @@ pub struct RecordedConfig {
     /// β, the weight of KL(π‖π_old) in the policy's loss; π_old is the policy at the last training of the model (1e-3).
     #[schemars(range(min = 0.0, max = 1e6))]
     pub divergence_weight: f64,
+    /// Where above 0, the policy's σ is one number for each coordinate of the action, whatever the state: it begins at 1 and is at least
+    /// this (0.1; the benchmark: 1e-6). With 0, σ is an output of the policy's network.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub least_sigma: f64,
     /// Updates of critic and policy after each environment step (1).
     #[schemars(range(min = 0, max = 10_000))]
     pub updates_per_step: usize,

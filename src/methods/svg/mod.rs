@@ -81,9 +81,12 @@ impl Svg {
         // One stream draws all weights, in this order.
         let mut weights = stream("initial weights");
         let range = (task.action_low(), task.action_high());
-        let policy = Policy::new(s, range, policy, &mut weights);
+        let mut policy = Policy::new(s, range, policy, &mut weights);
         let value = ValueNetwork::new(s, critic, &mut weights);
         let model = LearnedModel::new("prediction", (s, a), model, run.seed, &mut weights);
+        if settings.svg.least_sigma > 0.0 {
+            policy.free_sigma();
+        }
         Self {
             old: policy.network.clone(),
             policy,
@@ -159,6 +162,7 @@ impl Svg {
         let (mean, truncated) = recorded.weights(cap);
         tally.mean("importance_weight", mean);
         tally.mean("importance_truncated", truncated);
+        tally.mean("policy_sigma", recorded.mean_deviation());
         if settings.return_epochs == 0 {
             let row = |row: usize| {
                 let (sequence, weight) = recorded.first(row);
@@ -181,7 +185,11 @@ impl Svg {
         };
         let report = tally.timed("policy", || recorded.differentiate(&objective));
         report.check(max_loss)?;
-        tally.timed("policy", || policy.update(recorded.gradient()));
+        let least_sigma = settings.least_sigma;
+        tally.timed("policy", || match least_sigma > 0.0 {
+            true => policy.update_free_sigma(recorded.gradient(), least_sigma),
+            false => policy.update(recorded.gradient()),
+        });
         tally.mean("policy_loss", report.loss);
         tally.mean("mean_abs_adjoint", report.mean_abs_adjoint);
         tally.mean("policy_divergence", report.divergence);
