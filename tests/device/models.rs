@@ -1,4 +1,4 @@
-//! The methods with models: their updates against the CPU's.
+//! The methods with models: their programs against the CPU's updates, trainings and rollouts.
 
 use crate::runs;
 
@@ -29,14 +29,44 @@ const SETTINGS: [&str; 24] = [
     "evaluation.every_steps=90",
 ];
 
-fn with<'s>(more: &[&'s str]) -> Vec<&'s str> {
+pub fn with<'s>(more: &[&'s str]) -> Vec<&'s str> {
     SETTINGS.into_iter().chain(["evaluation.episodes=2"]).chain(more.iter().copied()).collect()
 }
 
-/// A step after the models' first training, which is at 80.
+/// The step after the models' first training, which is at 80.
 const UPDATES: u64 = 85;
+/// A step with a training, and rollouts of two steps.
+const TRAINING: u64 = 120;
 
 #[test]
 fn ddppos_updates_through_models_are_the_cpus() {
-    runs::compare_a_step("ddppo", "PointMass", &with(&[]), UPDATES);
+    for task in ["Pendulum", "Hopper"] {
+        runs::compare_a_step("ddppo", task, &with(&[]), UPDATES);
+    }
+    let single = with(&["model.single_model=true"]);
+    runs::compare_a_step("ddppo", "PointMass", &single, UPDATES);
+}
+
+#[test]
+fn ddppos_model_trainings_and_rollouts_are_the_cpus() {
+    let short =
+        with(&["gradient_loss.unit_directions=true", "gradient_loss.coordinates=\"standardised\""]);
+    for settings in [with(&[]), short] {
+        runs::compare_a_step("ddppo", "Pendulum", &settings, TRAINING);
+    }
+}
+
+#[test]
+fn maacs_updates_go_through_the_sampled_step_or_the_mean() {
+    for source in ["sampled_step", "prediction_model"] {
+        let source = format!("policy.gradient_source=\"{source}\"");
+        runs::compare_a_step("maac", "Pendulum", &with(&[&source]), UPDATES);
+    }
+}
+
+#[test]
+fn mbpos_bootstraps_bounds_and_best_weights_are_the_cpus() {
+    for step in [UPDATES, TRAINING] {
+        runs::compare_a_step("mbpo", "Pendulum", &with(&[]), step);
+    }
 }
