@@ -125,11 +125,16 @@ impl Device {
         };
         let unusable = |problem: String| {
             let path = path.display().to_string();
-            DeviceError::Plugin { path, problem: format!("finds no device that it can use{problem}") }
+            DeviceError::Plugin {
+                path,
+                problem: format!("finds no device that it can use{problem}"),
+            }
         };
         let client = match plugin.call("be opened", create) {
             Ok(create) => create.client,
-            Err(DeviceError::Refused { message, .. }) => return Err(unusable(format!(": {message}"))),
+            Err(DeviceError::Refused { message, .. }) => {
+                return Err(unusable(format!(": {message}")));
+            }
             Err(error) => return Err(error),
         };
         let mut owner = Owner { plugin, client, device: null };

@@ -62,16 +62,6 @@ pub(super) fn compile_options(platform: &str, cuda: Option<&str>) -> Vec<u8> {
         };
         options.extend(setting(name, &value));
     }
-    for one in std::env::var("XF").unwrap_or_default().split_whitespace() {
-        let (name, value) = one.split_once('=').unwrap();
-        let value = match value {
-            "true" => vec![0x10, 1],
-            "false" => vec![0x10, 0],
-            v if v.parse::<u8>().is_ok() => vec![0x18, v.parse::<u8>().unwrap()],
-            v => message(1, v.as_bytes()),
-        };
-        options.extend(setting(name, &value));
-    }
     if let Some(folder) = cuda.filter(|_| platform.starts_with("cuda")) {
         options.extend(setting("xla_gpu_cuda_data_dir", &message(1, folder.as_bytes())));
     }
