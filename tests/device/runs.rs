@@ -64,13 +64,19 @@ fn restored(config: Config, snapshot: Snapshot) -> Trainer {
 /// Trains on the CPU to `steps`, and makes one more step there and one on the device: all that is learned, the moments with it, is to be
 /// the same to 1e-5, and so is what the step tells.
 pub fn compare_a_step(algorithm: &str, task: &str, settings: &[&str], steps: u64) {
+    compare_runs(algorithm, task, settings, steps, [1, 2]);
+}
+
+/// [`compare_a_step`] of the runs of two seeds. Where an action lies so near its bound that 1 − tanh² has few digits, the CPU's gradients
+/// have few, and a comparison to 1e-5 says nothing (docs/devices.md): tasks and seeds are such that this does not happen.
+pub fn compare_runs(algorithm: &str, task: &str, settings: &[&str], steps: u64, seeds: [u64; 2]) {
     let of_seed = |seed: u64| {
         let config = config(algorithm, task, settings, seed);
         let mut trainer = small_runs::trainer(&config);
         small_runs::advance(&mut trainer, steps - 1);
         (config, trainer.snapshot())
     };
-    let (configs, snapshots): (Vec<_>, Vec<_>) = [1, 2].map(of_seed).into_iter().unzip();
+    let (configs, snapshots): (Vec<_>, Vec<_>) = seeds.map(of_seed).into_iter().unzip();
     let mut device = Lockstep::resume(configs.clone(), snapshots.clone());
     let records = device.advance(steps);
     let found = device.snapshots();
