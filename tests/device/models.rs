@@ -56,7 +56,7 @@ fn ddppos_model_trainings_and_rollouts_are_the_cpus() {
         "gradient_loss.coordinates=\"standardised\"",
     ]);
     for settings in [with(&[FEW_STEPS]), short] {
-        runs::compare_runs("ddppo", "PointMass", &settings, TRAINING, [1, 4]);
+        runs::compare_a_training("ddppo", "PointMass", &settings, TRAINING);
     }
 }
 
@@ -71,5 +71,5 @@ fn maacs_updates_go_through_the_sampled_step_or_the_mean() {
 #[test]
 fn mbpos_bootstraps_bounds_and_best_weights_are_the_cpus() {
     runs::compare_a_step("mbpo", "PointMass", &with(&[]), UPDATES);
-    runs::compare_runs("mbpo", "PointMass", &with(&[FEW_STEPS]), TRAINING, [1, 4]);
+    runs::compare_a_training("mbpo", "PointMass", &with(&[FEW_STEPS]), TRAINING);
 }
