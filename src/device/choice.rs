@@ -50,12 +50,17 @@ fn gpu_plugin() -> Result<PathBuf, DeviceError> {
          print(place)"
     );
     let output = Command::new("python3").args(["-c", &program]).output();
+    let asked = match &output {
+        Ok(output) if output.status.success() => "`python3` knows no",
+        Ok(_) => "`python3` failed when it was asked for a",
+        Err(_) => "there is no `python3` that could be asked for a",
+    };
     let places = output.map(|output| output.stdout).unwrap_or_default();
     let places = String::from_utf8_lossy(&places).into_owned();
     let found = places.lines().map(|place| Path::new(place).join(FILE)).find(|file| file.is_file());
     found.ok_or_else(|| {
         DeviceError::Missing(format!(
-            "there is no plugin for NVIDIA's cards: `pip install jax-cuda13-pjrt 'jax-cuda13-plugin[with-cuda]'` brings it, or \
+            "{asked} plugin for NVIDIA's cards: `pip install jax-cuda13-pjrt 'jax-cuda13-plugin[with-cuda]'` brings it, or \
              {VARIABLE} names its file (docs/devices.md)"
         ))
     })

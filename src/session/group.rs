@@ -25,7 +25,7 @@ pub struct GroupMember {
 
 /// Runs that are ready, and the device that learns for them.
 pub struct GroupSession {
-    /// The runs, all at the same step, or finished.
+    /// The runs. Those that are ahead wait for the others.
     pub members: Vec<GroupMember>,
     /// Learns.
     pub device: Device,
@@ -144,8 +144,12 @@ fn step(
     let mut told: Vec<(usize, Told)> = Vec::new();
     for run in runs.iter_mut().filter(active) {
         let Some(place) = run.place else { continue };
+        let Some(outcome) = outcomes[place].take() else {
+            // It waits for others, and is saved where it stands.
+            run.result = signal.map(|signal| Ok(End::Interrupted(signal)));
+            continue;
+        };
         run.step += 1;
-        let Some(outcome) = outcomes[place].take() else { continue };
         let Some(records) = run.ended(outcome.map_err(SessionError::from)) else { continue };
         let Some(trainer) = lockstep.run_mut(place) else { continue };
         let heard = run.work.tell(trainer, records, stop);

@@ -33,7 +33,7 @@ pub struct Lockstep {
 }
 
 impl Lockstep {
-    /// Runs of the same settings, all at the same step.
+    /// Runs of the same settings.
     ///
     /// # Errors
     /// When they are not alike, no device program is for their method, or the device fails.
@@ -49,11 +49,6 @@ impl Lockstep {
                 let difference = format!("`{key}` is {one} in one and {other} in another");
                 return Err(LockstepError::Different(difference));
             }
-            if other.step() != first.step() {
-                let (one, other) = (first.step(), other.step());
-                let difference = format!("one stands at step {one} and another at step {other}");
-                return Err(LockstepError::Different(difference));
-            }
         }
         let config = first.config().clone();
         let mut methods: Vec<&mut dyn Method> =
@@ -62,16 +57,19 @@ impl Lockstep {
         Ok(Self { runs: runs.into_iter().map(Some).collect(), group })
     }
 
-    /// One environment step of all runs that have not ended, and all learning after it. A run whose outcome is an error has ended. Between
+    /// One environment step of all runs that have not ended, and all learning after it. Where some are behind, as after a kill in the middle
+    /// of saving, the others wait for them. A run whose outcome is an error has ended; one that is not there or waits has none. Between
     /// steps a method holds its present policy; the rest of what it learns when [`Lockstep::fetch`] has brought it.
     ///
     /// # Errors
     /// When the device fails, and with it all runs.
     pub fn advance(&mut self) -> Result<Vec<Option<StepOutcome>>, DeviceError> {
         let Self { runs, group } = self;
-        let acted: Vec<Option<Result<(), TrainError>>> =
-            runs.par_iter_mut().map(|run| run.as_mut().map(Trainer::begin_step)).collect();
-        let step = runs.iter().flatten().map(Trainer::step).max().unwrap_or(0);
+        let last = runs.iter().flatten().map(Trainer::step).min().unwrap_or(0);
+        let acted: Vec<Option<Result<(), TrainError>>> = runs
+            .par_iter_mut()
+            .map(|run| run.as_mut().filter(|run| run.step() == last).map(Trainer::begin_step))
+            .collect();
         let mut learning = Vec::new();
         for (run, acted) in runs.iter_mut().zip(&acted) {
             learning.push(match (run, acted) {
@@ -79,7 +77,7 @@ impl Lockstep {
                 _ => None,
             });
         }
-        let learned: Vec<Result<(), LearnError>> = group.learn(step, &mut learning)?;
+        let learned: Vec<Result<(), LearnError>> = group.learn(last + 1, &mut learning)?;
         drop(learning);
         let ends = runs.par_iter_mut().zip(acted).zip(learned);
         Ok(ends

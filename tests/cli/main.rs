@@ -1,5 +1,6 @@
 //! The program as its users meet it: through the command line.
 
+mod devices;
 mod errors;
 mod faults;
 mod figures;
@@ -8,6 +9,8 @@ mod inspect;
 mod kills;
 mod methods;
 mod plots;
+#[path = "../support/plugin.rs"]
+mod plugin;
 mod program;
 #[path = "../support/python.rs"]
 mod python;

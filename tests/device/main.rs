@@ -5,6 +5,7 @@ mod plugin;
 #[path = "../support/small_runs.rs"]
 mod small_runs;
 
+mod bits;
 mod graph;
 mod models;
 mod runs;

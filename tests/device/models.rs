@@ -1,4 +1,4 @@
-//! The methods with models: their updates against the CPU's.
+//! The methods with models: their programs against the CPU's updates, trainings and rollouts.
 
 use crate::runs;
 
@@ -20,7 +20,7 @@ const SETTINGS: [&str; 24] = [
     "gradient_loss.directions_per_row=2",
     "policy.hidden=16",
     "policy.horizon=2",
-    "policy.learning_rate=1e-3",
+    "policy.learning_rate=1e-4",
     "critic.hidden=16",
     "rollout.starts=300",
     "rollout.capacity_per_step=1000",
@@ -29,14 +29,47 @@ const SETTINGS: [&str; 24] = [
     "evaluation.every_steps=90",
 ];
 
-fn with<'s>(more: &[&'s str]) -> Vec<&'s str> {
+pub fn with<'s>(more: &[&'s str]) -> Vec<&'s str> {
     SETTINGS.into_iter().chain(["evaluation.episodes=2"]).chain(more.iter().copied()).collect()
 }
 
 /// A step after the models' first training, which is at 80.
 const UPDATES: u64 = 85;
+/// A step with a training, and rollouts of two steps.
+const TRAINING: u64 = 120;
+/// So that the training is a few steps of Adam: over tens of steps rounding grows beyond what is compared to.
+const FEW_STEPS: &str = "training.batch_size=100";
 
 #[test]
 fn ddppos_updates_through_models_are_the_cpus() {
     runs::compare_a_step("ddppo", "PointMass", &with(&[]), UPDATES);
+    runs::compare_runs("ddppo", "Hopper", &with(&[]), UPDATES, [1, 4]);
+    let single = with(&["model.single_model=true"]);
+    runs::compare_a_step("ddppo", "PointMass", &single, UPDATES);
+}
+
+#[test]
+fn ddppos_model_trainings_and_rollouts_are_the_cpus() {
+    let short = with(&[
+        FEW_STEPS,
+        "gradient_loss.unit_directions=true",
+        "gradient_loss.coordinates=\"standardised\"",
+    ]);
+    for settings in [with(&[FEW_STEPS]), short] {
+        runs::compare_a_training("ddppo", "PointMass", &settings, TRAINING);
+    }
+}
+
+#[test]
+fn maacs_updates_go_through_the_sampled_step_or_the_mean() {
+    for source in ["sampled_step", "prediction_model"] {
+        let source = format!("policy.gradient_source=\"{source}\"");
+        runs::compare_a_step("maac", "PointMass", &with(&[&source]), UPDATES);
+    }
+}
+
+#[test]
+fn mbpos_bootstraps_bounds_and_best_weights_are_the_cpus() {
+    runs::compare_a_step("mbpo", "PointMass", &with(&[]), UPDATES);
+    runs::compare_a_training("mbpo", "PointMass", &with(&[FEW_STEPS]), TRAINING);
 }

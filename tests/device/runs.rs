@@ -30,6 +30,10 @@ impl Lockstep {
         Self { runs, count }
     }
 
+    pub fn new(configs: Vec<Config>) -> Self {
+        Self::of(configs.iter().map(small_runs::trainer).collect())
+    }
+
     pub fn resume(configs: Vec<Config>, snapshots: Vec<Snapshot>) -> Self {
         Self::of(configs.into_iter().zip(snapshots).map(|(c, s)| restored(c, s)).collect())
     }
@@ -60,13 +64,37 @@ fn restored(config: Config, snapshot: Snapshot) -> Trainer {
 /// Trains on the CPU to `steps`, and makes one more step there and one on the device: all that is learned, the moments with it, is to be
 /// the same to 1e-5, and so is what the step tells.
 pub fn compare_a_step(algorithm: &str, task: &str, settings: &[&str], steps: u64) {
+    compare(algorithm, task, settings, steps, [1, 2], |_| true);
+}
+
+/// [`compare_a_step`] of the runs of two seeds. Where an action lies so near its bound that 1 − tanh² has few digits, the CPU's gradients
+/// have few, and a comparison to 1e-5 says nothing (docs/devices.md): tasks and seeds are such that this does not happen.
+pub fn compare_runs(algorithm: &str, task: &str, settings: &[&str], steps: u64, seeds: [u64; 2]) {
+    compare(algorithm, task, settings, steps, seeds, |_| true);
+}
+
+/// [`compare_a_step`] of the models and what was imagined in them: the updates of policy and critic are compared in steps without a training.
+pub fn compare_a_training(algorithm: &str, task: &str, settings: &[&str], steps: u64) {
+    let of = |name: &str| name.contains("model") || name.contains("imagined") || name == "rollout";
+    compare(algorithm, task, settings, steps, [1, 2], of);
+}
+
+/// Compares what has a name of which `of` holds, array or kind of record.
+fn compare(
+    algorithm: &str,
+    task: &str,
+    settings: &[&str],
+    steps: u64,
+    seeds: [u64; 2],
+    of: fn(&str) -> bool,
+) {
     let of_seed = |seed: u64| {
         let config = config(algorithm, task, settings, seed);
         let mut trainer = small_runs::trainer(&config);
         small_runs::advance(&mut trainer, steps - 1);
         (config, trainer.snapshot())
     };
-    let (configs, snapshots): (Vec<_>, Vec<_>) = [1, 2].map(of_seed).into_iter().unzip();
+    let (configs, snapshots): (Vec<_>, Vec<_>) = seeds.map(of_seed).into_iter().unzip();
     let mut device = Lockstep::resume(configs.clone(), snapshots.clone());
     let records = device.advance(steps);
     let found = device.snapshots();
@@ -75,8 +103,11 @@ pub fn compare_a_step(algorithm: &str, task: &str, settings: &[&str], steps: u64
         let expected_records = small_runs::advance(&mut cpu, steps);
         let expected = cpu.snapshot();
         let what = format!("{algorithm} on {task}, run {run}");
-        compare_snapshots(&what, &found[run], &expected, &snapshot);
+        compare_snapshots(&what, &found[run], &expected, &snapshot, of);
         for (found, expected) in records[run].iter().zip(&expected_records) {
+            if !of(found.kind) {
+                continue;
+            }
             for (key, expected) in &expected.values {
                 let (found, expected) = (found.values[key].as_f64(), expected.as_f64());
                 let (Some(found), Some(expected)) = (found, expected) else { continue };
@@ -88,12 +119,18 @@ pub fn compare_a_step(algorithm: &str, task: &str, settings: &[&str], steps: u64
 }
 
 /// Every number is as on the CPU to 1e-5, and what is learned has changed.
-fn compare_snapshots(what: &str, found: &Snapshot, expected: &Snapshot, before: &Snapshot) {
+fn compare_snapshots(
+    what: &str,
+    found: &Snapshot,
+    expected: &Snapshot,
+    before: &Snapshot,
+    of: fn(&str) -> bool,
+) {
     let names: Vec<&String> = expected.tensors.keys().collect();
     assert_eq!(names, found.tensors.keys().collect::<Vec<_>>(), "{what}");
     assert_eq!(found.values, expected.values, "{what}");
     let mut changed = 0;
-    for name in names {
+    for name in names.into_iter().filter(|name| of(name)) {
         let all = [found, expected, before].map(|snapshot| &snapshot.tensors[name].data);
         let [Some(found), Some(expected), Some(before)] = all.map(numbers) else {
             assert_eq!(all[0], all[1], "{what}: {name}");
@@ -102,11 +139,7 @@ fn compare_snapshots(what: &str, found: &Snapshot, expected: &Snapshot, before: 
         assert_eq!(found.len(), expected.len(), "{what}: {name}");
         for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
             let close = (found - expected).abs() <= 1e-5 * (1.0 + expected.abs());
-            let largest = numbers_largest(&before);
-            assert!(
-                close,
-                "{what}: {name}[{i}] is {found}, not {expected}; the largest before is {largest}"
-            );
+            assert!(close, "{what}: {name}[{i}] is {found}, not {expected}");
         }
         changed += usize::from(expected != before && name.contains("weight"));
     }
@@ -120,8 +153,4 @@ fn numbers(data: &Data) -> Option<Vec<f64>> {
         Data::F64(numbers) => Some(numbers.clone()),
         _ => None,
     }
-}
-
-fn numbers_largest(numbers: &[f64]) -> f64 {
-    numbers.iter().fold(0.0, |largest, x| x.abs().max(largest))
 }

@@ -2,7 +2,7 @@
 
 use crate::runs;
 
-const SETTINGS: [&str; 8] = [
+pub const SETTINGS: [&str; 8] = [
     "training.warmup_steps=60",
     "training.batch_size=40",
     "training.critic_updates_per_step=2",

@@ -21,7 +21,7 @@ use ddppo::session::{End, GroupSession, SessionOutcome};
 use super::common::{listen, start};
 use super::single;
 use crate::cli::{SeedList, TrainArgs};
-use crate::commands::output::{UsageError, say, tell};
+use crate::commands::output::{say, tell};
 
 /// Trains all runs until they are done or told to stop, and says how they ended.
 pub fn train(
@@ -30,14 +30,7 @@ pub fn train(
     task: &Arc<dyn Task>,
     robot: Option<&Robot>,
 ) -> anyhow::Result<ExitCode> {
-    // Before a folder is made, or the device opened. The programs of the methods with models are not all compared with the processor's yet.
-    if config.algorithm() != "sac" {
-        return Err(UsageError(format!(
-            "`{}` cannot be trained on a device yet, `sac` can: train it on the processor, without --device",
-            config.algorithm()
-        ))
-        .into());
-    }
+    // Before a folder is made, or the device opened.
     DeviceGroup::check(config)?;
     observer::check(config, &**task)?;
     let device = args.device.open()?.context("the processor is no device")?;

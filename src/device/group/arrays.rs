@@ -4,8 +4,8 @@ use crate::device::pjrt::{Buffer, Device, DeviceError};
 use crate::device::programs::StackShape;
 use crate::nn::Shape;
 
-/// A group of one run has a second slot, which never learns: compilers drop an axis of size 1 and may then sum in another order. It
-/// brings a run alone nearer to one among others; equal bits it does not give (docs/devices.md).
+/// A group of one run has a second slot, which never learns: compilers drop an axis of size 1 and may then sum in another order. Decision
+/// 090 has what was seen.
 pub(super) const LEAST_SLOTS: usize = 2;
 
 /// The stack of so many networks of a shape in each slot.

@@ -91,17 +91,27 @@ impl LearnedArrays {
         &self.buffers[..2 * self.policy.layers.len()]
     }
 
-    /// Brings back the policies of the runs that are there: what acts.
+    /// Brings back what is used or told between steps of the runs that are there: the policies, which act, and log α.
     pub fn fetch_policies(&self, runs: &mut [Option<LearnedParts<'_>>]) -> Result<(), DeviceError> {
         let policies = FetchedStack::fetch(self.policies(), &self.shape.policy.stack)?;
+        let temperatures = self.fetch_temperatures()?;
         for (slot, parts) in runs.iter_mut().enumerate() {
             let Some(parts) = parts else { continue };
+            parts.temperature.log_alpha = temperatures[3 * slot];
             // The way back is renewed when all is fetched: acting needs none.
             parts.policy.network.update_forward_only(|parameters| {
                 policies.write(slot, 0, &self.policy, parameters);
             });
         }
         Ok(())
+    }
+
+    /// log α and its moments of each slot.
+    fn fetch_temperatures(&self) -> Result<Vec<f64>, DeviceError> {
+        let mut temperatures = vec![0.0_f64; 3 * self.shape.runs()];
+        let buffer = self.buffers.last().expect("the temperatures are the last array");
+        buffer.download(&mut temperatures)?;
+        Ok(temperatures)
     }
 
     /// Brings back everything of the runs that are there.
@@ -121,8 +131,7 @@ impl LearnedArrays {
         for _ in 0..4 {
             critics.push(take(of_critic, &self.critic)?);
         }
-        let mut temperatures = vec![0.0_f64; 3 * self.shape.runs()];
-        rest[0].download(&mut temperatures)?;
+        let temperatures = self.fetch_temperatures()?;
         for (slot, parts) in runs.iter_mut().enumerate() {
             let Some(LearnedParts { policy, critic, temperature, .. }) = parts else { continue };
             policy

@@ -6,6 +6,7 @@ mod arrays;
 mod draws;
 mod fit;
 mod fit_job;
+mod fit_phase;
 mod imagining;
 mod learned;
 mod learning;
@@ -41,6 +42,8 @@ pub struct DeviceGroup {
     /// Of the policy through models, once there are some.
     path: Option<UpdateProgram>,
     models: Option<GroupModels>,
+    /// Which runs took part in the last step.
+    present: Vec<bool>,
 }
 
 /// A run in a group: its method, and what it tells of its learning; `None` where the run has ended.
@@ -83,7 +86,8 @@ impl DeviceGroup {
         let models = models.map(|(recipe, parts)| GroupModels::new(recipe, parts, slots));
         let models = models.transpose()?;
         let arrays = LearnedArrays::upload(&device, shape, &runs)?;
-        Ok(Self { device, precision, recipe, arrays, updates, path: None, models })
+        let present = Vec::new();
+        Ok(Self { device, precision, recipe, arrays, updates, path: None, models, present })
     }
 
     /// The device.
@@ -105,6 +109,12 @@ impl DeviceGroup {
             tallies: Vec::new(),
             outcomes: runs.iter().map(|_| Ok(())).collect(),
         };
+        let present: Vec<bool> = runs.iter().map(Option::is_some).collect();
+        if present != self.present {
+            // Where a run was away, its slot may have another's models.
+            self.models.iter_mut().for_each(GroupModels::forget);
+            self.present = present;
+        }
         let mut due = Vec::new();
         for run in runs.iter_mut() {
             let (parts, tally) = match run {

@@ -53,6 +53,12 @@ impl GroupModels {
         self.path.as_ref()
     }
 
+    /// The elites on the device are no longer those of the runs that learn.
+    pub fn forget(&mut self) {
+        self.prediction.clear();
+        self.gradient.clear();
+    }
+
     /// Whether the elites are on the device.
     pub fn are_uploaded(&self) -> bool {
         !self.prediction.is_empty()

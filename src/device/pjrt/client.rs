@@ -123,13 +123,25 @@ impl Device {
             try_get: null,
             try_get_argument: null,
         };
-        let client = plugin.call("be opened", create)?.client;
+        let unusable = |problem: String| {
+            let path = path.display().to_string();
+            DeviceError::Plugin {
+                path,
+                problem: format!("finds no device that it can use{problem}"),
+            }
+        };
+        let client = match plugin.call("be opened", create) {
+            Ok(create) => create.client,
+            Err(DeviceError::Refused { message, .. }) => {
+                return Err(unusable(format!(": {message}")));
+            }
+            Err(error) => return Err(error),
+        };
         let mut owner = Owner { plugin, client, device: null };
         let asked = ClientAddressableDevices { client, devices: null.cast(), devices_len: 0 };
         let found = owner.plugin.call("name its devices", asked)?;
         if found.devices_len == 0 {
-            let path = path.display().to_string();
-            return Err(DeviceError::Plugin { path, problem: "finds no device".to_owned() });
+            return Err(unusable(String::new()));
         }
         // SAFETY: the interface gives an array of so many devices, which lives as long as the client; there is at least one.
         owner.device = unsafe { *found.devices };

@@ -5,33 +5,45 @@ use std::path::Path;
 
 /// XLA's flags for each platform, by the beginning of its name: as few choices by timing and sums in a free order as it can be told to make.
 const FLAGS: [(&str, &[(&str, Flag)]); 2] = [
-    // Algorithms are chosen by rule instead of by timing, and nothing is summed by atomic additions.
+    // Algorithms are chosen by rule instead of by timing, and nothing is summed by atomic additions. Triton's products need timing to find
+    // their tiles; those of cuBLAS have rules.
     (
         "cuda",
         &[
             ("xla_gpu_autotune_level", Flag::Number(0)),
             ("xla_gpu_deterministic_ops", Flag::Truth(true)),
             ("xla_gpu_exclude_nondeterministic_ops", Flag::Truth(true)),
+            ("xla_gpu_enable_triton_gemm", Flag::Truth(false)),
         ],
     ),
-    ("cpu", &[]),
+    // YNNPACK's products sum in an order that depends on how many runs there are; without them, bits do not.
+    ("cpu", &[("xla_cpu_experimental_ynn_fusion_type", Flag::Nothing)]),
 ];
 
 #[derive(Clone, Copy)]
 enum Flag {
     Truth(bool),
     Number(u8),
+    /// Of a list: it is empty.
+    Nothing,
 }
 
 /// Where NVIDIA's Python packages lie beside a plugin's package, as JAX looks for them: with them come the tools that programs for CUDA
 /// are built with.
 const CUDA_FOLDERS: [&str; 2] = ["nvidia/cu13", "nvidia/cuda_nvcc"];
+/// CUDA's assembler in its folder. Packages of libraries alone make the same folders without it.
+const ASSEMBLER: &str = "bin/ptxas";
+/// Names CUDA's folder, as for JAX.
+const VARIABLE: &str = "CUDA_ROOT";
 
 /// The folder of CUDA's tools for the plugin in `site-packages/jax_plugins/NAME/`; `None` where there is none, and XLA looks by itself.
 pub(super) fn cuda_folder(plugin: &Path) -> Option<String> {
+    if let Some(folder) = std::env::var(VARIABLE).ok().filter(|folder| !folder.is_empty()) {
+        return Some(folder);
+    }
     let packages = plugin.parent()?.parent()?.parent()?;
     let mut folders = CUDA_FOLDERS.iter().map(|folder| packages.join(folder));
-    Some(folders.find(|folder| folder.is_dir())?.to_str()?.to_owned())
+    Some(folders.find(|folder| folder.join(ASSEMBLER).is_file())?.to_str()?.to_owned())
 }
 
 /// The options for programs of a platform; `cuda` as [`cuda_folder`] gives it.
@@ -46,6 +58,7 @@ pub(super) fn compile_options(platform: &str, cuda: Option<&str>) -> Vec<u8> {
         let value = match *flag {
             Flag::Truth(value) => vec![0x10, u8::from(value)],
             Flag::Number(value) => vec![0x18, value],
+            Flag::Nothing => message(1, b""),
         };
         options.extend(setting(name, &value));
     }
@@ -85,7 +98,10 @@ mod tests {
         let minus_one = [0x08, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01];
         let plain: Vec<u8> =
             [0x1A, 15].into_iter().chain(minus_one).chain([0x20, 1, 0x28, 1]).collect();
-        assert_eq!(compile_options("cpu", Some("/cuda")), plain);
+        assert_eq!(compile_options("tpu", Some("/cuda")), plain);
+        let cpu = compile_options("cpu", Some("/cuda"));
+        assert!(cpu.starts_with(&plain));
+        assert!(cpu.ends_with(b"\x0a\x24xla_cpu_experimental_ynn_fusion_type\x12\x02\x0a\x00"));
         let cuda = compile_options("cuda", None);
         let flag = b"\x0a\x19xla_gpu_deterministic_ops\x12\x02\x10\x01";
         assert!(cuda.starts_with(&plain) && cuda.windows(flag.len()).any(|w| w == flag));

@@ -2,7 +2,7 @@
 //! the errors on held-out rows. Transitions lie in a table on the device, a row each: (s, a), then (r, Δs).
 
 use super::imagination::excess;
-use super::network::{AdamFactors, StackShape, TrainedStack};
+use super::network::{AdamFactors, StackShape, TrainedStack, step_together};
 use crate::device::graph::{Graph, Number, Value};
 
 /// Weight of the sum of the trained bounds' widths in the loss (`src/model/fit.rs`).
@@ -166,9 +166,7 @@ impl FitShape {
         by.push(numbers);
         let mut gradient = graph.gradient(loss, &by);
         let by_bounds = gradient.pop().expect("the bounds are the last");
-        let column = |k: usize| on.factors.slice(3, k, k + 1);
-        let live = column(4).equals(column(4).filled(1.0));
-        let factors = |k: usize| AdamFactors { rate: column(k), second_scale: column(k + 1), live };
+        let factors = |k: usize| AdamFactors::of_columns(on.factors, k);
         // Weights and biases take turns.
         let decay = |k: usize| if k.is_multiple_of(2) { self.weight_decay[k / 2] } else { 0.0 };
         networks.step(&gradient, decay, f64::INFINITY, factors(0));
@@ -216,13 +214,7 @@ impl FitShape {
         let of_min = gradient.slice(3, 0, labels) - BOUNDS_WEIGHT;
         let of_max = gradient.slice(3, labels, 2 * labels) + BOUNDS_WEIGHT;
         let gradient = Value::concatenate(&[of_min, of_max], 3);
-        let row = |k: usize| vec![bounds.slice(2, k, k + 1)];
-        let mut trained = TrainedStack { parameters: row(0), first: row(1), second: row(2) };
-        let AdamFactors { rate, second_scale, live } = factors;
-        let [rate, second_scale] = [rate, second_scale].map(|f| f.convert(Number::Double));
-        let factors = AdamFactors { rate, second_scale, live };
-        trained.step(&[gradient], |_| 0.0, f64::INFINITY, factors);
-        Value::concatenate(&trained.arrays().collect::<Vec<_>>(), 2)
+        step_together(bounds, 2, gradient, factors)
     }
 
     /// Each member's Σ (μ − y)² over some rows, `[runs, members, 1, 1]`: `rows` are `[runs, n]`, `counts` `[runs, 1, n, 1]` have 1 for a row

@@ -1,6 +1,6 @@
 //! What an actor and its critic are learned by: policy, critic with targets, temperature, and the step of the critic and the temperature.
 
-use super::network::{AdamFactors, StackShape, TrainedStack, all_finite};
+use super::network::{AdamFactors, StackShape, TrainedStack, all_finite, step_together};
 use super::policy::PolicyShape;
 use crate::device::graph::{Graph, Number, Value};
 
@@ -109,9 +109,7 @@ impl LearnerShape {
     /// The factors of an update in one array, `[runs, 1, 1, FACTORS]`: for policy, critic and temperature, rate and scale of the second
     /// moments; and 1 for a run that is updated, else 0.
     pub fn factors<'g>(&self, factors: Value<'g>) -> LearnerFactors<'g> {
-        let column = |k: usize| factors.slice(3, k, k + 1);
-        let live = column(FACTORS - 1).equals(column(FACTORS - 1).filled(1.0));
-        let of = |k: usize| AdamFactors { rate: column(k), second_scale: column(k + 1), live };
+        let of = |k: usize| AdamFactors::of_columns(factors, k);
         LearnerFactors { policy: of(0), critic: of(2), temperature: of(4) }
     }
 
@@ -191,13 +189,6 @@ impl<'g> LearnerState<'g> {
     /// One step of log α down −log α·(mean log π + target entropy).
     fn temperature_step(&mut self, log_prob: Value<'g>, entropy: f64, factors: AdamFactors<'g>) {
         let gradient = -(log_prob.convert(Number::Double) + entropy);
-        let column = |k: usize| vec![self.temperature.slice(3, k, k + 1)];
-        let mut log_alpha =
-            TrainedStack { parameters: column(0), first: column(1), second: column(2) };
-        let AdamFactors { rate, second_scale, live } = factors;
-        let [rate, second_scale] = [rate, second_scale].map(|f| f.convert(Number::Double));
-        let factors = AdamFactors { rate, second_scale, live };
-        log_alpha.step(&[gradient], |_| 0.0, f64::INFINITY, factors);
-        self.temperature = Value::concatenate(&log_alpha.arrays().collect::<Vec<_>>(), 3);
+        self.temperature = step_together(self.temperature, 3, gradient, factors);
     }
 }

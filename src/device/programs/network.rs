@@ -75,6 +75,16 @@ pub struct AdamFactors<'g> {
     pub live: Value<'g>,
 }
 
+impl<'g> AdamFactors<'g> {
+    /// Columns `k` and `k + 1` of an update's factors, `[runs, 1, 1, …]`, the last of which is 1 for a run that takes the step, else 0.
+    pub fn of_columns(factors: Value<'g>, k: usize) -> Self {
+        let column = |k: usize| factors.slice(3, k, k + 1);
+        let last = column(factors.shape()[3] - 1);
+        let live = last.equals(last.filled(1.0));
+        Self { rate: column(k), second_scale: column(k + 1), live }
+    }
+}
+
 impl<'g> TrainedStack<'g> {
     /// Arguments for a stack and its moments.
     pub fn arguments(shape: &StackShape, graph: &'g Graph) -> Self {
@@ -110,6 +120,21 @@ impl<'g> TrainedStack<'g> {
             parameters[k] = live.select(parameters[k] - change, parameters[k]).held();
         }
     }
+}
+
+/// One step on an array in double precision that has numbers and their moments one after the other along `axis`.
+pub fn step_together<'g>(
+    together: Value<'g>,
+    axis: usize,
+    gradient: Value<'g>,
+    factors: AdamFactors<'g>,
+) -> Value<'g> {
+    let part = |k: usize| vec![together.slice(axis, k, k + 1)];
+    let mut stack = TrainedStack { parameters: part(0), first: part(1), second: part(2) };
+    let AdamFactors { rate, second_scale, live } = factors;
+    let [rate, second_scale] = [rate, second_scale].map(|f| f.convert(Number::Double));
+    stack.step(&[gradient], |_| 0.0, f64::INFINITY, AdamFactors { rate, second_scale, live });
+    Value::concatenate(&stack.arrays().collect::<Vec<_>>(), axis)
 }
 
 /// Whether all entries of some arrays are finite, for each run: 1 or 0, `[runs, 1, 1, 1]`.

@@ -30,6 +30,15 @@ pub struct DrawnActions<'g> {
     pub log_probs: Value<'g>,
 }
 
+/// tanh u and its slope. The slope is not taken as 1 − tanh² u: near the bounds that difference has few digits, and with it log π, its
+/// gradient and the action's.
+fn squash(u: Value<'_>) -> (Value<'_>, Value<'_>) {
+    let q = (u.abs() * -2.0).exp();
+    let slope = (q * 4.0 / ((q + 1.0) * (q + 1.0))).held();
+    let t = u.tanh().held();
+    (t.with_derivative_of(slope * u), slope.with_derivative_of(t * slope * u * -2.0))
+}
+
 impl PolicyShape {
     /// |A|.
     pub fn action_dim(&self) -> usize {
@@ -54,9 +63,9 @@ impl PolicyShape {
         let output = self.stack.forward(parameters, states);
         let (low, high) = LOG_SIGMA_RANGE;
         let log_sigma = output.slice(3, a, 2 * a).clamp(low, high);
-        let t = (output.slice(3, 0, a) + log_sigma.exp() * noise).tanh();
+        let (t, squashed) = squash(output.slice(3, 0, a) + log_sigma.exp() * noise);
         let scale = Self::row(graph, &self.scale);
-        let slope = scale * (t.filled(1.0) - t * t);
+        let slope = scale * squashed;
         let constant = noise * noise * 0.5 + HALF_LOG_TAU;
         let density = constant + log_sigma + (slope + SQUASH_EPSILON).ln();
         let log_probs = -density.sum(3) + f64::from(self.log_prob_offset);
