@@ -59,11 +59,11 @@ impl<T: Real> Policy<T> {
     fn infer_actions(&self, tape: &mut PolicyTape<T>, i: usize, pre_squash: &[T]) -> T {
         let a = self.action_dim();
         let own = i * a..(i + 1) * a;
-        let PolicyTape { network, noise, actions, sigma, squashed, .. } = tape;
+        let PolicyTape { network, noise, actions, sigma, squashed, slopes, .. } = tape;
         let (noise, sigma) = (&mut noise[own.clone()], &mut sigma[own.clone()]);
         let log_density = infer_row(network.output.row(i), &pre_squash[own.clone()], noise, sigma);
         for (d, at) in own.enumerate() {
-            squashed[at] = pre_squash[at].tanh();
+            (squashed[at], slopes[at]) = pre_squash[at].tanh_with_slope();
             actions[at] = self.scale[d] * squashed[at] + self.bias[d];
         }
         log_density

@@ -95,6 +95,8 @@ pub struct PolicyTape<T> {
     pub(super) sigma: Vec<T>,
     /// tanh(u), `[rows, action_dim]`.
     pub(super) squashed: Vec<T>,
+    /// 1 − tanh²(u), `[rows, action_dim]`.
+    pub(super) slopes: Vec<T>,
     /// Each action's part of log π, `[rows, action_dim]`.
     densities: Vec<T>,
     /// The policy's `scale`, once a row.
@@ -103,25 +105,26 @@ pub struct PolicyTape<T> {
 
 dispatched! {
     /// What [`Policy::sample`] does with each number: from η, μ (in `squashed`) and the clamped log σ (in `sigma`) to
-    /// tanh(u), σ and the density's logarithm. One loop over all rows, so that it is vectorised whatever the number of
+    /// tanh(u), its slope, σ and the density's logarithm. One loop over all rows, so that it is vectorised whatever the number of
     /// actions is.
     fn squash<T, I>(
         scales: &[T],
         noise: &[T],
         sigma: &mut [T],
         squashed: &mut [T],
+        slopes: &mut [T],
         densities: &mut [T],
     ) {
         let half = T::from_f64(0.5);
         let (constant, epsilon) = (T::from_f64(HALF_LOG_TAU), T::from_f64(SQUASH_EPSILON));
         let given = scales.iter().zip(noise);
-        let results = sigma.iter_mut().zip(squashed).zip(densities);
-        for ((&scale, &eta), ((sigma, t), density)) in given.zip(results) {
+        let results = sigma.iter_mut().zip(squashed).zip(slopes).zip(densities);
+        for ((&scale, &eta), (((sigma, t), slope), density)) in given.zip(results) {
             let log_sigma = *sigma;
             *sigma = log_sigma.exp();
-            *t = (*t + *sigma * eta).tanh();
-            let slope = scale * (T::ONE - *t * *t);
-            *density = -(half * eta * eta + log_sigma + constant + (slope + epsilon).ln());
+            (*t, *slope) = (*t + *sigma * eta).tanh_with_slope();
+            let scaled = scale * *slope;
+            *density = -(half * eta * eta + log_sigma + constant + (scaled + epsilon).ln());
         }
     }
 }
@@ -143,6 +146,7 @@ impl<T: Real> PolicyTape<T> {
             log_probs: vec![T::ZERO; rows],
             sigma: vec![T::ZERO; numbers],
             squashed: vec![T::ZERO; numbers],
+            slopes: vec![T::ZERO; numbers],
             densities: vec![T::ZERO; numbers],
             scales: (0..rows).flat_map(|_| policy.scale.iter().copied()).collect(),
         }
@@ -232,8 +236,17 @@ impl<T: Real> Policy<T> {
         self.network.forward(&mut tape.network, 0..rows);
         let a = self.action_dim();
         let (low, high) = (T::from_f64(LOG_SIGMA_RANGE.0), T::from_f64(LOG_SIGMA_RANGE.1));
-        let PolicyTape { network, noise, actions, log_probs, sigma, squashed, densities, scales } =
-            tape;
+        let PolicyTape {
+            network,
+            noise,
+            actions,
+            log_probs,
+            sigma,
+            squashed,
+            slopes,
+            densities,
+            scales,
+        } = tape;
         for (i, (mean, log_sigma)) in
             squashed.chunks_exact_mut(a).zip(sigma.chunks_exact_mut(a)).enumerate().take(rows)
         {
@@ -247,7 +260,8 @@ impl<T: Real> Policy<T> {
             }
         }
         let n = rows * a;
-        squash(&scales[..n], &noise[..n], &mut sigma[..n], &mut squashed[..n], &mut densities[..n]);
+        let results = (&mut sigma[..n], &mut squashed[..n], &mut slopes[..n], &mut densities[..n]);
+        squash(&scales[..n], &noise[..n], results.0, results.1, results.2, results.3);
         let range = self.scale.iter().zip(&self.bias);
         for (actions, squashed) in
             actions.chunks_exact_mut(a).zip(squashed.chunks_exact(a)).take(rows)
@@ -296,15 +310,14 @@ impl<T: Real> Policy<T> {
             let adjoint = tape.network.output_adjoint.row_mut(i);
             if self.head == Head::Deterministic {
                 for (d, z) in adjoint.iter_mut().enumerate() {
-                    let t = tape.squashed[i * a + d];
-                    *z = action_adjoint[i * a + d] * self.scale[d] * (T::ONE - t * t);
+                    *z = action_adjoint[i * a + d] * self.scale[d] * tape.slopes[i * a + d];
                 }
                 continue;
             }
             for d in 0..a {
                 let at = i * a + d;
                 let t = tape.squashed[at];
-                let slope = self.scale[d] * (T::ONE - t * t);
+                let slope = self.scale[d] * tape.slopes[at];
                 // ∂a/∂u = slope; ∂(−ln(slope + ε))/∂u = 2·t·slope/(slope + ε).
                 let by_u = action_adjoint[at] * slope
                     + weight * two * t * slope / (slope + T::from_f64(SQUASH_EPSILON));
@@ -329,8 +342,9 @@ impl<T: Real> Policy<T> {
         let a = self.action_dim();
         for i in 0..rows {
             for d in 0..a {
-                let t = tape.network.output.row(i)[d].tanh();
+                let (t, slope) = tape.network.output.row(i)[d].tanh_with_slope();
                 tape.squashed[i * a + d] = t;
+                tape.slopes[i * a + d] = slope;
                 tape.actions[i * a + d] = self.scale[d] * t + self.bias[d];
             }
         }

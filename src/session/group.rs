@@ -146,7 +146,7 @@ fn step(
         let Some(place) = run.place else { continue };
         let Some(outcome) = outcomes[place].take() else {
             // It waits for others, and is saved where it stands.
-            run.result = signal.map(|signal| Ok(End::Interrupted(signal)));
+            run.result = stop.signal().map(|signal| Ok(End::Interrupted(signal)));
             continue;
         };
         run.step += 1;

@@ -157,11 +157,11 @@ impl<T: Real> Block<T> {
         agent.target_policy.forward(&mut self.target_policy, 0..rows);
         for i in 0..rows {
             for (d, &z) in self.target_policy.output.row(i).iter().enumerate() {
-                let (at, t) = (i * a + d, z.tanh());
+                let (at, (t, slope)) = (i * a + d, z.tanh_with_slope());
                 let moved = t + self.smoothing[at];
                 let inside = moved > -T::ONE && moved < T::ONE;
                 self.next_actions[at] = moved.max(-T::ONE).min(T::ONE);
-                self.next_slopes[at] = if inside { T::ONE - t * t } else { T::ZERO };
+                self.next_slopes[at] = if inside { slope } else { T::ZERO };
             }
         }
         let values = &mut self.next_values;

@@ -163,12 +163,12 @@ impl<T: Real> Updates<T> {
         blocks.for_each(|(Block { policy: tape, actions, .. }, values)| {
             critic.least(values, &tape.input, actions);
             critic.least_slopes(values, |_| weight);
-            let (rows, s, a) = (values.rows(), policy.observation_dim(), policy.action_dim());
+            let (rows, s) = (values.rows(), policy.observation_dim());
             for i in 0..rows {
-                let (by_action, t) = (values.slopes(i).skip(s), &actions[i * a..]);
+                let (by_action, output) = (values.slopes(i).skip(s), tape.output.row(i));
                 let adjoint = tape.output_adjoint.row_mut(i).iter_mut();
-                for ((z, by_action), &t) in adjoint.zip(by_action).zip(t) {
-                    *z = by_action * (T::ONE - t * t);
+                for ((adjoint, by_action), z) in adjoint.zip(by_action).zip(output) {
+                    *adjoint = by_action * z.tanh_with_slope().1;
                 }
             }
             policy.network.backward(tape, 0..rows, None, false);

@@ -174,10 +174,9 @@ impl<T: Real> Part<T> {
         }
         let pull = T::from_f64(2.0 * penalty / (batch.rows() * a) as f64);
         for (i, by_action) in action_adjoints.chunks_exact(a).enumerate() {
-            let t = &values.input.row(i)[batch.observation_dim()..];
             let z = tape.output.row(i);
             for (d, adjoint) in tape.output_adjoint.row_mut(i).iter_mut().enumerate() {
-                *adjoint = by_action[d] * (T::ONE - t[d] * t[d]) + pull * z[d];
+                *adjoint = by_action[d] * z[d].tanh_with_slope().1 + pull * z[d];
             }
         }
         policy.network.backward(tape, 0..n, None, false);
