@@ -5,23 +5,15 @@ use std::collections::HashMap;
 
 use super::arrays::{LEAST_SLOTS, stack};
 use super::fit_job::FitJob;
-use super::fit_phase::FitPhase;
-use crate::device::graph::{Graph, Number, ProductPrecision, Program};
-use crate::device::pjrt::{Device, DeviceError, Executable};
+use super::fit_phase::{FitPhase, FitSlot};
+use super::fit_programs::FitPrograms;
+use crate::device::graph::ProductPrecision;
+use crate::device::pjrt::{Device, DeviceError};
 use crate::device::programs::{DirectionsShape, FitShape};
 use crate::model::FitReport;
 
-/// Held-out rows that run through the members at a time.
-pub(super) const HOLDOUT_ROWS: usize = 1024;
 /// Fewest rows of a table; it doubles as transitions come in, and each size has programs of its own.
 const LEAST_TABLE: usize = 1024;
-
-/// The programs of one size.
-pub(super) struct FitPrograms {
-    pub shape: FitShape,
-    pub step: Executable,
-    pub errors: Executable,
-}
 
 /// Compiled programs, by their sizes.
 #[derive(Default)]
@@ -32,13 +24,6 @@ pub(super) struct Fitting {
 /// A power of two that holds `n`, and at least `least`.
 fn bucket(n: usize, least: usize) -> usize {
     n.next_power_of_two().max(least)
-}
-
-/// A training, its number among those of the call, and whether it is over.
-pub(super) struct FitSlot<'m> {
-    number: usize,
-    pub job: FitJob<'m>,
-    pub over: bool,
 }
 
 impl Fitting {
@@ -81,11 +66,8 @@ impl Fitting {
     ) -> Result<&FitPrograms, DeviceError> {
         let key = format!("{shape:?}");
         if !self.programs.contains_key(&key) {
-            let step = step_program(&shape, precision);
-            let errors = errors_program(&shape, precision);
-            let step = device.compile(&step.text, step.outputs)?;
-            let errors = device.compile(&errors.text, errors.outputs)?;
-            self.programs.insert(key.clone(), FitPrograms { shape, step, errors });
+            let programs = FitPrograms::compile(device, shape, precision)?;
+            self.programs.insert(key.clone(), programs);
         }
         Ok(&self.programs[&key])
     }
@@ -105,29 +87,4 @@ fn shape_of(job: &FitJob<'_>, slots: usize, table: usize, batch: usize) -> FitSh
             directions: loss.directions,
         }),
     }
-}
-
-/// Arguments: state, data, rows. Returns the state and what the step saw.
-fn step_program(shape: &FitShape, precision: ProductPrecision) -> Program {
-    let graph = Graph::new();
-    let mut state = shape.state(&graph);
-    let before: Vec<_> = state.networks.arrays().chain([state.bounds]).collect();
-    let data = shape.data(&graph);
-    let rows = shape.rows(&graph);
-    let seen = shape.step(&graph, &mut state, data, rows);
-    let outputs: Vec<_> = state.networks.arrays().chain([state.bounds, seen]).collect();
-    let overwritten: Vec<_> = before.into_iter().enumerate().map(|(k, a)| (a, k)).collect();
-    graph.program(&outputs, &overwritten, precision)
-}
-
-/// Arguments: parameters, data, rows `[slots, HOLDOUT_ROWS]` and their counts.
-fn errors_program(shape: &FitShape, precision: ProductPrecision) -> Program {
-    let graph = Graph::new();
-    let parameters = shape.stack.arguments(&graph);
-    let data = shape.data(&graph);
-    let slots = shape.stack.runs;
-    let rows = graph.argument(&[slots, HOLDOUT_ROWS], Number::Index);
-    let counts = graph.argument(&[slots, 1, HOLDOUT_ROWS, 1], Number::Single);
-    let errors = shape.squared_errors(&parameters, data, rows, counts);
-    graph.program(&[errors], &[], precision)
 }

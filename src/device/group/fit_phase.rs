@@ -3,11 +3,18 @@
 use rayon::prelude::*;
 
 use super::arrays::{FetchedStack, upload_stack};
-use super::fit::{FitPrograms, FitSlot, HOLDOUT_ROWS};
-use super::fit_job::FitMinibatch;
+use super::fit_job::{FitJob, FitMinibatch};
+use super::fit_programs::{FitPrograms, HOLDOUT_ROWS};
 use crate::data::Standardiser;
 use crate::device::pjrt::{Buffer, Device, DeviceError};
 use crate::device::programs::{FIT_FACTORS, FitShape};
+
+/// A training, its number among those of the call, and whether it is over.
+pub(super) struct FitSlot<'m> {
+    pub number: usize,
+    pub job: FitJob<'m>,
+    pub over: bool,
+}
 
 /// The trainings of some runs on the device, from their models' upload to their fetching.
 pub(super) struct FitPhase<'d> {

@@ -7,6 +7,7 @@ mod draws;
 mod fit;
 mod fit_job;
 mod fit_phase;
+mod fit_programs;
 mod imagining;
 mod learned;
 mod learning;
