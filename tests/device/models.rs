@@ -43,7 +43,11 @@ const FEW_STEPS: &str = "training.batch_size=100";
 #[test]
 fn ddppos_updates_through_models_are_the_cpus() {
     runs::compare_a_step("ddppo", "PointMass", &with(&[]), UPDATES);
-    runs::compare_runs("ddppo", "Hopper", &with(&[]), UPDATES, [1, 4]);
+    // In some of these, actions lie so near their bounds that tanh's slope by its value would miss (decision 102).
+    for seeds in [[1, 2], [3, 5]] {
+        runs::compare_runs("ddppo", "Hopper", &with(&[]), UPDATES, seeds);
+    }
+    runs::compare_a_step("ddppo", "Pendulum", &with(&[]), UPDATES);
     let single = with(&["model.single_model=true"]);
     runs::compare_a_step("ddppo", "PointMass", &single, UPDATES);
 }

@@ -67,8 +67,7 @@ pub fn compare_a_step(algorithm: &str, task: &str, settings: &[&str], steps: u64
     compare(algorithm, task, settings, steps, [1, 2], |_| true);
 }
 
-/// [`compare_a_step`] of the runs of two seeds. Where an action lies so near its bound that 1 − tanh² has few digits, the CPU's gradients
-/// have few, and a comparison to 1e-5 says nothing (docs/devices.md): tasks and seeds are such that this does not happen.
+/// [`compare_a_step`] of the runs of two seeds.
 pub fn compare_runs(algorithm: &str, task: &str, settings: &[&str], steps: u64, seeds: [u64; 2]) {
     compare(algorithm, task, settings, steps, seeds, |_| true);
 }
