@@ -77,3 +77,9 @@ fn run_folders() {
     run("run_folder", targets::run_folder::seeds(), targets::run_folder::check, 100);
     targets::run_folder::clean();
 }
+
+#[test]
+fn robots() {
+    run("robot", targets::robot::seeds(), targets::robot::check, 400);
+    targets::robot::clean();
+}

@@ -6,6 +6,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod metrics;
+pub mod robot;
 pub mod run_folder;
 pub mod task_file;
 
