@@ -79,7 +79,7 @@ def trained_flops(layers, rows):
 
 
 def flops(piece, sizes, directions):
-    """Operations of one run; `directions` a row in R."""
+    """Operations that one run needs; `directions` a row in R."""
     rows, k = sizes.batch, sizes.horizon
     if piece == "critic_update":
         # The policy at s and s', both targets forward, both critics trained.
@@ -92,5 +92,7 @@ def flops(piece, sizes, directions):
     if piece == "gradient_model_step":
         rows *= MEMBERS
         primal = trained_flops(sizes.model, rows) + trained_flops(sizes.model[:-1], rows)
-        return primal + trained_flops(sizes.mean_model, rows * directions)
+        # Of more directions than inputs, J's columns give all.
+        tangents = min(directions, sizes.mean_model[0])
+        return primal + trained_flops(sizes.mean_model, rows * tangents)
     return product_flops(sizes.model, FORWARD_ROWS)

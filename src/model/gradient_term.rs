@@ -1,7 +1,8 @@
 //! The gradient loss as a term of a model's loss, by whichever estimator: one part's share of a minibatch.
 
 use super::dynamics::DynamicsModel;
-use super::gradient_loss::{Estimator, GradientLoss, GradientPart};
+use super::gradient_loss::{Estimator, GradientLoss};
+use super::gradient_part::GradientPart;
 use super::secant::{SecantPart, SecantUnits};
 use crate::data::Replay;
 use crate::nn::{Mlp, Real};

@@ -10,6 +10,7 @@ pub mod fit;
 mod fixed_fit;
 mod gradient_data;
 pub mod gradient_loss;
+pub mod gradient_part;
 mod gradient_term;
 pub mod grouping;
 mod holdout;

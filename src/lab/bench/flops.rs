@@ -60,8 +60,9 @@ pub(crate) fn of(piece: Piece, config: &DdppoConfig, task: &dyn Task) -> Option<
             let rows = config.model.ensemble.members * batch;
             // R's primal pass stops below the head.
             let body = Network(whole.0[..whole.0.len() - 1].to_vec());
-            let tangents = mean.training(rows * config.gradient_loss.directions_per_row);
-            Some(whole.training(rows) + body.training(rows) + tangents)
+            // Of more directions than inputs, J's columns give all.
+            let tangents = config.gradient_loss.directions_per_row.min(s + a);
+            Some(whole.training(rows) + body.training(rows) + mean.training(rows * tangents))
         }
         Piece::ModelForward10k => Some(whole.pass(10_000)),
         Piece::Rollout100k => Some(whole.pass(100_000) + policy.pass(100_000)),
@@ -93,6 +94,7 @@ mod tests {
             (Piece::PolicyUpdate, 5, 1.189_113_856),
             (Piece::GradientModelStep, 5, 9.533_44),
             (Piece::GradientModelStep, 1, 4.085_76),
+            (Piece::GradientModelStep, 50, 34.045_44),
             (Piece::ModelForward10k, 5, 2.636),
         ];
         for (piece, directions, gflop) in expected {

@@ -7,7 +7,7 @@ use crate::lab::analysis::Unsuitable;
 use crate::lab::precision;
 use crate::methods::Method;
 use crate::methods::ddppo::{Ddppo, DdppoConfig};
-use crate::model::gradient_loss::GradientPart;
+use crate::model::gradient_part::GradientPart;
 use crate::model::likelihood_loss::LikelihoodPart;
 use crate::model::{
     DynamicsModel, Ending, Estimator, GradientLoss, InputCoordinates, Neighbours, OutputWeights,
