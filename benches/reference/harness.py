@@ -1,20 +1,29 @@
 """The command line of the twins, and what their lines say (README.md beside this file); no framework is imported here.
 
 A twin has `build(piece, sizes, options)`, which gives an object whose `run()` does the piece once and returns when it is
-done, `multiply(size)`, which gives a function that multiplies two f32 matrices of this size, and `measured()`, a context
-for the measured runs.
+done, `multiply(count, rows, depth, columns)`, which gives a function that does so many products of f32 matrices of these
+sizes in one call, and `measured()`, a context for the measured runs.
 """
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
 
 from sizes import PIECES, TASKS, flops
 
-# A product that no near cache holds, and one of the size of a piece's.
-PEAK_SIZES = (1024, 256)
+# Products whose best rate is the peak, (count, rows, depth, columns): one that no near cache holds, and those of the pieces.
+PEAK_PRODUCTS = (
+    (1, 1024, 1024, 1024),
+    (1, 256, 256, 256),
+    (1, 256, 200, 200),
+    (1, 10_000, 200, 200),
+    (7, 256, 200, 200),
+)
+# As many operations of each as five of the first have.
+PEAK_OPERATIONS = 5 * 2 * 1024**3
 
 
 def seconds_each(run, repeat, warmup=0):
@@ -34,17 +43,17 @@ class Bench:
 
     def __init__(self, twin, options):
         self.twin, self.options, self.pieces, self.peak = twin, options, {}, 0.0
-        self.multiplies = [(size, twin.multiply(size)) for size in PEAK_SIZES]
+        self.products = [(2 * math.prod(product), twin.multiply(*product)) for product in PEAK_PRODUCTS]
 
     def line(self, name, repeat):
         options = self.options
         if name not in self.pieces:
             self.pieces[name] = self.twin.build(name, TASKS[options.task], options)
             seconds_each(self.pieces[name].run, options.warmup)
-        # Best products at the current thread count, as much work of either size.
-        for size, multiply in self.multiplies:
-            repeat = 5 * PEAK_SIZES[0] ** 3 // size**3
-            self.peak = max(self.peak, 2.0 * size**3 / min(seconds_each(multiply, repeat, 1)))
+        # Best products at the current thread count.
+        for operations, multiply in self.products:
+            seconds = min(seconds_each(multiply, PEAK_OPERATIONS // operations, 1))
+            self.peak = max(self.peak, operations / seconds)
         with self.twin.measured():
             times = seconds_each(self.pieces[name].run, repeat)
         median = statistics.median(times)

@@ -32,8 +32,8 @@ class Jax:
             return self.updates.gradient_model_step(sizes, options.directions, self.key)
         return self.updates.model_forward(sizes, self.key)
 
-    def multiply(self, size):
-        a, b = self.jax.random.normal(self.key, (2, size, size))
+    def multiply(self, count, rows, depth, columns):
+        a, b = (self.jax.random.normal(self.key, (count, *size)) for size in ((rows, depth), (depth, columns)))
         product = self.jax.jit(self.jax.numpy.matmul)
         return lambda: product(a, b).block_until_ready()
 

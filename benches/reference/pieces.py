@@ -41,9 +41,12 @@ class PyTorch:
             return updates.GradientModelStep(sizes, options.directions, fused, self.compiled)
         return updates.ModelForward(sizes, self.compiled)
 
-    def multiply(self, size):
-        a, b, out = (torch.randn(size, size) for _ in range(3))
-        return lambda: torch.mm(a, b, out=out)
+    def multiply(self, count, rows, depth, columns):
+        a, b = torch.randn(count, rows, depth), torch.randn(count, depth, columns)
+        out = torch.empty(count, rows, columns)
+        if count == 1:
+            a, b, out = a[0], b[0], out[0]
+        return lambda: torch.matmul(a, b, out=out)
 
     def measured(self):
         """No compilation is timed: one would be an error."""

@@ -94,7 +94,7 @@ mod tests {
             (Piece::PolicyUpdate, 5, 1.189_113_856),
             (Piece::GradientModelStep, 5, 9.533_44),
             (Piece::GradientModelStep, 1, 4.085_76),
-            (Piece::GradientModelStep, 50, 34.045_44),
+            (Piece::GradientModelStep, 50, 34.048),
             (Piece::ModelForward10k, 5, 2.636),
         ];
         for (piece, directions, gflop) in expected {
