@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::env::{EnvironmentError, Episode, Task};
+use crate::nn::StopFlag;
 use crate::policy::{Actor, Policy};
 use crate::rng::Rng;
 use crate::run::metrics::Record;
@@ -68,7 +69,7 @@ pub enum Acting {
 }
 
 /// Runs `episodes` episodes, each in an environment of its own with a reset stream grown from a word of `rng`, so that the
-/// result does not depend on how many run at the same time.
+/// result does not depend on how many run at the same time. `None` where `stop` was raised meanwhile.
 ///
 /// # Errors
 /// When an environment cannot be made or refuses a step, or the policy's action is not finite.
@@ -78,9 +79,12 @@ pub fn evaluate(
     acting: Acting,
     episodes: usize,
     rng: &mut Rng,
-) -> Result<Vec<Played>, EnvironmentError> {
+    stop: &StopFlag,
+) -> Result<Option<Vec<Played>>, EnvironmentError> {
     let words: Vec<u64> = (0..episodes).map(|_| rng.next_u64()).collect();
-    words.par_iter().map(|&word| play(policy, task, acting, &mut Rng::from_word(word))).collect()
+    let play = |&word: &u64| play(policy, task, acting, &mut Rng::from_word(word), stop);
+    let played = words.par_iter().map(play).collect::<Result<Vec<_>, _>>()?;
+    Ok(played.into_iter().collect())
 }
 
 fn play(
@@ -88,10 +92,11 @@ fn play(
     task: &dyn Task,
     acting: Acting,
     rng: &mut Rng,
-) -> Result<Played, EnvironmentError> {
+    stop: &StopFlag,
+) -> Result<Option<Played>, EnvironmentError> {
     let mut episode = Episode::begin(task, rng)?;
     let mut actor = Actor::new(policy);
-    loop {
+    while !stop.is_raised() {
         let action = match acting {
             Acting::Best => actor.best(policy, episode.observation()),
             // The start has been drawn: what the stream gives from here on is noise.
@@ -100,9 +105,11 @@ fn play(
         let outcome = episode.step(action)?;
         if outcome.is_over() {
             let broke = outcome.broke;
-            return Ok(Played { score: episode.total_reward(), length: episode.length(), broke });
+            let score = episode.total_reward();
+            return Ok(Some(Played { score, length: episode.length(), broke }));
         }
     }
+    Ok(None)
 }
 
 #[cfg(test)]

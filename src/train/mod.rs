@@ -2,6 +2,7 @@
 
 pub mod evaluation;
 pub mod lockstep;
+mod scoring;
 mod state;
 pub mod trainer;
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::evaluation::{self, Acting, Played, evaluate};
 use crate::config::{Config, ConfigError};
 use crate::data::Transition;
 use crate::env::{EnvironmentError, Episode, Outcome, Task};
@@ -74,8 +73,8 @@ pub struct Trainer {
 pub enum Advance {
     /// The step is done; what is to be logged.
     Done(Vec<Record>),
-    /// Learning was broken off. This is the run before the step; the trainer itself has half learned, and is good for nothing but its step
-    /// number, which is that of this state.
+    /// Learning or the evaluation was broken off. This is the run before the step; the trainer itself has done half of it, and is good for nothing
+    /// but its step number, which is that of this state.
     BrokenOff(Box<Snapshot>),
 }
 
@@ -205,25 +204,35 @@ impl Trainer {
         self.end_step(learned)
     }
 
-    /// [`Trainer::advance`], broken off where `stop` is raised during learning that takes long. Such a step costs a copy of the run's state.
+    /// Whether the next step may take more than a second or two: its learning, or an evaluation.
+    pub fn takes_long(&self) -> bool {
+        self.method.takes_long(self.step + 1) || self.evaluates_at(self.step + 1)
+    }
+
+    /// [`Trainer::advance`], broken off where `stop` is raised during a step that [takes long](Trainer::takes_long). Such a step costs a copy
+    /// of the run's state.
     ///
     /// # Errors
     /// As [`Trainer::advance`].
     pub fn advance_until(&mut self, stop: &StopFlag) -> Result<Advance, TrainError> {
-        if !self.method.takes_long(self.step + 1) {
+        if !self.takes_long() {
             return self.advance().map(Advance::Done);
         }
         let before = Box::new(self.snapshot());
         self.begin_step()?;
         let (step, (method, tally)) = (self.step, self.learning());
         method.heed(stop);
-        match method.learn(step, tally) {
-            Err(LearnError::BrokenOff) => {
+        let records = match method.learn(step, tally) {
+            Err(LearnError::BrokenOff) => None,
+            learned => self.end_step_until(learned, stop)?,
+        };
+        Ok(match records {
+            Some(records) => Advance::Done(records),
+            None => {
                 self.step -= 1;
-                Ok(Advance::BrokenOff(before))
+                Advance::BrokenOff(before)
             }
-            learned => self.end_step(learned).map(Advance::Done),
-        }
+        })
     }
 
     /// The first part of a step, where somebody else learns in place of the method: acts, and stores what came of it.
@@ -248,6 +257,16 @@ impl Trainer {
     /// # Errors
     /// When learning failed, or the evaluation does.
     pub fn end_step(&mut self, learned: Result<(), LearnError>) -> Result<Vec<Record>, TrainError> {
+        let records = self.end_step_until(learned, &StopFlag::default())?;
+        Ok(records.expect("nobody can raise the flag"))
+    }
+
+    /// [`Trainer::end_step`]; `None` where `stop` was raised during an evaluation.
+    fn end_step_until(
+        &mut self,
+        learned: Result<(), LearnError>,
+        stop: &StopFlag,
+    ) -> Result<Option<Vec<Record>>, TrainError> {
         learned.map_err(|error| self.diverged(error.to_string()))?;
         let step = self.step;
         self.tally.end_step();
@@ -255,10 +274,15 @@ impl Trainer {
         if step.is_multiple_of(self.method.record_every()) {
             records.push(self.tally.take_train_record(step, &self.method.gauges()));
         }
-        if step.is_multiple_of(self.config.run().evaluation.every_steps) {
-            records.push(self.evaluation_record()?);
+        if self.evaluates_at(step) {
+            let Some(record) = self.evaluation_record(stop)? else { return Ok(None) };
+            records.push(record);
         }
-        Ok(records)
+        Ok(Some(records))
+    }
+
+    fn evaluates_at(&self, step: u64) -> bool {
+        step.is_multiple_of(self.config.run().evaluation.every_steps)
     }
 
     /// Acts once, stores the transition, and starts a new episode where one ended.
@@ -307,39 +331,6 @@ impl Trainer {
             episode.begin_next(resets);
         }
         Ok(())
-    }
-
-    /// Scores the present policy with the deterministic action.
-    fn evaluation_record(&mut self) -> Result<Record, TrainError> {
-        let started = Instant::now();
-        let episodes = self.config.run().evaluation.episodes;
-        let (policy, rng) = (self.method.policy(), &mut self.evaluations);
-        let results = evaluate(policy, &*self.task, Acting::Best, episodes, rng)?;
-        let mut record = evaluation::record(self.step, &results);
-        record.put_seconds("evaluation", started.elapsed().as_secs_f64());
-        Ok(record)
-    }
-
-    /// Runs evaluation episodes outside the run's own schedule: the run's state does not change.
-    ///
-    /// # Errors
-    /// When an environment cannot be made or refuses a step.
-    pub fn evaluate(&self, episodes: usize, seed: u64) -> Result<Vec<Played>, TrainError> {
-        self.evaluate_acting(Acting::Best, episodes, seed)
-    }
-
-    /// [`Trainer::evaluate`] with a policy that may explore. Equal seeds begin equal episodes, however it acts.
-    ///
-    /// # Errors
-    /// As [`Trainer::evaluate`].
-    pub fn evaluate_acting(
-        &self,
-        acting: Acting,
-        episodes: usize,
-        seed: u64,
-    ) -> Result<Vec<Played>, TrainError> {
-        let mut rng = Rng::new(seed, "evaluation on demand");
-        Ok(evaluate(self.method.policy(), &*self.task, acting, episodes, &mut rng)?)
     }
 
     fn diverged(&self, problem: String) -> TrainError {

@@ -17,7 +17,7 @@ use crate::methods::ddppo::{Ddppo, DdppoConfig};
 use crate::model::fit::{self, FitWorkspace};
 use crate::model::rollout::{RolloutWorkspace, rollout};
 use crate::model::{GradientData, StepTape};
-use crate::nn::{Keep, Matrix};
+use crate::nn::{Keep, Matrix, StopFlag};
 use crate::rng::Rng;
 use crate::run::checkpoint::{CheckpointStore, Info};
 use crate::run::snapshot::Snapshot;
@@ -262,10 +262,11 @@ fn evaluation(config: &Config, task: Arc<dyn Task>, learner: Ddppo) -> Timed {
     let mut rng = Rng::new(0, "bench evaluation");
     Box::new(move || {
         let started = Instant::now();
-        let results = evaluate(&learner.policy, &*task, Acting::Best, episodes, &mut rng)?;
+        let stop = StopFlag::default();
+        let played = evaluate(&learner.policy, &*task, Acting::Best, episodes, &mut rng, &stop)?;
         let time = started.elapsed();
         // An untrained policy may fall at once; a trained one is evaluated at the episodes' full length.
-        let steps: usize = results.iter().map(|episode| episode.length).sum();
+        let steps: usize = played.iter().flatten().map(|episode| episode.length).sum();
         Ok(time.mul_f64((episodes * task.time_limit()) as f64 / steps.max(1) as f64))
     })
 }
