@@ -2,6 +2,7 @@
 
 mod analyze;
 mod bench;
+mod bench_device;
 mod evaluate;
 mod export;
 mod figure;

@@ -1,7 +1,9 @@
 //! `ddppo train`, and what is common to all commands that train.
 
 mod common;
+mod footprint;
 mod group;
+mod planned;
 mod single;
 
 pub use single::train;
@@ -16,12 +18,11 @@ use ddppo::env::robot::Robot;
 use ddppo::methods::{self, MethodInfo};
 use ddppo::session::start::Ready;
 
-use super::output::{UsageError, say};
+use super::output::{UsageError, print, say};
 use crate::cli::TrainArgs;
 
-/// What is to be trained, and on what.
-struct Wanted {
-    config: Config,
+/// Where runs are trained.
+pub struct Scene {
     task: Arc<dyn Task>,
     robot: Option<Robot>,
 }
@@ -29,10 +30,9 @@ struct Wanted {
 /// Starts a run of its own, or with `--device` those of a group.
 pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     if args.device != DeviceChoice::Cpu {
-        let Wanted { config, task, robot } = wanted(args)?;
-        return group::train(args, &config, &task, robot.as_ref());
+        return group::train(args, &scene(args)?);
     }
-    let ready = prepare(args)?;
+    let Some(ready) = prepare(args)? else { return Ok(ExitCode::SUCCESS) };
     let root = ready.directory.root().to_owned();
     let code = train(ready, args.session)?;
     if args.film && code == ExitCode::SUCCESS {
@@ -41,9 +41,12 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-/// The run that is asked for, ready to be trained on the processor.
-pub fn prepare(args: &TrainArgs) -> anyhow::Result<Ready> {
+/// The run that is asked for, ready to be trained on the processor; `None` where it is only to be spoken of.
+fn prepare(args: &TrainArgs) -> anyhow::Result<Option<Ready>> {
     let problem = match args {
+        TrainArgs { runs: Some(_), .. } => {
+            "--runs needs --device gpu: on the processor, each run is started by itself, by --variant and --seed"
+        }
         TrainArgs { seeds: Some(_), .. } => {
             "--seeds needs --device gpu: on the processor, each seed is a run of its own, by --seed"
         }
@@ -53,11 +56,18 @@ pub fn prepare(args: &TrainArgs) -> anyhow::Result<Ready> {
     if !problem.is_empty() {
         return Err(UsageError(problem.to_owned()).into());
     }
-    let Wanted { config, task, robot } = wanted(args)?;
-    Ok(common::start(args.out.as_deref(), args.resume, config, task, robot.as_ref())?)
+    let scene = scene(args)?;
+    let config = configured(args, &scene, &args.algo, args.variant.as_deref())?;
+    warn(&scene);
+    if args.dry_run {
+        print(&footprint::alone(&config, &*scene.task))?;
+        return Ok(None);
+    }
+    let Scene { task, robot } = scene;
+    Ok(Some(common::start(args.out.as_deref(), args.resume, config, task, robot.as_ref())?))
 }
 
-fn wanted(args: &TrainArgs) -> anyhow::Result<Wanted> {
+fn scene(args: &TrainArgs) -> anyhow::Result<Scene> {
     let robot = match (&args.mjcf, &args.task_file) {
         (Some(mjcf), Some(task)) => Some(Robot::from_files(mjcf, task)?),
         _ => None,
@@ -66,21 +76,39 @@ fn wanted(args: &TrainArgs) -> anyhow::Result<Wanted> {
         Some(robot) => robot.task(),
         None => ddppo::env::task(&args.task)?,
     };
-    let method = methods::find(&args.algo)?;
-    let preset = match &robot {
-        Some(_) => method.for_robot(task.name())?,
-        None => method.preset(&args.task)?,
-    };
-    let config = configure(args, method, &preset)?;
-    for warning in task.warnings() {
-        say(&format!("warning: {warning}"));
-    }
-    Ok(Wanted { config, task, robot })
+    Ok(Scene { task, robot })
 }
 
-/// The preset, `--variant` and `--set` on top, and the flags that are settings on top of that.
-pub fn configure(args: &TrainArgs, method: &MethodInfo, preset: &Config) -> anyhow::Result<Config> {
-    let base = match &args.variant {
+/// What the task warns of.
+fn warn(scene: &Scene) {
+    for warning in scene.task.warnings() {
+        say(&format!("warning: {warning}"));
+    }
+}
+
+/// The configuration of a method or a variant of it for a task, with what the flags say.
+fn configured(
+    args: &TrainArgs,
+    scene: &Scene,
+    algo: &str,
+    variant: Option<&str>,
+) -> anyhow::Result<Config> {
+    let method = methods::find(algo)?;
+    let preset = match &scene.robot {
+        Some(_) => method.for_robot(scene.task.name())?,
+        None => method.preset(&args.task)?,
+    };
+    configure(args, method, &preset, variant)
+}
+
+/// The preset, the variant and `--set` on top, and the flags that are settings on top of that.
+fn configure(
+    args: &TrainArgs,
+    method: &MethodInfo,
+    preset: &Config,
+    variant: Option<&str>,
+) -> anyhow::Result<Config> {
+    let base = match variant {
         Some(variant) => &method.with_variant(preset, variant)?,
         None => preset,
     };
