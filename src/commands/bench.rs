@@ -6,12 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use ddppo::device::DeviceChoice;
 use ddppo::lab::bench::twin::{Twin, TwinKind, TwinSettings};
 use ddppo::lab::bench::{Bench, Effort, Piece, Timing, quantile};
 use serde_json::json;
 
-use super::bench_device;
 use super::output::{UsageError, print};
 use crate::cli::{Against, BenchArgs};
 
@@ -27,9 +25,6 @@ pub const ROUNDS: u16 = 10;
 
 /// Times the parts of a run.
 pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
-    if args.device != DeviceChoice::Cpu {
-        return bench_device::run(args);
-    }
     let problem = match args {
         BenchArgs { runs, .. } if !runs.is_empty() => {
             "--runs needs --device gpu: on the processor, a run learns by itself"

@@ -18,7 +18,8 @@ use ddppo::session::{End, GroupSession, SessionOutcome};
 
 use super::common::{listen, start};
 use super::planned::{PlannedRun, planned};
-use super::{Scene, footprint, single, warn};
+use super::scene::{Scene, warn};
+use super::{footprint, single};
 use crate::cli::TrainArgs;
 use crate::commands::output::{print, say, tell};
 

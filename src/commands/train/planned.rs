@@ -7,7 +7,7 @@ use ddppo::config::{Config, suggest};
 use ddppo::device::group::DeviceGroup;
 use ddppo::methods::{self, variants_of};
 
-use super::{Scene, configured};
+use super::scene::{Scene, configured};
 use crate::cli::{MOST_RUNS, RunPart, SeedList, TrainArgs};
 use crate::commands::output::UsageError;
 
