@@ -8,6 +8,7 @@ mod fit;
 mod fit_job;
 mod fit_phase;
 mod fit_programs;
+mod forward;
 mod imagining;
 mod learned;
 mod learning;

@@ -3,22 +3,19 @@
 use std::time::{Duration, Instant};
 
 use super::fit_job::FitJob;
+use super::forward::ForwardProgram;
 use super::learning::Learning;
 use super::parts::LearnedParts;
 use super::updates::UpdateProgram;
 use super::{DeviceGroup, GroupRun};
 use crate::config::Config;
-use crate::device::graph::{Graph, Number, ProductPrecision, Value};
-use crate::device::pjrt::{Buffer, Device, DeviceError, Executable};
-use crate::device::programs::{ElitesShape, LearnerShape};
+use crate::device::graph::ProductPrecision;
+use crate::device::pjrt::{Buffer, Device, DeviceError};
+use crate::device::programs::LearnerShape;
 use crate::methods::Method;
 use crate::model::GradientData;
 use crate::nn::LearnError;
-use crate::rng::Rng;
 use crate::run::Tally;
-
-/// Rows of [`DevicePiece::ModelForward`].
-pub const FORWARD_ROWS: usize = 10_000;
 
 /// A part of a group's learning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -294,59 +291,5 @@ impl UpdateProgram {
     fn wait(&self, seen: Buffer, shape: &LearnerShape) -> Result<(), DeviceError> {
         let mut numbers = vec![0.0_f32; shape.runs() * self.numbers()];
         seen.download(&mut numbers)
-    }
-}
-
-/// A member of each run on rows of random numbers.
-struct ForwardProgram {
-    program: Executable,
-    arguments: Vec<Buffer>,
-    slots: usize,
-}
-
-impl ForwardProgram {
-    /// Arguments: those of a model with one elite, rows `[slots, 1, FORWARD_ROWS, …]` of (s, a), and noise of (r, Δs). It returns (r, s')
-    /// and Σ r, `[slots, 1, 1, 1]`, which is what is fetched.
-    fn compile(
-        device: &Device,
-        shape: &ElitesShape,
-        precision: ProductPrecision,
-    ) -> Result<Self, DeviceError> {
-        let mut shape = shape.clone();
-        shape.stack.networks = 1;
-        let (slots, inputs, s) = (shape.stack.runs, shape.stack.sizes[0], shape.observation_dim());
-        let graph = Graph::new();
-        let model = shape.arguments(&graph);
-        let sizes = [[slots, 1, FORWARD_ROWS, inputs], [slots, 1, FORWARD_ROWS, 1 + s]];
-        let [rows, noise] = sizes.map(|sizes| graph.argument(&sizes, Number::Single));
-        let (states, actions) = (rows.slice(3, 0, s), rows.slice(3, s, inputs));
-        let output = shape.forward(&model, states, actions, rows.slice(3, 0, 1));
-        let step = shape.sampled_step(&model, output, states, noise);
-        let result = Value::concatenate(&[step.rewards, step.states], 3);
-        let program = graph.program(&[result, step.rewards.sum_from(1)], &[], precision);
-        let program = device.compile(&program.text, program.outputs)?;
-        let mut rng = Rng::new(0, "bench forward");
-        let row = |size: usize| [slots, 1, 1, size];
-        let of_model =
-            shape.stack.arrays().into_iter().chain([inputs, inputs, 1 + s, 1 + s].map(row));
-        let arguments = of_model.chain(sizes).map(|sizes| {
-            let mut numbers = vec![0.0_f32; sizes.iter().product()];
-            rng.fill_normal(&mut numbers);
-            // Deviations and the like are to be well away from 0.
-            numbers.iter_mut().for_each(|x| *x = 0.1 * *x + 0.05 * x.signum());
-            device.upload(&numbers, &sizes)
-        });
-        let arguments = arguments.collect::<Result<_, _>>()?;
-        Ok(Self { program, arguments, slots })
-    }
-
-    fn run(&self, times: usize) -> Result<(), DeviceError> {
-        let arguments: Vec<&Buffer> = self.arguments.iter().collect();
-        let mut last = None;
-        for _ in 0..times {
-            last = self.program.run(&arguments)?.pop();
-        }
-        let mut sums = vec![0.0_f32; self.slots];
-        last.map_or(Ok(()), |last| last.download(&mut sums))
     }
 }
