@@ -95,9 +95,12 @@ fn advice(needed: &[(&'static str, u64)]) -> String {
     format!("`{setting}` takes the most, {}", in_words(*bytes))
 }
 
-/// "1.2 GB".
+/// "1.2 GB", or "35 MB" where that is less than a tenth.
 pub fn in_words(bytes: u64) -> String {
     let gigabytes = bytes as f64 / 1e9;
+    if gigabytes < 0.1 {
+        return format!("{:.0} MB", 1e3 * gigabytes);
+    }
     if gigabytes >= 10.0 { format!("{gigabytes:.0} GB") } else { format!("{gigabytes:.1} GB") }
 }
 
