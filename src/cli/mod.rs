@@ -4,6 +4,7 @@ mod checkpoint_args;
 mod comparison;
 mod figure;
 mod inspect;
+mod run_parts;
 mod session_args;
 mod take_away;
 mod words;
@@ -23,6 +24,7 @@ pub use figure::{
     TrialArgs,
 };
 pub use inspect::{AnalyzeArgs, Precision, ProbeArgs, RecordArgs, TraceArgs};
+pub use run_parts::{MOST_RUNS, RunPart, RunParts};
 pub use session_args::SessionArgs;
 pub use take_away::{CompletionsArgs, ExportArgs, ManArgs, SchemaArgs};
 pub use words::SeedList;
@@ -104,6 +106,7 @@ Examples:
   ddppo train Hopper --variant no-gradient-loss
   ddppo train --mjcf arm.xml --task arm.toml          a robot of your own
   ddppo train Hopper --algo sac --seeds 0..11 --device gpu    twelve runs at once on one card
+  ddppo train Hopper --runs ddppo:4,no-gradient-loss:4,maac:4 --device gpu --out runs/compared
   ddppo train Hopper --out runs/h --resume            start, or go on: the same line for schedulers and scripts
 
 All settings are described in docs/configuration.md. Ctrl-C saves and stops; `ddppo resume RUN` goes on. TERM, HUP, USR1,
@@ -129,6 +132,9 @@ pub struct TrainArgs {
     /// Train several runs at once on one device: 0..11 are twelve, 0,3,7 three
     #[arg(long, value_name = "A..B", allow_negative_numbers = true, value_parser = words::seeds, conflicts_with = "seed")]
     pub seeds: Option<SeedList>,
+    /// Train runs of several methods or variants at once on one device, N of each: ddppo:4,no-gradient-loss:4 (of --algo's variants)
+    #[arg(long, value_name = "NAME:N,…", value_parser = run_parts::parts, requires = "out", conflicts_with = "variant")]
+    pub runs: Option<RunParts>,
     /// What learns: cpu, gpu, or pjrt:FILE for a plugin of your own, see docs/devices.md
     #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = words::device)]
     pub device: DeviceChoice,
@@ -141,7 +147,7 @@ pub struct TrainArgs {
     /// Stop when the mean of the last three evaluations (`evaluation.stop_evaluations`) is at least R: the task is solved
     #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = words::stop)]
     pub until_return: Option<f64>,
-    /// Folder of the run, or with --seeds that of their folders seed0, seed1, … [default: runs/TASK-seedN-1, or the next free number]
+    /// Folder of the run, with --seeds that of their folders seed0, seed1, …, with --runs that of a folder of these for each name [default: runs/TASK-seedN-1, or the next free number]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Change a setting of the preset; may be given more than once
@@ -150,6 +156,9 @@ pub struct TrainArgs {
     /// Go on with the run in --out where there is one, which must have the same settings
     #[arg(long, requires = "out")]
     pub resume: bool,
+    /// Say what would be trained, and how much memory it takes, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Film an episode of the trained policy at the end, into policy.gif in the run's folder
     #[arg(long)]
     pub film: bool,
@@ -243,7 +252,9 @@ Examples:
   ddppo bench
   ddppo bench --task Hopper --threads 1 --pieces policy_update,critic_update --json
   ddppo bench --threads 2 --against pytorch       installs PyTorch (4 GB) at the first time
-  ddppo bench --threads 2 --against jax           installs JAX (0.6 GB) at the first time")]
+  ddppo bench --threads 2 --against jax           installs JAX (0.6 GB) at the first time
+  ddppo bench --device gpu --runs 1,4,12,48       the programs of a group of runs on a card, docs/devices.md
+  ddppo bench --device gpu --against jax          in alternation with the JAX of the path's python3")]
 #[command(group = ArgGroup::new("race").args(["against", "against_pytorch"]))]
 pub struct BenchArgs {
     /// Task whose sizes are used
@@ -255,6 +266,15 @@ pub struct BenchArgs {
     /// Only these pieces
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub pieces: Vec<String>,
+    /// Time the programs of a group of runs instead, on gpu or pjrt:FILE
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = words::device)]
+    pub device: DeviceChoice,
+    /// So many runs at once, one number after the other [default: 1,4,12,48]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', allow_negative_numbers = true, value_parser = words::count::<usize, 1, 1024>)]
+    pub runs: Vec<usize>,
+    /// Let an NVIDIA card multiply in TF32
+    #[arg(long)]
+    pub tf32: bool,
     /// Directions a row in the gradient loss [default: all neighbours, the paper's loss]
     #[arg(long, value_name = "M")]
     pub directions: Option<u16>,
@@ -267,10 +287,9 @@ pub struct BenchArgs {
     /// The same as --against pytorch
     #[arg(long)]
     pub against_pytorch: bool,
-    /// Rounds of that alternation
-    #[arg(long, value_name = "N", default_value_t = 10, requires = "race")]
-    #[arg(allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1000>)]
-    pub rounds: u16,
+    /// Rounds of that alternation, or of a device's timing [default: 10]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1000>)]
+    pub rounds: Option<u16>,
 }
 
 /// A framework to race against.

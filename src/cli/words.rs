@@ -5,6 +5,8 @@ use std::path::Path;
 
 use ddppo::device::DeviceChoice;
 
+use super::run_parts::MOST_RUNS;
+
 /// Tasks that are known by another name elsewhere.
 const ELSEWHERE: [(&str, &str); 5] = [
     ("ant", "AntTruncatedObs"),
@@ -80,8 +82,8 @@ pub fn stop(word: &str) -> Result<f64, String> {
     number.ok_or_else(|| "a return is a number, such as 950 or -150.5, or inf for none".to_owned())
 }
 
-/// Most runs of a group.
-const MOST_SEEDS: usize = 1024;
+/// Most seeds of a group's runs.
+const MOST_SEEDS: usize = MOST_RUNS;
 
 /// The seeds of a group's runs, each once.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use ddppo::lab::bench::twin::{Twin, TwinKind, TwinSettings};
 use ddppo::lab::bench::{Bench, Effort, Piece, Timing, quantile};
 use serde_json::json;
 
-use super::output::print;
+use super::output::{UsageError, print};
 use crate::cli::{Against, BenchArgs};
 
 /// Measured runs of a piece alone, and the time after which fewer have to do.
@@ -20,8 +20,24 @@ const ROUND_MS: f64 = 250.0;
 /// Measured runs of a piece in a round, at least and at most: a few milliseconds alone would be a matter of luck.
 const IN_ROUND: RangeInclusive<usize> = 10..=100;
 
+/// Rounds where no number is given.
+pub const ROUNDS: u16 = 10;
+
 /// Times the parts of a run.
 pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
+    let problem = match args {
+        BenchArgs { runs, .. } if !runs.is_empty() => {
+            "--runs needs --device gpu: on the processor, a run learns by itself"
+        }
+        BenchArgs { tf32: true, .. } => "--tf32 needs --device gpu",
+        BenchArgs { rounds: Some(_), against: None, against_pytorch: false, .. } => {
+            "--rounds needs --against or --device"
+        }
+        _ => "",
+    };
+    if !problem.is_empty() {
+        return Err(UsageError(problem.to_owned()).into());
+    }
     let task = ddppo::env::task(&args.task)?;
     let config = ddppo::methods::preset("ddppo", &args.task)?;
     let twin = twin(args);
@@ -139,7 +155,7 @@ impl Session<'_> {
             twin.measure(piece, least)?;
             let ms = self.bench.measure(piece, effort(least))?.ms_median;
             let runs = ((ROUND_MS / ms) as usize).clamp(least, most);
-            let rounds = usize::from(self.args.rounds);
+            let rounds = usize::from(self.args.rounds.unwrap_or(ROUNDS));
             let mut fraction = None;
             let pairs = (0..rounds).map(|_| {
                 let answer = twin.measure(piece, runs)?;
@@ -188,7 +204,7 @@ fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-fn sorted(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
+pub fn sorted(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut numbers: Vec<f64> = numbers.collect();
     numbers.sort_by(f64::total_cmp);
     numbers

@@ -2,6 +2,7 @@
 
 mod analyze;
 mod bench;
+mod bench_device;
 mod evaluate;
 mod export;
 mod figure;
@@ -19,6 +20,7 @@ pub mod train;
 use std::process::ExitCode;
 
 use ddppo::config::ConfigError;
+use ddppo::device::DeviceChoice;
 use ddppo::device::pjrt::DeviceError;
 use ddppo::env::EnvironmentError;
 use ddppo::env::robot::RobotError;
@@ -49,6 +51,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Resume(args) => resume::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Plot(args) => plot::run(&args),
+        Command::Bench(args) if args.device != DeviceChoice::Cpu => bench_device::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Tasks => tasks::run(),
         Command::Trace(args) => trace::run(&args),

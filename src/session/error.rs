@@ -127,10 +127,10 @@ pub enum SessionError {
         path: PathBuf,
     },
     /// The run asks for far more memory than there is.
-    #[error(
-        "the run needs about {needed} of memory, and this machine can give {available}: {advice}"
-    )]
+    #[error("{who} about {needed} of memory, and this machine can give {available}: {advice}")]
     Memory {
+        /// "the run needs" or "the runs need".
+        who: String,
         /// Memory needed, in words.
         needed: String,
         /// Memory that can be had, in words.

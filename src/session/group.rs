@@ -1,10 +1,12 @@
-//! One process's work on several runs, which learn on one device: each has a folder of its own, as if it were alone.
+//! One process's work on several runs, which learn on one device: each has a folder of its own, as if it were alone. Runs that can be are in
+//! one batch; batches advance beside each other, each at its own pace, so that one acts and draws while the device works for another.
 
 use std::time::Instant;
 
+use crate::config::Config;
 use crate::device::graph::ProductPrecision;
 use crate::device::pjrt::{Device, DeviceError};
-use crate::train::{Lockstep, Trainer};
+use crate::train::{Lockstep, Trainer, lockstep};
 
 use super::SessionError;
 use super::run::{pool, worker_threads};
@@ -23,6 +25,20 @@ pub struct GroupMember {
     pub observers: Vec<Box<dyn Observer>>,
 }
 
+/// Which runs make a batch, by their places among those given: a list for each batch.
+pub fn batches(configs: &[Config]) -> Vec<Vec<usize>> {
+    let mut all: Vec<Vec<usize>> = Vec::new();
+    for (number, config) in configs.iter().enumerate() {
+        let alike =
+            |batch: &&mut Vec<usize>| lockstep::difference(&configs[batch[0]], config).is_none();
+        match all.iter_mut().find(alike) {
+            Some(batch) => batch.push(number),
+            None => all.push(vec![number]),
+        }
+    }
+    all
+}
+
 /// Runs that are ready, and the device that learns for them.
 pub struct GroupSession {
     /// The runs. Those that are ahead wait for the others.
@@ -37,6 +53,8 @@ pub struct GroupSession {
 
 /// A run at work, and how its session ended.
 struct Running {
+    /// Among all runs of the session.
+    number: usize,
     work: Work,
     /// Its place in the lockstep; `None` where it was finished before.
     place: Option<usize>,
@@ -66,63 +84,87 @@ impl GroupSession {
         self,
         stop: &StopRequest,
     ) -> Result<Vec<Result<SessionOutcome, SessionError>>, SessionError> {
-        let threads = worker_threads(self.threads);
-        pool(threads)?.install(|| self.run_in_pool(threads, stop))
-    }
-
-    fn run_in_pool(
-        self,
-        threads: usize,
-        stop: &StopRequest,
-    ) -> Result<Vec<Result<SessionOutcome, SessionError>>, SessionError> {
         let started = Instant::now();
+        let threads = worker_threads(self.threads);
+        let workers = pool(threads)?;
         let Self { members, device, precision, threads: _ } = self;
         let exactness = match precision {
             ProductPrecision::Single => "f32",
             ProductPrecision::Fast => "tf32",
         };
         let name = format!("{} ({}), {exactness}", device.platform, device.kind);
-        let (mut runs, mut trainers) = (Vec::new(), Vec::new());
-        for GroupMember { ready, sinks, observers } in members {
-            let (work, trainer) =
-                Work::begin(ready, sinks, observers, threads, Some(name.clone()))?;
-            let (step, solved) = (trainer.step(), work.is_solved());
-            let finished = solved || step >= work.config.steps();
-            let place = (!finished).then_some(trainers.len());
-            let result = finished.then_some(Ok(if solved { End::Solved } else { End::Finished }));
-            runs.push(Running { work, place, step, result });
-            if !finished {
-                trainers.push(trainer);
+        let configs: Vec<Config> =
+            members.iter().map(|member| member.ready.config.clone()).collect();
+        let places = batches(&configs);
+        let mut batches: Vec<Batch> = places.iter().map(|_| Batch::default()).collect();
+        for (number, GroupMember { ready, sinks, observers }) in members.into_iter().enumerate() {
+            let begin = || Work::begin(ready, sinks, observers, threads, Some(name.clone()));
+            let (work, trainer) = workers.install(begin)?;
+            let at = places.iter().position(|batch| batch.contains(&number));
+            batches[at.expect("every run is in a batch")].add(number, work, trainer);
+        }
+        // What cannot be begun is known before anything is trained.
+        let mut begun = Vec::new();
+        for Batch { runs, trainers } in &mut batches {
+            let trainers = std::mem::take(trainers);
+            if !trainers.is_empty() {
+                let begin = || Lockstep::new(trainers, device.clone(), precision);
+                begun.push((runs, workers.install(begin)?));
             }
         }
-        if !trainers.is_empty() {
-            train(&mut runs, trainers, device, precision, stop)?;
-        }
-        let ended = runs.into_iter().map(|Running { work, step, result, .. }| {
-            work.end(step, result.expect("every run has ended"), started.elapsed())
+        std::thread::scope(|scope| {
+            for (runs, lockstep) in begun {
+                let workers = &workers;
+                scope.spawn(move || train(runs, lockstep, workers, stop));
+            }
         });
-        Ok(ended.collect())
+        let mut ended = Vec::new();
+        for Running { number, work, step, result, .. } in
+            batches.into_iter().flat_map(|batch| batch.runs)
+        {
+            let result = result.expect("every run has ended");
+            ended.push((number, work.end(step, result, started.elapsed())));
+        }
+        ended.sort_by_key(|(number, _)| *number);
+        Ok(ended.into_iter().map(|(_, outcome)| outcome).collect())
+    }
+}
+
+/// Runs that advance together, and those like them that were finished before.
+#[derive(Default)]
+struct Batch {
+    runs: Vec<Running>,
+    trainers: Vec<Trainer>,
+}
+
+impl Batch {
+    fn add(&mut self, number: usize, work: Work, trainer: Trainer) {
+        let (step, solved) = (trainer.step(), work.is_solved());
+        let finished = solved || step >= work.config.steps();
+        let place = (!finished).then_some(self.trainers.len());
+        let result = finished.then_some(Ok(if solved { End::Solved } else { End::Finished }));
+        self.runs.push(Running { number, work, place, step, result });
+        if !finished {
+            self.trainers.push(trainer);
+        }
     }
 }
 
 /// Advances until every run has ended.
 fn train(
     runs: &mut [Running],
-    trainers: Vec<Trainer>,
-    device: Device,
-    precision: ProductPrecision,
+    mut lockstep: Lockstep,
+    workers: &rayon::ThreadPool,
     stop: &StopRequest,
-) -> Result<(), SessionError> {
-    let mut lockstep = Lockstep::new(trainers, device, precision)?;
+) {
     while runs.iter().any(|run| run.result.is_none()) {
-        if let Err(error) = step(runs, &mut lockstep, stop) {
+        if let Err(error) = workers.install(|| step(runs, &mut lockstep, stop)) {
             // The device is gone, and with it what every run had learned since it was saved.
             for run in runs.iter_mut().filter(|run| run.result.is_none()) {
                 run.result = Some(Err(SessionError::Device(error.to_string())));
             }
         }
     }
-    Ok(())
 }
 
 /// One step of all runs that have not ended.

@@ -20,25 +20,41 @@ const COPIES: u64 = 5;
 /// # Errors
 /// When it is refused.
 pub fn check(config: &Config, task: &dyn Task) -> Result<Option<String>, SessionError> {
-    let needed = estimate(config, task);
+    check_group(std::slice::from_ref(config), task)
+}
+
+/// [`check`] of runs that are trained together.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_group(configs: &[Config], task: &dyn Task) -> Result<Option<String>, SessionError> {
     let (machine, allowed) = (machine_memory(), allowed_memory());
     let Some(available) = [machine, allowed].into_iter().flatten().min() else { return Ok(None) };
-    let (bytes, advice) = (needed.iter().map(|(_, bytes)| bytes).sum::<u64>(), advice(&needed));
+    let bytes = configs.iter().map(|config| needed(config, task)).sum::<u64>();
+    let largest = configs.iter().max_by_key(|config| needed(config, task));
+    let mut advice = largest.map_or(String::new(), |config| advice(&estimate(config, task)));
+    let (who, need) = if configs.len() == 1 { ("the run", "needs") } else { ("the runs", "need") };
+    if configs.len() > 1 {
+        advice += " in one";
+    }
     let beyond = allowed.is_some_and(|allowed| bytes > allowed);
     if beyond || bytes > available.saturating_mul(2) {
-        return Err(SessionError::Memory {
-            needed: in_words(bytes),
-            available: in_words(available),
-            advice,
-        });
+        let (needed, available) = (in_words(bytes), in_words(available));
+        let who = format!("{who} {need}");
+        return Err(SessionError::Memory { who, needed, available, advice });
     }
     Ok((bytes > available).then(|| {
         format!(
-            "the run may need about {} of memory, and there are {}: {advice}",
+            "{who} may need about {} of memory, and there are {}: {advice}",
             in_words(bytes),
             in_words(available)
         )
     }))
+}
+
+/// Bytes that a run needs, about.
+pub fn needed(config: &Config, task: &dyn Task) -> u64 {
+    estimate(config, task).iter().map(|(_, bytes)| bytes).sum()
 }
 
 /// Bytes by what takes them, and the setting that decides it.
@@ -79,8 +95,12 @@ fn advice(needed: &[(&'static str, u64)]) -> String {
     format!("`{setting}` takes the most, {}", in_words(*bytes))
 }
 
-fn in_words(bytes: u64) -> String {
+/// "1.2 GB", or "35 MB" where that is less than a tenth.
+pub fn in_words(bytes: u64) -> String {
     let gigabytes = bytes as f64 / 1e9;
+    if gigabytes < 0.1 {
+        return format!("{:.0} MB", 1e3 * gigabytes);
+    }
     if gigabytes >= 10.0 { format!("{gigabytes:.0} GB") } else { format!("{gigabytes:.1} GB") }
 }
 

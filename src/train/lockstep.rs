@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::trainer::{TrainError, Trainer};
-use crate::config::differences;
+use crate::config::{Config, differences};
 use crate::device::graph::ProductPrecision;
 use crate::device::group::DeviceGroup;
 use crate::device::pjrt::{Device, DeviceError};
@@ -18,8 +18,20 @@ pub enum LockstepError {
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// They are not alike.
-    #[error("runs on one device differ in their seeds alone: {0}")]
+    #[error("runs in one batch differ in their seeds and in R alone: {0}")]
     Different(String),
+}
+
+/// Settings that may differ among the runs of a batch: the host draws R, and its programs are chosen run by run.
+fn may_differ(key: &str) -> bool {
+    key == "seed" || key.starts_with("gradient_loss.")
+}
+
+/// Why two runs cannot be in one batch, in words; `None` where they can.
+pub fn difference(one: &Config, other: &Config) -> Option<String> {
+    let all = differences(&one.identity(), &other.identity());
+    let (key, one, other) = all.into_iter().find(|(key, ..)| !may_differ(key))?;
+    Some(format!("`{key}` is {one} in one and {other} in another"))
 }
 
 /// A step of a run: what is to be logged, or why the run ended.
@@ -33,7 +45,7 @@ pub struct Lockstep {
 }
 
 impl Lockstep {
-    /// Runs of the same settings.
+    /// Runs that [may be in one batch](difference).
     ///
     /// # Errors
     /// When they are not alike, no device program is for their method, or the device fails.
@@ -44,11 +56,10 @@ impl Lockstep {
     ) -> Result<Self, LockstepError> {
         let (first, others) = runs.split_first().expect("a group has a run");
         for other in others {
-            let all = differences(&first.config().identity(), &other.config().identity());
-            if let Some((key, one, other)) = all.into_iter().find(|(key, ..)| key != "seed") {
-                let difference = format!("`{key}` is {one} in one and {other} in another");
+            if let Some(difference) = difference(first.config(), other.config()) {
                 return Err(LockstepError::Different(difference));
             }
+            DeviceGroup::check(other.config())?;
         }
         let config = first.config().clone();
         let mut methods: Vec<&mut dyn Method> =

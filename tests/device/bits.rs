@@ -1,5 +1,7 @@
 //! Equal seeds give equal bits on a device of one kind: alone, among others, and after a stop.
 
+use ddppo::train::lockstep;
+
 use crate::runs::{self, Lockstep};
 use crate::{models, sac};
 
@@ -33,4 +35,36 @@ fn ddppos_are_the_same_alone_in_a_group_and_resumed() {
 #[test]
 fn mbpos_are_the_same_alone_in_a_group_and_resumed() {
     same_bits("mbpo", &models::with(&[]), 130, 202);
+}
+
+#[test]
+fn maacs_are_the_same_alone_in_a_group_and_resumed() {
+    same_bits("maac", &models::with(&[]), 130, 202);
+}
+
+#[test]
+fn runs_with_r_and_without_share_a_batch_and_are_the_same_alone() {
+    let without = models::with(&["gradient_loss.weight=0.0"]);
+    let other = models::with(&["gradient_loss.neighbours=3", "gradient_loss.weight=0.5"]);
+    let of = |settings: &[&str], seed| runs::config("ddppo", "Hopper", settings, seed);
+    let configs = [of(&models::with(&[]), 7), of(&without, 7), of(&other, 3)];
+    let mut together = Lockstep::new(configs.to_vec());
+    let records = together.advance(125);
+    let together = together.snapshots();
+    for (i, config) in configs.into_iter().enumerate() {
+        let mut alone = Lockstep::new(vec![config]);
+        assert_eq!(alone.advance(125)[0], records[i], "run {i}");
+        assert!(alone.snapshots()[0] == together[i], "run {i}");
+    }
+    assert!(together[0] != together[1], "R changes a run");
+}
+
+#[test]
+fn runs_of_other_programs_are_refused_in_one_batch() {
+    let configs = ["policy.horizon=1", "policy.horizon=2"]
+        .map(|horizon| runs::config("ddppo", "Hopper", &models::with(&[horizon]), 0));
+    let difference = lockstep::difference(&configs[0], &configs[1]).unwrap();
+    assert_eq!(difference, "`policy.horizon` is 1 in one and 2 in another");
+    let seeds = [0, 1].map(|seed| runs::config("ddppo", "Hopper", &models::with(&[]), seed));
+    assert_eq!(lockstep::difference(&seeds[0], &seeds[1]), None);
 }

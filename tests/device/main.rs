@@ -7,6 +7,8 @@ mod small_runs;
 
 mod bits;
 mod graph;
+mod learns;
+mod memory;
 mod models;
 mod runs;
 mod sac;

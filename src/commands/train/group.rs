@@ -6,55 +6,52 @@ use std::sync::Arc;
 use anyhow::Context;
 use ddppo::config::Config;
 use ddppo::device::graph::ProductPrecision;
-use ddppo::device::group::DeviceGroup;
-use ddppo::env::Task;
-use ddppo::env::robot::Robot;
 use ddppo::lab::analysis::observer::{self, Analyses};
 use ddppo::report::curve_at_end::CurveAtEnd;
 use ddppo::report::tensorboard::TensorBoard;
 use ddppo::run::text::thousands;
 use ddppo::session::group::GroupMember;
+use ddppo::session::memory::check_group;
 use ddppo::session::progress::{Progress, Style};
 use ddppo::session::sink::Sink;
 use ddppo::session::{End, GroupSession, SessionOutcome};
 
 use super::common::{listen, start};
-use super::single;
-use crate::cli::{SeedList, TrainArgs};
-use crate::commands::output::{say, tell};
+use super::planned::{PlannedRun, planned};
+use super::scene::{Scene, warn};
+use super::{footprint, single};
+use crate::cli::TrainArgs;
+use crate::commands::output::{print, say, tell};
 
 /// Trains all runs until they are done or told to stop, and says how they ended.
-pub fn train(
-    args: &TrainArgs,
-    config: &Config,
-    task: &Arc<dyn Task>,
-    robot: Option<&Robot>,
-) -> anyhow::Result<ExitCode> {
+pub fn train(args: &TrainArgs, scene: &Scene) -> anyhow::Result<ExitCode> {
     // Before a folder is made, or the device opened.
-    DeviceGroup::check(config)?;
-    observer::check(config, &**task)?;
+    let runs = planned(args, scene)?;
+    let Scene { task, robot } = scene;
+    for run in &runs {
+        observer::check(&run.config, &**task)?;
+    }
+    warn(scene);
+    let configs: Vec<Config> = runs.iter().map(|run| run.config.clone()).collect();
+    if args.dry_run {
+        print(&footprint::of_group(&configs, task)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(notice) = check_group(&configs, &**task)? {
+        say(&format!("warning: {notice}"));
+    }
     let device = args.device.open()?.context("the processor is no device")?;
-    let own = [config.seed()];
-    let seeds = args.seeds.as_ref().map_or(&own[..], |SeedList(seeds)| seeds);
     let mut members = Vec::new();
     let mut roots = Vec::new();
-    for (i, seed) in seeds.iter().enumerate() {
-        let mut settings = vec![format!("seed={seed}")];
-        if args.session.tensorboard {
-            settings.push("report.tensorboard=true".to_owned());
-        }
-        let config = config.with_settings(&settings)?;
-        let out = args.out.as_ref().map(|out| match args.seeds {
-            Some(_) => out.join(format!("seed{seed}")),
-            None => out.clone(),
-        });
-        let ready = start(out.as_deref(), args.resume, config, Arc::clone(task), robot)?;
+    for (i, PlannedRun { config, folder }) in runs.into_iter().enumerate() {
+        let task = Arc::clone(task);
+        let ready = start(folder.as_deref(), args.resume, config, task, robot.as_ref())?;
         roots.push(ready.directory.root().to_owned());
         let mut sinks: Vec<Box<dyn Sink>> = vec![Box::<CurveAtEnd>::default()];
         if ready.config.run().report.tensorboard {
             sinks.push(Box::new(TensorBoard::new(true)));
         }
-        // All runs are at the same step: one is seen for all.
+        // The runs of a batch are at the same step: one is seen for all.
         let style = Style::suited(args.session.quiet || i > 0);
         match Progress::new(style, Box::new(std::io::stderr())) {
             Ok(progress) => sinks.push(Box::new(progress)),
@@ -64,11 +61,8 @@ pub fn train(
     }
     let stop = listen()?;
     if !args.session.quiet {
-        let count = match members.len() {
-            1 => "one run".to_owned(),
-            n => format!("{n} runs"),
-        };
-        say(&format!("{count} on {} ({})", device.platform, device.kind));
+        say(&format!("on {} ({}):", device.platform, device.kind));
+        say(footprint::of_group(&configs, task)?.trim_end());
     }
     let precision = match args.tf32 {
         true => ProductPrecision::Fast,

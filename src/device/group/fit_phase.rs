@@ -59,10 +59,11 @@ impl<'d> FitPhase<'d> {
                 [model.bounds.numbers(), first, second].concat()
             })
             .collect();
-        state.push(device.upload(&bounds, &[slots, 1, 3, numbers])?);
+        state.push(device.upload(&bounds, &shape.bounds_sizes())?);
         let inputs = own.inputs();
-        let width = inputs + shape.labels;
-        let mut table = vec![0.0_f32; slots * shape.table * width];
+        let (of_table, of_row) = shape.data_sizes();
+        let width = of_table[2];
+        let mut table = vec![0.0_f32; of_table.iter().product()];
         table.par_chunks_mut(shape.table * width).enumerate().for_each(|(slot, table)| {
             let real = job(slot).real;
             for (i, row) in table.chunks_exact_mut(width).take(real.len()).enumerate() {
@@ -76,9 +77,9 @@ impl<'d> FitPhase<'d> {
             (0..slots).flat_map(|slot| of(&job(slot).model.standardiser).clone()).collect()
         };
         let data = vec![
-            device.upload(&table, &[slots, shape.table, width])?,
-            device.upload(&row(|s| &s.mean), &[slots, 1, 1, inputs])?,
-            device.upload(&row(|s| &s.deviation), &[slots, 1, 1, inputs])?,
+            device.upload(&table, &of_table)?,
+            device.upload(&row(|s| &s.mean), &of_row)?,
+            device.upload(&row(|s| &s.deviation), &of_row)?,
         ];
         let weights: Vec<f32> = (0..slots)
             .flat_map(|slot| {
@@ -86,8 +87,8 @@ impl<'d> FitPhase<'d> {
                 (0..shape.labels).map(|d| given.get(d).map_or(1.0, |&w| w as f32))
             })
             .collect();
-        let output_weights = match shape.directions {
-            Some(_) => Some(device.upload(&weights, &[slots, 1, 1, shape.labels])?),
+        let output_weights = match shape.row_sizes().directions {
+            Some(of) => Some(device.upload(&weights, &of.output_weights)?),
             None => None,
         };
         let longest = (0..slots).map(|slot| job(slot).holdout.len()).max().unwrap_or(0);
@@ -119,12 +120,8 @@ impl<'d> FitPhase<'d> {
         let counts: Vec<usize> = jobs.iter().map(of).collect();
         let mut seen = Vec::new();
         for at in 0..counts.iter().copied().max().unwrap_or(0) {
-            let drawn: Vec<Option<FitMinibatch>> = jobs
-                .par_iter_mut()
-                .zip(&counts)
-                .map(|(slot, &count)| (at < count).then(|| slot.job.minibatch(at, batch)))
-                .collect();
-            seen.push(self.step(jobs, &drawn)?);
+            let given = self.draw(jobs, at)?;
+            seen.push(self.step(&given)?);
         }
         let slots = shape.stack.runs;
         let mut sums = vec![0.0_f64; slots * 2];
@@ -154,21 +151,36 @@ impl<'d> FitPhase<'d> {
         Ok(())
     }
 
-    /// One step of the runs that have a minibatch; what it saw.
-    fn step(
-        &mut self,
+    /// Draws minibatch number `at` of an epoch of each run that has one, and brings them to the device.
+    pub fn draw(&self, jobs: &mut [FitSlot<'_>], at: usize) -> Result<Vec<Buffer>, DeviceError> {
+        let batch = self.programs.shape.batch;
+        let has = |slot: &FitSlot<'_>| !slot.over && at < slot.job.minibatches(batch);
+        let drawn: Vec<Option<FitMinibatch>> = jobs
+            .par_iter_mut()
+            .map(|slot| has(slot).then(|| slot.job.minibatch(at, batch)))
+            .collect();
+        self.bring(jobs, &drawn)
+    }
+
+    /// Brings the minibatches of a step to the device, and counts the step of the runs that have one.
+    fn bring(
+        &self,
         jobs: &mut [FitSlot<'_>],
         drawn: &[Option<FitMinibatch>],
-    ) -> Result<Buffer, DeviceError> {
+    ) -> Result<Vec<Buffer>, DeviceError> {
         let FitShape { stack, batch, labels, directions, .. } = &self.programs.shape;
-        let (slots, members) = (stack.runs, stack.networks);
-        let mut factors = vec![0.0_f32; slots * FIT_FACTORS];
-        let mut rows = vec![0_i32; slots * members * batch];
-        let mut shares = vec![0.0_f32; slots * batch];
+        let sizes = self.programs.shape.row_sizes();
+        let zeros = |sizes: &[usize]| vec![0.0_f32; sizes.iter().product()];
+        let firsts = |sizes: &[usize]| vec![0_i32; sizes.iter().product()];
+        let (mut factors, mut shares) = (zeros(&sizes.factors), zeros(&sizes.shares));
+        let mut rows = firsts(&sizes.rows);
+        let members = stack.networks;
         let (window, m) = directions.map_or((0, 0), |of| (of.rows, of.directions));
         let each = members * window;
-        let (mut own, mut neighbours) = (vec![0_i32; slots * each], vec![0_i32; slots * m * each]);
-        let mut weights = vec![0.0_f32; slots * each * m];
+        let of_r = sizes.directions;
+        let mut own = of_r.map_or(Vec::new(), |of| firsts(&of.rows));
+        let mut neighbours = of_r.map_or(Vec::new(), |of| firsts(&of.neighbours));
+        let mut weights = of_r.map_or(Vec::new(), |of| zeros(&of.weights));
         for (at, (slot, drawn)) in jobs.iter_mut().zip(drawn).enumerate() {
             let Some(drawn) = drawn else { continue };
             let model = &mut *slot.job.model;
@@ -192,21 +204,40 @@ impl<'d> FitPhase<'d> {
         }
         let device = self.device;
         let mut given = vec![
-            device.upload(&factors, &[slots, 1, 1, FIT_FACTORS])?,
-            device.upload(&rows, &[slots, members * batch])?,
-            device.upload(&shares, &[slots, 1, *batch, 1])?,
+            device.upload(&factors, &sizes.factors)?,
+            device.upload(&rows, &sizes.rows)?,
+            device.upload(&shares, &sizes.shares)?,
         ];
-        if directions.is_some() {
-            given.push(device.upload(&own, &[slots, each])?);
-            given.push(device.upload(&neighbours, &[slots, m * each])?);
-            given.push(device.upload(&weights, &[slots, members, window, m])?);
+        if let Some(of) = of_r {
+            given.push(device.upload(&own, &of.rows)?);
+            given.push(device.upload(&neighbours, &of.neighbours)?);
+            given.push(device.upload(&weights, &of.weights)?);
         }
+        Ok(given)
+    }
+
+    /// One step on minibatches that have been brought; what it saw.
+    pub fn step(&mut self, given: &[Buffer]) -> Result<Buffer, DeviceError> {
         let arguments: Vec<&Buffer> =
-            self.state.iter().chain(&self.data).chain(&given).chain(&self.output_weights).collect();
+            self.state.iter().chain(&self.data).chain(given).chain(&self.output_weights).collect();
         let mut outputs = self.programs.step.run(&arguments)?;
         let seen = outputs.pop().expect("a step tells what it saw");
         self.state = outputs;
         Ok(seen)
+    }
+
+    /// Waits until the steps are made.
+    pub fn wait(&self) -> Result<(), DeviceError> {
+        let labels = self.programs.shape.labels;
+        let mut bounds = vec![0.0_f64; self.programs.shape.stack.runs * 6 * labels];
+        self.state.last().expect("the bounds are the last array").download(&mut bounds)
+    }
+
+    /// Bytes of all arrays on the device, those of a step with them.
+    pub fn bytes(&self, given: &[Buffer]) -> Result<u64, DeviceError> {
+        let Self { state, data, output_weights, holdout, .. } = self;
+        let all = state.iter().chain(data).chain(output_weights).chain(holdout.as_flattened());
+        all.chain(given).map(Buffer::bytes).sum()
     }
 
     /// How many of the state's arrays are parameters.

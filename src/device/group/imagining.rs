@@ -90,6 +90,11 @@ pub(super) fn path_rows(
     }
 }
 
+/// Rows of a run in a call of [`RolloutProgram`].
+pub(super) fn rollout_rows(starts: usize) -> usize {
+    (PARTS_PER_WAVE * ROWS_PER_PART).min(starts.next_multiple_of(ROWS_PER_PART))
+}
+
 /// One imagined step of many rows.
 pub(super) struct RolloutProgram {
     step: Executable,
@@ -120,8 +125,7 @@ impl RolloutProgram {
         precision: ProductPrecision,
     ) -> Result<Self, DeviceError> {
         let (s, a) = (learner.observation_dim(), learner.policy.action_dim());
-        let wave = PARTS_PER_WAVE * ROWS_PER_PART;
-        let rows = wave.min(starts.next_multiple_of(ROWS_PER_PART));
+        let rows = rollout_rows(starts);
         let width = 2 * s + a + 2;
         let graph = Graph::new();
         let policy = learner.policy.stack.arguments(&graph);

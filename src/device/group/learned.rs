@@ -71,7 +71,7 @@ impl LearnedArrays {
             [temperature.log_alpha, temperature.adam.first[0], temperature.adam.second[0]]
         });
         let temperatures: Vec<f64> = temperatures.collect();
-        buffers.push(device.upload(&temperatures, &[shape.runs(), 1, 1, 3])?);
+        buffers.push(device.upload(&temperatures, &shape.temperature_sizes())?);
         Ok(Self { shape, buffers, policy, critic })
     }
 

@@ -8,11 +8,14 @@ mod fit;
 mod fit_job;
 mod fit_phase;
 mod fit_programs;
+mod forward;
 mod imagining;
 mod learned;
 mod learning;
+mod memory;
 mod models;
 mod parts;
+pub mod pieces;
 mod recipe;
 mod updates;
 
@@ -21,6 +24,7 @@ use std::time::Instant;
 use self::arrays::LEAST_SLOTS;
 use self::learned::{LearnedArrays, learner_shape};
 use self::learning::Learning;
+pub use self::memory::DeviceMemory;
 use self::models::GroupModels;
 use self::parts::LearnedParts;
 use self::recipe::{Due, Order, Recipe};
@@ -57,6 +61,19 @@ impl DeviceGroup {
     /// When it has none, in one sentence.
     pub fn check(config: &Config) -> Result<(), DeviceError> {
         Recipe::of(config).map(drop)
+    }
+
+    /// What a group of so many runs like this one takes of a device's memory when each has so many transitions.
+    ///
+    /// # Errors
+    /// When no program is for such runs.
+    pub fn memory(
+        config: &Config,
+        method: &mut dyn Method,
+        runs: usize,
+        transitions: usize,
+    ) -> Result<DeviceMemory, DeviceError> {
+        DeviceMemory::of(&Recipe::of(config)?, method, runs, transitions)
     }
 
     /// Brings runs to a device, whose configurations may differ in the seed alone.

@@ -23,7 +23,7 @@ pub(super) struct GroupModels {
     /// Elites of M^p, then of M^g where a policy's update has its own; empty before the first upload.
     prediction: Vec<Buffer>,
     gradient: Vec<Buffer>,
-    fitting: Fitting,
+    pub fitting: Fitting,
     rollout: Option<RolloutProgram>,
 }
 
@@ -46,6 +46,11 @@ impl GroupModels {
         });
         let (prediction, gradient) = (Vec::new(), Vec::new());
         Ok(Self { elites, path, prediction, gradient, fitting: Fitting::default(), rollout: None })
+    }
+
+    /// Sizes of the elites.
+    pub fn elites(&self) -> &ElitesShape {
+        &self.elites
     }
 
     /// Of the policies' updates; `None` where they imagine nothing.

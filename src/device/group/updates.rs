@@ -34,7 +34,7 @@ pub(super) struct UpdateProgram {
     kind: UpdateKind,
     program: Executable,
     /// Updates of a call.
-    per_call: usize,
+    pub per_call: usize,
     width: usize,
 }
 
@@ -51,7 +51,8 @@ fn per_call(platform: &str, updates: usize) -> usize {
 }
 
 impl UpdateKind {
-    fn width(&self, shape: &LearnerShape) -> usize {
+    /// Numbers of a row of an update's minibatch.
+    pub fn width(&self, shape: &LearnerShape) -> usize {
         let a = shape.policy.action_dim();
         match self {
             Self::Critic => shape.transition_width(),
@@ -177,36 +178,60 @@ impl UpdateProgram {
         runs: &mut [Option<LearnedParts<'_>>],
         updates: usize,
     ) -> Result<Readings, DeviceError> {
-        let (k, width) = (self.per_call, self.width);
-        let (slots, batch) = (arrays.shape.runs(), arrays.shape.batch);
         let mut calls = Vec::new();
-        for _ in 0..updates / k {
-            let mut rows = vec![0.0_f32; slots * k * batch * width];
-            let mut factors = vec![0.0_f32; slots * k * FACTORS];
-            let shape = &arrays.shape;
-            let each = rows.par_chunks_mut(k * batch * width);
-            let places = each.zip(factors.par_chunks_mut(k * FACTORS));
-            runs.par_iter_mut().zip(places).for_each(|(run, (rows, factors))| {
-                let Some(parts) = run else { return };
-                for (ahead, factors) in factors.chunks_exact_mut(FACTORS).enumerate() {
-                    factors.copy_from_slice(&LearnedArrays::factors(parts, ahead as u64));
-                }
-                for out in rows.chunks_exact_mut(batch * width) {
-                    self.kind.draw(parts, recipe, shape, &mut Columns { out, width });
-                }
-                self.kind.count(parts, k as u64);
-            });
-            let rows = device.upload(&rows, &[slots, k, batch, width])?;
-            let factors = device.upload(&factors, &[slots, k, 1, FACTORS])?;
-            let learned = arrays.buffers.iter();
-            let given = models.iter().copied().chain([&rows, &factors]);
-            let arguments: Vec<&Buffer> = learned.chain(given).collect();
-            let mut outputs = self.program.run(&arguments)?;
-            calls.push(outputs.pop().expect("a program tells what it saw"));
-            arrays.buffers = outputs;
+        for _ in 0..updates / self.per_call {
+            let drawn = self.draw(device, recipe, &arrays.shape, runs)?;
+            calls.push(self.call(arrays, models, &drawn)?);
         }
-        let numbers = k * self.kind.seen();
-        Readings::fetch(&calls, slots, numbers)
+        Readings::fetch(&calls, arrays.shape.runs(), self.numbers())
+    }
+
+    /// Numbers that a call tells of a slot.
+    pub fn numbers(&self) -> usize {
+        self.per_call * self.kind.seen()
+    }
+
+    /// Draws the updates of a call and brings them to the device: rows and factors.
+    pub fn draw(
+        &self,
+        device: &Device,
+        recipe: &Recipe,
+        shape: &LearnerShape,
+        runs: &mut [Option<LearnedParts<'_>>],
+    ) -> Result<[Buffer; 2], DeviceError> {
+        let (k, width) = (self.per_call, self.width);
+        let (slots, batch) = (shape.runs(), shape.batch);
+        let mut rows = vec![0.0_f32; slots * k * batch * width];
+        let mut factors = vec![0.0_f32; slots * k * FACTORS];
+        let each = rows.par_chunks_mut(k * batch * width);
+        let places = each.zip(factors.par_chunks_mut(k * FACTORS));
+        runs.par_iter_mut().zip(places).for_each(|(run, (rows, factors))| {
+            let Some(parts) = run else { return };
+            for (ahead, factors) in factors.chunks_exact_mut(FACTORS).enumerate() {
+                factors.copy_from_slice(&LearnedArrays::factors(parts, ahead as u64));
+            }
+            for out in rows.chunks_exact_mut(batch * width) {
+                self.kind.draw(parts, recipe, shape, &mut Columns { out, width });
+            }
+            self.kind.count(parts, k as u64);
+        });
+        let rows = device.upload(&rows, &[slots, k, batch, width])?;
+        Ok([rows, device.upload(&factors, &[slots, k, 1, FACTORS])?])
+    }
+
+    /// Makes the updates of a call; what they saw.
+    pub fn call(
+        &self,
+        arrays: &mut LearnedArrays,
+        models: &[&Buffer],
+        drawn: &[Buffer; 2],
+    ) -> Result<Buffer, DeviceError> {
+        let learned = arrays.buffers.iter();
+        let arguments: Vec<&Buffer> = learned.chain(models.iter().copied()).chain(drawn).collect();
+        let mut outputs = self.program.run(&arguments)?;
+        let seen = outputs.pop().expect("a program tells what it saw");
+        arrays.buffers = outputs;
+        Ok(seen)
     }
 
     /// Tells a run's tally what its updates saw, and refuses numbers that cannot be learned from.

@@ -77,7 +77,7 @@ calls! {
     5 EventDestroy { event: Handle }
     8 EventAwait { event: Handle }
     10 ClientCreate {
-        options: *const c_void,
+        options: *const Arguments<NamedValue>,
         options_len: usize,
         get: *const c_void,
         get_argument: Handle,
@@ -138,12 +138,42 @@ calls! {
         device: Handle,
     }
     58 BufferDestroy { buffer: Handle }
+    /// Bytes of an array where it lies.
+    64 BufferSize { buffer: Handle, bytes: usize }
     70 BufferToHost {
         buffer: Handle,
         layout: *mut c_void,
         to: *mut c_void,
         to_size: usize,
         done: Handle,
+    }
+}
+
+/// A setting of a client: a truth (kind 4) or a number of single precision (kind 3), which lies in the low bytes of a place for eight.
+#[repr(C)]
+pub(super) struct NamedValue {
+    name: *const c_char,
+    name_size: usize,
+    kind: c_int,
+    value: u64,
+    value_size: usize,
+}
+
+impl NamedValue {
+    /// A truth.
+    pub fn truth(name: &'static str, value: bool) -> Arguments<Self> {
+        Self::new(name, 4, u64::from(value))
+    }
+
+    /// A number.
+    pub fn single(name: &'static str, value: f32) -> Arguments<Self> {
+        Self::new(name, 3, u64::from(value.to_bits()))
+    }
+
+    fn new(name: &'static str, kind: c_int, value: u64) -> Arguments<Self> {
+        let (name, name_size) = (name.as_ptr().cast(), name.len());
+        // Of a machine on which low bytes come first, as all are that plugins are made for.
+        Arguments::new(Self { name, name_size, kind, value, value_size: 1 })
     }
 }
 

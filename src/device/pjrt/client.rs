@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::api::{
-    Arguments, BufferDestroy, BufferToHost, ClientAddressableDevices, ClientBufferFromHost,
-    ClientCompile, ClientCreate, ClientDestroy, ClientPlatformName, DescriptionKind,
-    DeviceDescription, DeviceMemoryStats, ExecutableDestroy, ExecutableExecute, ExecuteOptions,
-    Handle, ProgramText,
+    Arguments, BufferDestroy, BufferSize, BufferToHost, ClientAddressableDevices,
+    ClientBufferFromHost, ClientCompile, ClientCreate, ClientDestroy, ClientPlatformName,
+    DescriptionKind, DeviceDescription, DeviceMemoryStats, ExecutableDestroy, ExecutableExecute,
+    ExecuteOptions, Handle, ProgramText,
 };
 use super::options;
 use super::plugin::{DeviceError, Plugin, text};
@@ -112,9 +112,10 @@ impl Device {
     pub fn open(path: &Path) -> Result<Self, DeviceError> {
         let plugin = Plugin::load(path)?;
         let null = std::ptr::null_mut();
+        let settings = options::client_settings(path);
         let create = ClientCreate {
-            options: null,
-            options_len: 0,
+            options: settings.as_ptr(),
+            options_len: settings.len(),
             get: null,
             get_argument: null,
             put: null,
@@ -256,6 +257,15 @@ impl Executable {
 }
 
 impl Buffer {
+    /// Bytes that it takes on the device.
+    ///
+    /// # Errors
+    /// When the plugin cannot say.
+    pub fn bytes(&self) -> Result<u64, DeviceError> {
+        let asked = BufferSize { buffer: self.handle, bytes: 0 };
+        Ok(self.owner.plugin.call("measure an array", asked)?.bytes as u64)
+    }
+
     /// Waits for the array and copies it, row-major; `to` must have as many elements.
     ///
     /// # Errors

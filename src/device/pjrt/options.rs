@@ -1,7 +1,20 @@
-//! How programs are compiled, in the form that the interface takes: a message in protocol buffers' encoding, of which three kinds of
+//! How clients are made and programs compiled, the latter in the form that the interface takes: a message in protocol buffers' encoding, of which three kinds of
 //! field are needed.
 
 use std::path::Path;
+
+use super::api::{Arguments, NamedValue};
+
+/// What a client of the plugin in this file is told. NVIDIA's would take three quarters of the card's memory at its beginning, from other
+/// programs and from the rest of this one's needs alike; so it takes what is needed, and nearly all if need be. It is known by its
+/// file's name: other plugins refuse its settings.
+pub(super) fn client_settings(plugin: &Path) -> Vec<Arguments<NamedValue>> {
+    let name = plugin.file_name().unwrap_or_default().to_string_lossy();
+    if !name.contains("cuda") {
+        return Vec::new();
+    }
+    vec![NamedValue::truth("preallocate", false), NamedValue::single("memory_fraction", 0.95)]
+}
 
 /// XLA's flags for each platform, by the beginning of its name: as few choices by timing and sums in a free order as it can be told to make.
 const FLAGS: [(&str, &[(&str, Flag)]); 2] = [

@@ -120,7 +120,12 @@ impl Plugin {
         let ErrorMessage { message, message_size, .. } = arguments.body;
         let text = text(message, message_size);
         let _ = self.raw(&mut Arguments::new(ErrorDestroy { error }));
-        text.split_whitespace().collect::<Vec<_>>().join(" ")
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let lower = text.to_lowercase();
+        let full = ["resource_exhausted", "out of memory"].iter().any(|sign| lower.contains(sign));
+        let advice =
+            if full { " (fewer runs at once need less: docs/devices.md, \"Memory\")" } else { "" };
+        text + advice
     }
 
     /// Waits for an event, and frees it.

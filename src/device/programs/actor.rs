@@ -37,11 +37,15 @@ impl PathShape {
         }
     }
 
-    /// Numbers of a row of draws: the start state, noise of H + 1 actions, and for each step the places of two elites and noise of (r, Δs).
+    /// [`draws_width`] of these paths.
     pub fn draws_width(&self, action_dim: usize) -> usize {
-        let s = self.prediction.observation_dim();
-        s + (self.horizon + 1) * action_dim + self.horizon * (3 + s)
+        draws_width(self.prediction.observation_dim(), action_dim, self.horizon)
     }
+}
+
+/// Numbers of a row of draws: the start state, noise of H + 1 actions, and for each step the places of two elites and noise of (r, Δs).
+pub fn draws_width(observation_dim: usize, action_dim: usize, horizon: usize) -> usize {
+    observation_dim + (horizon + 1) * action_dim + horizon * (3 + observation_dim)
 }
 
 /// The costs along a path, and what is reported of it.

@@ -73,6 +73,32 @@ pub struct FitRows<'g> {
     pub directions: Option<DirectionRows<'g>>,
 }
 
+/// Sizes of [`FitRows`]' arrays.
+#[derive(Clone, Copy, Debug)]
+pub struct FitRowSizes {
+    /// Of `FitRows::factors`.
+    pub factors: [usize; 4],
+    /// Of `FitRows::rows`.
+    pub rows: [usize; 2],
+    /// Of `FitRows::shares`.
+    pub shares: [usize; 4],
+    /// Of R's.
+    pub directions: Option<DirectionRowSizes>,
+}
+
+/// Sizes of [`DirectionRows`]' arrays.
+#[derive(Clone, Copy, Debug)]
+pub struct DirectionRowSizes {
+    /// Of `DirectionRows::rows`.
+    pub rows: [usize; 2],
+    /// Of `DirectionRows::neighbours`.
+    pub neighbours: [usize; 2],
+    /// Of `DirectionRows::weights`.
+    pub weights: [usize; 4],
+    /// Of `DirectionRows::output_weights`.
+    pub output_weights: [usize; 4],
+}
+
 /// What R is on.
 #[derive(Clone, Copy, Debug)]
 pub struct DirectionRows<'g> {
@@ -87,42 +113,65 @@ pub struct DirectionRows<'g> {
 }
 
 impl FitShape {
-    fn inputs(&self) -> usize {
+    /// Numbers of an input.
+    pub fn inputs(&self) -> usize {
         self.stack.sizes[0]
+    }
+
+    /// Sizes of the array of the bounds and their moments.
+    pub fn bounds_sizes(&self) -> [usize; 4] {
+        [self.stack.runs, 1, 3, 2 * self.labels]
+    }
+
+    /// Sizes of what stays during a training: table, mean, deviation.
+    pub fn data_sizes(&self) -> ([usize; 3], [usize; 4]) {
+        let (runs, inputs) = (self.stack.runs, self.inputs());
+        ([runs, self.table, inputs + self.labels], [runs, 1, 1, inputs])
+    }
+
+    /// Sizes of what a step is on.
+    pub fn row_sizes(&self) -> FitRowSizes {
+        let (runs, members) = (self.stack.runs, self.stack.networks);
+        FitRowSizes {
+            factors: [runs, 1, 1, FIT_FACTORS],
+            rows: [runs, members * self.batch],
+            shares: [runs, 1, self.batch, 1],
+            directions: self.directions.map(|of| DirectionRowSizes {
+                rows: [runs, members * of.rows],
+                neighbours: [runs, of.directions * members * of.rows],
+                weights: [runs, members, of.rows, of.directions],
+                output_weights: [runs, 1, 1, self.labels],
+            }),
+        }
     }
 
     /// Arguments for the learned arrays.
     pub fn state<'g>(&self, graph: &'g Graph) -> FitState<'g> {
         let networks = TrainedStack::arguments(&self.stack, graph);
-        let bounds = [self.stack.runs, 1, 3, 2 * self.labels];
-        FitState { networks, bounds: graph.argument(&bounds, Number::Double) }
+        FitState { networks, bounds: graph.argument(&self.bounds_sizes(), Number::Double) }
     }
 
     /// Arguments for what stays during a training.
     pub fn data<'g>(&self, graph: &'g Graph) -> FitData<'g> {
-        let (runs, inputs) = (self.stack.runs, self.inputs());
-        let single = |shape: &[usize]| graph.argument(shape, Number::Single);
-        FitData {
-            table: single(&[runs, self.table, inputs + self.labels]),
-            mean: single(&[runs, 1, 1, inputs]),
-            deviation: single(&[runs, 1, 1, inputs]),
-        }
+        let (table, row) = self.data_sizes();
+        let single = |sizes: &[usize]| graph.argument(sizes, Number::Single);
+        FitData { table: single(&table), mean: single(&row), deviation: single(&row) }
     }
 
     /// Arguments for what a step is on.
     pub fn rows<'g>(&self, graph: &'g Graph) -> FitRows<'g> {
-        let (runs, members) = (self.stack.runs, self.stack.networks);
-        let single = |shape: &[usize]| graph.argument(shape, Number::Single);
-        let index = |n: usize| graph.argument(&[runs, n], Number::Index);
+        let single = |sizes: &[usize]| graph.argument(sizes, Number::Single);
+        let index = |sizes: &[usize]| graph.argument(sizes, Number::Index);
+        let FitRowSizes { factors, rows, shares, directions } = self.row_sizes();
         FitRows {
-            factors: single(&[runs, 1, 1, FIT_FACTORS]),
-            rows: index(members * self.batch),
-            shares: single(&[runs, 1, self.batch, 1]),
-            directions: self.directions.map(|of| DirectionRows {
-                rows: index(members * of.rows),
-                neighbours: index(of.directions * members * of.rows),
-                weights: single(&[runs, members, of.rows, of.directions]),
-                output_weights: single(&[runs, 1, 1, self.labels]),
+            factors: single(&factors),
+            rows: index(&rows),
+            shares: single(&shares),
+            directions: directions.map(|of| DirectionRows {
+                rows: index(&of.rows),
+                neighbours: index(&of.neighbours),
+                weights: single(&of.weights),
+                output_weights: single(&of.output_weights),
             }),
         }
     }
@@ -133,6 +182,18 @@ impl FitShape {
         let read = data.table.gather(rows);
         let read = read.reshape(&[self.stack.runs, rows.shape()[1] / n, n, width]);
         (read.slice(3, 0, inputs), read.slice(3, inputs, width))
+    }
+
+    /// The means and raw log-variances of all members for inputs in the task's units, and the standardised inputs.
+    fn predict<'g>(
+        &self,
+        parameters: &[Value<'g>],
+        data: FitData<'g>,
+        inputs: Value<'g>,
+    ) -> (Value<'g>, [Value<'g>; 2]) {
+        let (x, labels) = ((inputs - data.mean) / data.deviation, self.labels);
+        let output = self.stack.forward(parameters, x);
+        (x, [output.slice(3, 0, labels), output.slice(3, labels, 2 * labels)])
     }
 
     /// One step of all members. What it saw, `[runs, 1, 1, 2]`: Σ_members mean NLL, and w·R.
@@ -149,9 +210,7 @@ impl FitShape {
         let bound = |k: usize| numbers.slice(3, k * labels, (k + 1) * labels);
         let limits = [bound(0), bound(1)];
         let (inputs, y) = self.read(data, on.rows, self.batch);
-        let x = (inputs - data.mean) / data.deviation;
-        let output = self.stack.forward(&networks.parameters, x);
-        let (mean, raw) = (output.slice(3, 0, labels), output.slice(3, labels, 2 * labels));
+        let (_, [mean, raw]) = self.predict(&networks.parameters, data, inputs);
         let excess = excess(raw, limits);
         let precision = (-limits[0]).exp() / excess;
         let errors = mean - y;
@@ -187,8 +246,7 @@ impl FitShape {
         let each = on.rows.shape()[1];
         let n = each / self.stack.networks;
         let (own, y) = self.read(data, on.rows, n);
-        let x = (own - data.mean) / data.deviation;
-        let mean = self.stack.forward(parameters, x).slice(3, 0, self.labels);
+        let (x, [mean, _]) = self.predict(parameters, data, own);
         let directions = on.weights.shape()[3];
         let terms = (0..directions).map(|k| {
             let neighbours = on.neighbours.slice(1, k * each, (k + 1) * each);
@@ -227,8 +285,8 @@ impl FitShape {
         counts: Value<'g>,
     ) -> Value<'g> {
         let (inputs, y) = self.read(data, rows, rows.shape()[1]);
-        let x = (inputs - data.mean) / data.deviation;
-        let errors = self.stack.forward(parameters, x).slice(3, 0, self.labels) - y;
+        let (_, [mean, _]) = self.predict(parameters, data, inputs);
+        let errors = mean - y;
         (errors * errors * counts).sum(3).sum(2)
     }
 }

@@ -82,6 +82,11 @@ impl LearnerShape {
         self.critic.runs
     }
 
+    /// Sizes of the array of the temperatures and their moments.
+    pub fn temperature_sizes(&self) -> [usize; 4] {
+        [self.runs(), 1, 1, 3]
+    }
+
     /// Numbers of a row of a critic's minibatch.
     pub fn transition_width(&self) -> usize {
         2 * self.observation_dim() + 3 * self.policy.action_dim() + 2
@@ -119,7 +124,7 @@ impl LearnerShape {
             policy: TrainedStack::arguments(&self.policy.stack, graph),
             critic: TrainedStack::arguments(&self.critic, graph),
             targets: self.critic.arguments(graph),
-            temperature: graph.argument(&[self.runs(), 1, 1, 3], Number::Double),
+            temperature: graph.argument(&self.temperature_sizes(), Number::Double),
         }
     }
 
@@ -130,7 +135,20 @@ impl LearnerShape {
         states: Value<'g>,
         actions: Value<'g>,
     ) -> Value<'g> {
-        let values = self.critic.forward(networks, Value::concatenate(&[states, actions], 3));
+        self.least_of(self.values(networks, states, actions))
+    }
+
+    /// Each network's values, `[runs, networks, rows, 1]`.
+    fn values<'g>(
+        &self,
+        networks: &[Value<'g>],
+        states: Value<'g>,
+        actions: Value<'g>,
+    ) -> Value<'g> {
+        self.critic.forward(networks, Value::concatenate(&[states, actions], 3))
+    }
+
+    fn least_of<'g>(&self, values: Value<'g>) -> Value<'g> {
         let one = |q: usize| values.slice(1, q, q + 1);
         (1..self.critic.networks).fold(one(0), |least, q| least.min(one(q)))
     }
@@ -152,13 +170,12 @@ impl LearnerShape {
         let ahead = self.least(&state.targets, next_states, next.actions) - alpha * next.log_probs;
         let targets = (rewards + alive * self.discount * ahead).held();
         let networks = &state.critic.parameters;
-        let values = self.critic.forward(networks, Value::concatenate(&[states, actions], 3));
+        let values = self.values(networks, states, actions);
         let errors = values - targets;
         let share = 1.0 / self.batch as f64;
         let loss = (errors * errors).sum_from(1) * share;
         let gradient = graph.gradient(loss, networks);
-        let one = |q: usize| values.slice(1, q, q + 1);
-        let least = (1..self.critic.networks).fold(one(0), |least, q| least.min(one(q)));
+        let least = self.least_of(values);
         let log_prob = present.log_probs.sum_from(1) * share;
         let seen = [loss, least.sum_from(1) * share, log_prob, all_finite(&gradient)];
         state.critic.step(&gradient, |_| 0.0, self.critic_clip, factors.critic);

@@ -8,9 +8,10 @@ mod learner;
 mod network;
 mod policy;
 
-pub use actor::{PathModels, PathShape};
+pub use actor::{PathModels, PathShape, draws_width};
 pub use fitting::{
-    DirectionRows, DirectionsShape, FIT_FACTORS, FitData, FitRows, FitShape, FitState,
+    DirectionRowSizes, DirectionRows, DirectionsShape, FIT_FACTORS, FitData, FitRowSizes, FitRows,
+    FitShape, FitState,
 };
 pub use imagination::{Elites, ElitesShape, ImaginedStep, excess};
 pub use learner::{FACTORS, LearnerFactors, LearnerShape, LearnerState, TransitionRows};

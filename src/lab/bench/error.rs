@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::ConfigError;
+use crate::device::pjrt::DeviceError;
 use crate::env::EnvironmentError;
 use crate::nn::LearnError;
 use crate::run::storage::StorageError;
@@ -54,6 +55,9 @@ pub enum BenchError {
         /// What was looked for.
         compiler: String,
     },
+    /// A device refuses or fails.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The environment refused.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),

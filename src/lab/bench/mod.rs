@@ -4,13 +4,16 @@
 //! products ([`peak::Peak`]). [`twin`] times the same pieces in PyTorch or JAX, for comparison.
 
 pub mod cost;
+mod device_twin;
 mod environment;
 mod error;
 mod flops;
+pub mod on_device;
 pub mod peak;
 mod piece;
 mod pieces;
 pub mod twin;
+mod twin_process;
 
 pub use error::BenchError;
 pub use piece::Piece;

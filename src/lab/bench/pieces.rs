@@ -96,10 +96,15 @@ fn push_random(replay: &mut Replay, task: &dyn Task, rows: usize, rng: &mut Rng)
 
 /// Fresh networks, elites as if trained, both buffers as full as in the middle of a run.
 fn learner(config: &Config, task: &Arc<dyn Task>) -> Ddppo {
+    learner_with(config, task, IMAGINED_ROWS)
+}
+
+/// [`learner`] with so many imagined transitions.
+pub(crate) fn learner_with(config: &Config, task: &Arc<dyn Task>, imagined: usize) -> Ddppo {
     let mut learner = Ddppo::new(config, Arc::clone(task));
     let mut rng = Rng::new(0, "bench");
     push_random(&mut learner.real, &**task, REAL_ROWS, &mut rng);
-    for row in 0..IMAGINED_ROWS {
+    for row in 0..imagined {
         learner.imagined.transitions.push(learner.real.get(row % REAL_ROWS));
     }
     let elites: Vec<u32> = (0..learner.config().model.ensemble.elites as u32).collect();
@@ -204,7 +209,7 @@ fn model_forward(learner: Ddppo) -> Timed {
     })
 }
 
-fn neighbour_update(task: &dyn Task, mut learner: Ddppo) -> Timed {
+pub(crate) fn neighbour_update(task: &dyn Task, mut learner: Ddppo) -> Timed {
     let before = gradient_data(&learner).neighbours;
     push_random(&mut learner.real, task, NEW_ROWS, &mut Rng::new(1, "bench"));
     Box::new(move || {

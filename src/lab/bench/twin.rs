@@ -1,9 +1,7 @@
 //! The twins (`benches/reference/`): the same pieces in another framework, asked for one at a time, so that both sides can
 //! be timed in alternation.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -12,6 +10,7 @@ use super::environment;
 use super::environment::PythonEnvironment;
 use super::error::BenchError;
 use super::piece::Piece;
+use super::twin_process::{TwinProcess, source_tree};
 
 /// PyTorch's worker threads spin for some milliseconds after a piece; ours must not be timed beside them.
 const AFTER_SPIN: Duration = Duration::from_millis(20);
@@ -25,6 +24,14 @@ const TASKS: [&str; 6] = [
     "AntTruncatedObs",
     "HumanoidTruncatedObs",
 ];
+
+/// Refuses a task that the twins of this name do not know.
+pub(crate) fn check_task(kind: &'static str, task: &str) -> Result<(), BenchError> {
+    if TASKS.contains(&task) {
+        return Ok(());
+    }
+    Err(BenchError::NoTwin { kind, task: task.to_owned(), known: TASKS.join(", ") })
+}
 
 /// A framework, and how it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,12 +111,9 @@ fn find_compiler() -> Result<(), BenchError> {
     found.then_some(()).ok_or(BenchError::NoCompiler { compiler })
 }
 
-/// A twin's process; it ends with this value.
+/// A twin; its process ends with this value.
 pub struct Twin {
-    kind: TwinKind,
-    child: Child,
-    requests: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    process: TwinProcess,
 }
 
 impl Twin {
@@ -119,41 +123,21 @@ impl Twin {
     /// When the source tree is gone, or installing or starting fails.
     pub fn start(settings: TwinSettings<'_>, tell: impl Fn(&str)) -> Result<Self, BenchError> {
         let TwinSettings { kind, task, .. } = settings;
-        if !TASKS.contains(&task) {
-            let (task, known) = (task.to_owned(), TASKS.join(", "));
-            return Err(BenchError::NoTwin { kind: kind.name(), task, known });
-        }
+        check_task(kind.name(), task)?;
         if kind == TwinKind::TorchCompile {
             find_compiler()?;
         }
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let (file, flags) = kind.script();
-        let script = root.join("benches/reference").join(file);
-        if !script.is_file() {
-            return Err(BenchError::Twin(format!(
-                "{} is compared with from the source tree, which is no longer in {}",
-                kind.title(),
-                root.display()
-            )));
-        }
-        let interpreter = kind.environment().install(root, &tell)?;
+        let root = source_tree(kind.title(), file)?;
+        let interpreter = kind.environment().install(&root, &tell)?;
         if kind != TwinKind::PyTorch {
             tell("a piece is compiled when it is first run, which can take a minute");
         }
-        let mut child = Command::new(&interpreter)
-            .arg(&script)
-            .args(flags)
-            .args(["--stdin", "--task", task])
-            .args(["--threads", &settings.threads.to_string()])
-            .args(["--directions", &settings.directions.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|reason| BenchError::File { path: interpreter, reason })?;
-        let (Some(requests), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(BenchError::Twin(format!("{}'s process has no pipes", kind.title())));
-        };
-        Ok(Self { kind, child, requests, answers: BufReader::new(answers) })
+        let (threads, directions) = (settings.threads.to_string(), settings.directions.to_string());
+        let own = ["--stdin", "--task", task, "--threads", &threads, "--directions", &directions];
+        let arguments: Vec<String> = flags.iter().copied().chain(own).map(str::to_owned).collect();
+        let process = TwinProcess::start(kind.title(), &interpreter, (&root, file), &arguments)?;
+        Ok(Self { process })
     }
 
     /// Has a piece timed over this many runs, and waits until the machine is quiet again.
@@ -161,35 +145,9 @@ impl Twin {
     /// # Errors
     /// When the process ended, or answered something else.
     pub fn measure(&mut self, piece: Piece, runs: usize) -> Result<TwinAnswer, BenchError> {
-        let title = self.kind.title();
-        let mut line = String::new();
-        let asked = writeln!(self.requests, "{} {runs}", piece.name())
-            .and_then(|()| self.requests.flush())
-            .and_then(|()| self.answers.read_line(&mut line));
-        match asked {
-            // A process that ended before it was asked breaks the pipe.
-            Err(reason) if reason.kind() != std::io::ErrorKind::BrokenPipe => {
-                return Err(BenchError::Twin(format!("{title} cannot be asked: {reason}")));
-            }
-            _ if line.is_empty() => {
-                let said = "process ended early; what it said is above";
-                return Err(BenchError::Twin(format!("{title}'s {said}")));
-            }
-            _ => {}
-        }
-        let answer = serde_json::from_str(&line).map_err(|reason| {
-            BenchError::Twin(format!("{title} answered `{}`: {reason}", line.trim()))
-        })?;
+        let answer = self.process.ask(&format!("{} {runs}", piece.name()))?;
         std::thread::sleep(AFTER_SPIN);
         Ok(answer)
-    }
-}
-
-impl Drop for Twin {
-    fn drop(&mut self) {
-        // It may have ended by itself; either way it is collected.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -1,0 +1,166 @@
+//! What a group takes of its device's memory, from the shapes of its arrays (docs/devices.md, "Memory").
+
+use super::arrays::{LEAST_SLOTS, stack};
+use super::fit::{LEAST_TABLE, bucket};
+use super::fit_programs::HOLDOUT_ROWS;
+use super::imagining::rollout_rows;
+use super::learned::learner_shape;
+use super::parts::{LearnedParts, ModelParts};
+use super::recipe::{ModelRecipe, Order, Recipe};
+use super::updates::UpdateKind;
+use crate::device::pjrt::DeviceError;
+use crate::device::programs::{
+    DirectionsShape, FACTORS, FitShape, LearnerShape, StackShape, draws_width,
+};
+use crate::methods::Method;
+use crate::path::GradientSource;
+
+/// Bytes of a single and of a double number, and of an index.
+const SINGLE: u64 = 4;
+const DOUBLE: u64 = 8;
+const INDEX: u64 = 4;
+
+/// Bytes of a group's arrays on its device, by what they are for. All but the last two are exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceMemory {
+    /// Policies, critics, targets, temperatures and Adam's moments: there from beginning to end.
+    pub learned: u64,
+    /// Elites that policies are improved through and that rollouts use: there between trainings, too.
+    pub models: u64,
+    /// The draws of a step's updates.
+    pub draws: u64,
+    /// A training of the models: members, moments, transitions, held-out rows, and a minibatch.
+    pub training: u64,
+    /// What the steps of an epoch may have waiting beside the first's minibatch.
+    pub queue: u64,
+    /// What a program keeps while it runs, the largest of them, about: activations for the way back. The compiler decides.
+    pub workspace: u64,
+}
+
+impl DeviceMemory {
+    /// At most at a time, about.
+    pub fn most(&self) -> u64 {
+        let Self { learned, models, draws, training, queue, workspace } = self;
+        learned + models + workspace + (*draws).max(training + queue)
+    }
+
+    /// For a group of so many runs like this one, when each has so many transitions.
+    pub(super) fn of(
+        recipe: &Recipe,
+        method: &mut dyn Method,
+        runs: usize,
+        transitions: usize,
+    ) -> Result<Self, DeviceError> {
+        let parts = LearnedParts::of(method).filter(LearnedParts::fits).ok_or_else(|| {
+            DeviceError::Unsupported("these runs have no device programs".to_owned())
+        })?;
+        let slots = runs.max(LEAST_SLOTS);
+        let shape = learner_shape(&parts, recipe, slots);
+        let LearnerShape { policy, critic, .. } = &shape;
+        let learned = 3 * stack_bytes(&policy.stack)
+            + 4 * stack_bytes(critic)
+            + size(&shape.temperature_sizes(), DOUBLE);
+        let (a, horizon) = (policy.action_dim(), horizon(recipe));
+        let updates = |width: usize, count: usize| {
+            slots as u64 * count as u64 * SINGLE * (shape.batch * width + FACTORS) as u64
+        };
+        let draws = match recipe.order {
+            Order::Together(count) => updates(UpdateKind::Together.width(&shape), count),
+            Order::Apart { policy, critic } => {
+                let path = draws_width(shape.observation_dim(), a, horizon);
+                updates(UpdateKind::Critic.width(&shape), critic).max(updates(path, policy))
+            }
+        };
+        let mut memory = Self { learned, draws, workspace: 0, ..Self::default() };
+        memory.workspace = slots as u64 * SINGLE * shape.batch as u64 * learner_floats(&shape);
+        if let (Some(models), Some(of)) = (&recipe.models, &parts.models) {
+            memory.add_models(&shape, (models, of), (runs, transitions), horizon);
+        }
+        Ok(memory)
+    }
+
+    fn add_models(
+        &mut self,
+        shape: &LearnerShape,
+        (recipe, of): (&ModelRecipe, &ModelParts<'_>),
+        (runs, transitions): (usize, usize),
+        horizon: usize,
+    ) {
+        let model = &of.prediction.model;
+        let (inputs, labels) = (model.shape().inputs() as u64, model.label_dim() as u64);
+        let slots = shape.runs();
+        let elites = stack(slots, recipe.config.elites, model.shape());
+        let own = recipe.path.is_some_and(|p| p.gradient_source == GradientSource::GradientModel);
+        let roles = if own { 2 } else { 1 };
+        let rows = 2 * (inputs + labels) * SINGLE * slots as u64;
+        self.models = roles * (stack_bytes(&elites) + rows);
+        // Of a training: a power of two of runs, and of rows.
+        let table = bucket(transitions, LEAST_TABLE);
+        // A window of fewer rows than a minibatch has is not worth a word.
+        let directions = of.data.as_ref().map(|data| DirectionsShape {
+            rows: transitions.min(shape.batch),
+            directions: data.loss().directions,
+        });
+        let fit = FitShape {
+            stack: stack(bucket(runs, LEAST_SLOTS), model.members.len(), model.shape()),
+            labels: model.label_dim(),
+            batch: shape.batch,
+            table,
+            weight_decay: Vec::new(),
+            train_bounds: false,
+            directions,
+        };
+        let held_out = (transitions as f64 * recipe.config.holdout_fraction) as usize;
+        let held_out = held_out.clamp(1, recipe.config.max_holdout);
+        let held_rows = held_out.div_ceil(HOLDOUT_ROWS) * HOLDOUT_ROWS;
+        let (of_table, of_row) = fit.data_sizes();
+        let rows = fit.row_sizes();
+        let mut minibatch =
+            size(&rows.factors, SINGLE) + size(&rows.rows, INDEX) + size(&rows.shares, SINGLE);
+        let mut data = size(&of_table, SINGLE) + 2 * size(&of_row, SINGLE);
+        data += size(&[fit.stack.runs, held_rows], INDEX + SINGLE);
+        if let Some(of) = rows.directions {
+            minibatch +=
+                size(&of.rows, INDEX) + size(&of.neighbours, INDEX) + size(&of.weights, SINGLE);
+            data += size(&of.output_weights, SINGLE);
+        }
+        let learned = 3 * stack_bytes(&fit.stack) + size(&fit.bounds_sizes(), DOUBLE);
+        self.training = learned + data + minibatch;
+        let steps = transitions.saturating_sub(held_out).div_ceil(shape.batch.max(1)) as u64;
+        self.queue = minibatch * steps.saturating_sub(1);
+        // Forward each hidden layer's sum and output are kept; along a direction as many, and again their products on the way back.
+        let hidden = |stack: &StackShape| {
+            let inner = &stack.sizes[1..stack.sizes.len() - 1];
+            stack.networks as u64 * 2 * inner.iter().sum::<usize>() as u64
+        };
+        let batch = shape.batch as u64;
+        let along = directions.map_or(0, |of| of.directions as u64);
+        let step = fit.stack.runs as u64 * batch * hidden(&fit.stack) * (1 + 2 * along);
+        let path = batch * horizon as u64 * roles * hidden(&elites) + batch * learner_floats(shape);
+        let rollout = rollout_rows(of.imagined.starts()) as u64 * hidden(&elites) / 2;
+        let slots = shape.runs() as u64;
+        let most = step.max(slots * path).max(slots * rollout);
+        self.workspace = self.workspace.max(SINGLE * most);
+    }
+}
+
+fn horizon(recipe: &Recipe) -> usize {
+    recipe.models.as_ref().and_then(|models| models.path).map_or(0, |path| path.horizon)
+}
+
+fn size(sizes: &[usize], each: u64) -> u64 {
+    sizes.iter().product::<usize>() as u64 * each
+}
+
+fn stack_bytes(stack: &StackShape) -> u64 {
+    stack.arrays().iter().map(|sizes| size(sizes, SINGLE)).sum()
+}
+
+/// Numbers of a row that an update of critic or policy keeps for its way back: two passes of the policy, and of the critics.
+fn learner_floats(shape: &LearnerShape) -> u64 {
+    let hidden = |stack: &StackShape| {
+        let inner = &stack.sizes[1..stack.sizes.len() - 1];
+        2 * (stack.networks * 2 * inner.iter().sum::<usize>()) as u64
+    };
+    hidden(&shape.policy.stack) + hidden(&shape.critic)
+}
