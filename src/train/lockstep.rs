@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use super::trainer::{TrainError, Trainer};
 use crate::config::differences;
+use crate::device::DeviceLearner;
 use crate::device::graph::ProductPrecision;
-use crate::device::group::DeviceGroup;
 use crate::device::pjrt::{Device, DeviceError};
 use crate::methods::Method;
 use crate::nn::LearnError;
@@ -29,7 +29,7 @@ pub type StepOutcome = Result<Vec<Record>, TrainError>;
 pub struct Lockstep {
     /// None where a run has ended.
     runs: Vec<Option<Trainer>>,
-    group: DeviceGroup,
+    group: DeviceLearner,
 }
 
 impl Lockstep {
@@ -53,7 +53,7 @@ impl Lockstep {
         let config = first.config().clone();
         let mut methods: Vec<&mut dyn Method> =
             runs.iter_mut().map(|run| run.learning().0).collect();
-        let group = DeviceGroup::new(device, &config, &mut methods, precision)?;
+        let group = DeviceLearner::new(device, &config, &mut methods, precision)?;
         Ok(Self { runs: runs.into_iter().map(Some).collect(), group })
     }
 

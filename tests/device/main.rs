@@ -8,5 +8,6 @@ mod small_runs;
 mod bits;
 mod graph;
 mod models;
+mod plus;
 mod runs;
 mod sac;

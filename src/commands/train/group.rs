@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use ddppo::config::Config;
+use ddppo::device::DeviceLearner;
 use ddppo::device::graph::ProductPrecision;
-use ddppo::device::group::DeviceGroup;
 use ddppo::env::Task;
 use ddppo::env::robot::Robot;
 use ddppo::lab::analysis::observer::{self, Analyses};
@@ -31,7 +31,7 @@ pub fn train(
     robot: Option<&Robot>,
 ) -> anyhow::Result<ExitCode> {
     // Before a folder is made, or the device opened.
-    DeviceGroup::check(config)?;
+    DeviceLearner::check(config)?;
     observer::check(config, &**task)?;
     let device = args.device.open()?.context("the processor is no device")?;
     let own = [config.seed()];
