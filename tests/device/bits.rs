@@ -1,7 +1,7 @@
 //! Equal seeds give equal bits on a device of one kind: alone, among others, and after a stop.
 
 use crate::runs::{self, Lockstep};
-use crate::{models, sac};
+use crate::{models, plus, sac};
 
 /// One of five runs is the same as it is alone, and as it is in a group of two that was resumed from its state at `stop`.
 fn same_bits(algorithm: &str, settings: &[&str], stop: u64, steps: u64) {
@@ -33,4 +33,11 @@ fn ddppos_are_the_same_alone_in_a_group_and_resumed() {
 #[test]
 fn mbpos_are_the_same_alone_in_a_group_and_resumed() {
     same_bits("mbpo", &models::with(&[]), 130, 202);
+}
+
+#[test]
+fn ddppo_pluses_are_the_same_alone_in_a_group_and_resumed() {
+    // Blocks at 200, 250 and 300; the stop is between two.
+    let settings = ["training.critic_updates=2", "training.updates_per_step=0.1"];
+    same_bits("ddppo-plus", &plus::with(&settings), 220, 301);
 }

@@ -98,11 +98,7 @@ impl ElitesShape {
 }
 
 /// 1 where all entries of an observation lie in these ranges, bounds included, else 0, `[runs, 1, rows, 1]`.
-pub(super) fn healthy<'g>(
-    graph: &'g Graph,
-    ranges: &[(f32, f32)],
-    states: Value<'g>,
-) -> Value<'g> {
+pub(super) fn healthy<'g>(graph: &'g Graph, ranges: &[(f32, f32)], states: Value<'g>) -> Value<'g> {
     let bound = |of: fn(&(f32, f32)) -> f32| {
         let one = |range| graph.constant(f64::from(of(range)), &[1; 4], Number::Single);
         Value::concatenate(&ranges.iter().map(one).collect::<Vec<_>>(), 3)

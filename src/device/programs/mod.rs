@@ -15,9 +15,7 @@ mod short_update;
 mod value_range;
 
 pub use actor::{PathModels, PathShape};
-pub use budget::{
-    BUDGET_FACTORS, BudgetData, BudgetLosses, BudgetRows, BudgetShape, BudgetState,
-};
+pub use budget::{BUDGET_FACTORS, BudgetData, BudgetLosses, BudgetRows, BudgetShape, BudgetState};
 pub use fitting::{
     DirectionRows, DirectionsShape, FIT_FACTORS, FitData, FitRows, FitShape, FitState,
 };

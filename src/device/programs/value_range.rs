@@ -38,7 +38,8 @@ pub fn noted<'g>(
         sum(rewards) / sum(living) / (1.0 - discount)
     };
     let batches = range.slice(3, 2, 3);
-    let rate = batches.equals(batches.filled(0.0)).select(batches.filled(1.0), batches.filled(RATE));
+    let rate =
+        batches.equals(batches.filled(0.0)).select(batches.filled(1.0), batches.filled(RATE));
     let moved = |k: usize, to: Value<'g>| {
         let from = range.slice(3, k, k + 1);
         from + rate * (to - from)

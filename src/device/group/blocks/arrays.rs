@@ -95,9 +95,8 @@ impl BlockArrays {
         put(of_policy, &policy, &|slot, _| at(slot).policy.network.parameters().to_vec())?;
         put(of_policy, &policy, &|slot, _| at(slot).policy.adam.first.clone())?;
         put(of_policy, &policy, &|slot, _| at(slot).policy.adam.second.clone())?;
-        let (of_critic, q) = (&shape.learner.critic, |slot: usize, n: usize| {
-            &at(slot).critic.networks[n]
-        });
+        let (of_critic, q) =
+            (&shape.learner.critic, |slot: usize, n: usize| &at(slot).critic.networks[n]);
         put(of_critic, &critic, &|slot, n| q(slot, n).network.parameters().to_vec())?;
         put(of_critic, &critic, &|slot, n| q(slot, n).adam.first.clone())?;
         put(of_critic, &critic, &|slot, n| q(slot, n).adam.second.clone())?;

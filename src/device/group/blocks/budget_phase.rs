@@ -6,7 +6,7 @@ use super::budget_job::{BudgetJob, BudgetRowsOut};
 use super::budget_programs::{BudgetPrograms, HELD_OUT_ROWS};
 use super::calls::calls;
 use crate::device::group::arrays::{FetchedStack, upload_stack};
-use crate::device::pjrt::{Buffer, Device, DeviceError};
+use crate::device::pjrt::{Buffer, Device, DeviceError, Executable};
 use crate::device::programs::{BUDGET_FACTORS, BudgetState};
 use crate::model::{BudgetConfig, NormalisedModel};
 use crate::nn::Adam;
@@ -74,7 +74,8 @@ impl<'d> BudgetPhase<'d> {
                 y.iter_mut().enumerate().for_each(|(d, y)| *y = t.label(d));
             }
         });
-        let row = |of: &dyn Fn(usize) -> Vec<f32>| -> Vec<f32> { (0..slots).flat_map(of).collect() };
+        let row =
+            |of: &dyn Fn(usize) -> Vec<f32>| -> Vec<f32> { (0..slots).flat_map(of).collect() };
         let of_labels = [slots, 1, 1, labels];
         let mut data = vec![
             device.upload(&table, &[slots, shape.table, width])?,
@@ -91,8 +92,7 @@ impl<'d> BudgetPhase<'d> {
         let adam = Adam::new(0, config.learning_rate);
         let look_every = config.look_every;
         let holdout = Vec::new();
-        let mut phase =
-            Self { device, programs, state, best, data, holdout, adam, look_every };
+        let mut phase = Self { device, programs, state, best, data, holdout, adam, look_every };
         phase.clear_sums()?;
         let longest = jobs.iter().flatten().map(|job| job.split.holdout.len()).max().unwrap_or(0);
         for first in (0..longest).step_by(HELD_OUT_ROWS) {
@@ -132,10 +132,8 @@ impl<'d> BudgetPhase<'d> {
             job.holdout(first, n, &mut to);
         }
         let of_rows = [slots, 1, n, 1];
-        let mut piece = vec![
-            self.device.upload(&rows, &[slots, all])?,
-            self.device.upload(&shares, &of_rows)?,
-        ];
+        let mut piece =
+            vec![self.device.upload(&rows, &[slots, all])?, self.device.upload(&shares, &of_rows)?];
         if shape.directions > 0 {
             piece.push(self.device.upload(&secants, &of_rows)?);
         }
@@ -152,8 +150,12 @@ impl<'d> BudgetPhase<'d> {
             let ends = jobs.iter().flatten().map(|job| job.steps).filter(|&end| end > step);
             let next = ends.chain([regular]).min().unwrap_or(regular);
             let from = step;
-            for together in calls(next - step, self.programs.steps[0].0) {
-                step += self.advance(jobs, step, usize::from(!together))?;
+            let programs: &'d BudgetPrograms = self.programs;
+            for count in calls(next - step, programs.steps[0].0) {
+                let program = programs.steps.iter().find(|(of, _)| *of == count);
+                let (_, program) = program.expect("there is a program of a single step");
+                self.advance(jobs, step, count, program)?;
+                step += count;
             }
             self.look(jobs, from, step)?;
         }
@@ -163,16 +165,16 @@ impl<'d> BudgetPhase<'d> {
         self.fetch(jobs)
     }
 
-    /// A call of program number `which` after so many steps; how many it made.
+    /// A call of the program of `count` steps after so many that are done.
     fn advance(
         &mut self,
         jobs: &mut [Option<BudgetJob<'_>>],
         done: usize,
-        which: usize,
-    ) -> Result<usize, DeviceError> {
+        count: usize,
+        program: &Executable,
+    ) -> Result<(), DeviceError> {
         let Self { device, programs, adam, .. } = self;
-        let (count, program) = &programs.steps[which];
-        let (count, shape, batch) = (*count, &programs.shape, programs.batch);
+        let (shape, batch) = (&programs.shape, programs.batch);
         let (slots, members) = (shape.stack.runs, shape.stack.networks);
         let of_shares = members * batch;
         let of_rows = of_shares * (1 + shape.directions);
@@ -209,10 +211,9 @@ impl<'d> BudgetPhase<'d> {
             given.push(device.upload(&secants, &of_shares)?);
         }
         given.push(device.upload(&factors, &[slots, count, 1, BUDGET_FACTORS])?);
-        let arguments: Vec<&Buffer> =
-            self.state.iter().chain(&self.data).chain(&given).collect();
+        let arguments: Vec<&Buffer> = self.state.iter().chain(&self.data).chain(&given).collect();
         self.state = program.run(&arguments)?;
-        Ok(count)
+        Ok(())
     }
 
     /// How many arrays parameters are.
@@ -263,7 +264,9 @@ impl<'d> BudgetPhase<'d> {
         let mut mask = vec![0.0_f32; stack.runs * stack.networks];
         for (mask, taken) in mask.chunks_exact_mut(stack.networks).zip(taken) {
             let taken = taken.iter().flatten();
-            mask.iter_mut().zip(taken).for_each(|(mask, &taken)| *mask = f32::from(u8::from(taken)));
+            mask.iter_mut()
+                .zip(taken)
+                .for_each(|(mask, &taken)| *mask = f32::from(u8::from(taken)));
         }
         if mask.iter().all(|&taken| taken == 0.0) {
             return Ok(());

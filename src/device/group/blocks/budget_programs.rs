@@ -13,8 +13,8 @@ pub(super) struct BudgetPrograms {
     pub shape: BudgetShape,
     /// Rows of a member's minibatch.
     pub batch: usize,
-    /// Steps of a call, and their program; the second is of one step.
-    pub steps: [(usize, Executable); 2],
+    /// Steps of a call, and their program: of several and of one, or of one alone.
+    pub steps: Vec<(usize, Executable)>,
     /// Losses on held-out rows.
     pub losses: Executable,
     /// Takes the present weights of some members as their best.
@@ -30,10 +30,11 @@ impl BudgetPrograms {
         precision: ProductPrecision,
     ) -> Result<Self, DeviceError> {
         let compile = |program: Program| device.compile(&program.text, program.outputs);
-        let steps = |count| compile(step_program(&shape, batch, count, precision));
-        let together = per_call(&device.platform);
+        let mut counts = vec![per_call(&device.platform), 1];
+        counts.dedup();
+        let steps = |count| Ok((count, compile(step_program(&shape, batch, count, precision))?));
         Ok(Self {
-            steps: [(together, steps(together)?), (1, steps(1)?)],
+            steps: counts.into_iter().map(steps).collect::<Result<_, DeviceError>>()?,
             losses: compile(losses_program(&shape, precision))?,
             keep: compile(keep_program(&shape, precision))?,
             shape,

@@ -6,8 +6,8 @@ pub(super) fn per_call(platform: &str) -> usize {
     if platform == "cpu" { 1 } else { 5 }
 }
 
-/// The calls that make `count` steps, as many as `together` at a time, then single ones: `true` for a call of `together`.
-pub(super) fn calls(count: usize, together: usize) -> impl Iterator<Item = bool> {
+/// The calls that make `count` steps: `together` at a time, then single ones. How many steps each makes.
+pub(super) fn calls(count: usize, together: usize) -> impl Iterator<Item = usize> {
     let (long, single) = (count / together, count % together);
-    std::iter::repeat_n(true, long).chain(std::iter::repeat_n(false, single))
+    std::iter::repeat_n(together, long).chain(std::iter::repeat_n(1, single))
 }

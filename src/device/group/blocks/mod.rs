@@ -244,9 +244,7 @@ impl BlockGroup {
                     let half = batch.div_ceil(2).next_multiple_of(16).min(batch);
                     (ShortPathUpdate::Looked(half), update + 1)
                 }
-                Some(number) => {
-                    (ShortPathUpdate::All, alone + number.next_multiple_of(LOOK_EVERY))
-                }
+                Some(number) => (ShortPathUpdate::All, alone + number.next_multiple_of(LOOK_EVERY)),
             };
             let every = self.config.rollout.every_updates;
             let ends = blocks.open.iter().flatten().map(updates).filter(|&end| end > update);
@@ -281,12 +279,9 @@ impl BlockGroup {
         let Self { device, precision, config, shape, rollouts, .. } = self;
         let program = match rollouts {
             Some(program) => program,
-            None => rollouts.insert(LongRollouts::compile(
-                device,
-                shape,
-                &config.rollout,
-                *precision,
-            )?),
+            None => {
+                rollouts.insert(LongRollouts::compile(device, shape, &config.rollout, *precision)?)
+            }
         };
         let mut parts = Self::parts(shape.learner.runs(), runs, blocks);
         let reports = program.run(device, arrays, &mut parts, &learns)?;
@@ -321,8 +316,7 @@ impl BlockGroup {
         let together = BlockUpdates::together(device, of);
         let mut parts = Self::parts(slots, runs, blocks);
         let mut seen = Vec::new();
-        for long in calls((updates.end - updates.start) as usize, together) {
-            let count = if long { together } else { 1 };
+        for count in calls((updates.end - updates.start) as usize, together) {
             if !programs.contains_key(&(of, count)) {
                 let program = BlockUpdates::compile(device, shape, of, count, *precision)?;
                 programs.insert((of, count), program);

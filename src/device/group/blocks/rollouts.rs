@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::arrays::BlockArrays;
+use super::calls::per_call;
 use crate::data::minibatch::RowStreams;
 use crate::device::graph::{Graph, Number, ProductPrecision, Value};
 use crate::device::group::draws::Columns;
@@ -10,9 +11,7 @@ use crate::device::pjrt::{Buffer, Device, DeviceError, Executable};
 use crate::device::programs::{LongPathShape, ShortPathShape};
 use crate::methods::ddppo_plus::{BlockParts, LongRolloutConfig};
 use crate::path::LongReport;
-
-/// Steps of a call at most: a longer program takes longer to compile.
-const MOST_STEPS: usize = 5;
+use crate::rng::Rng;
 
 /// A compiled program of some steps. Arguments: the policies' parameters, M^p, states `[slots, 1, starts, observation_dim]`, draws
 /// `[slots, steps, starts, width]`. It returns the states afterwards, and the raw ones before each step with 1 where the next one is finite,
@@ -34,9 +33,13 @@ impl LongRollouts {
         precision: ProductPrecision,
     ) -> Result<Self, DeviceError> {
         let &LongRolloutConfig { starts, length, .. } = config;
-        let steps = (1..=MOST_STEPS).rev().find(|&n| length.is_multiple_of(n)).unwrap_or(1);
-        let shape =
-            LongPathShape { policy: shape.learner.policy.clone(), model: shape.model.clone(), starts };
+        let most = per_call(&device.platform);
+        let steps = (1..=most).rev().find(|&n| length.is_multiple_of(n)).unwrap_or(1);
+        let shape = LongPathShape {
+            policy: shape.learner.policy.clone(),
+            model: shape.model.clone(),
+            starts,
+        };
         let (slots, s) = (shape.model.stack.runs, shape.model.observation_dim());
         let graph = Graph::new();
         let policy = shape.policy.stack.arguments(&graph);
@@ -96,7 +99,7 @@ impl LongRollouts {
                     for (rows, mut rng) in streams.groups() {
                         // A stream of its own for each step of a group, as on the processor.
                         let word = rng.next_u64().wrapping_add(1 + (first + j) as u64);
-                        let mut rng = crate::rng::Rng::from_word(word);
+                        let mut rng = Rng::from_word(word);
                         to.noise(rows.clone(), 0, a, &mut rng);
                         to.noise(rows.clone(), a, s, &mut rng);
                         for i in rows {

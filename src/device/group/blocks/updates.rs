@@ -89,9 +89,9 @@ impl BlockUpdates {
         let mut rows = vec![0.0_f32; slots * count * batch * width];
         let mut pairs = vec![0_i32; slots * count * 2];
         let mut factors = vec![0.0_f32; slots * count * FACTORS];
-        let places = rows.par_chunks_mut(count * batch * width).zip(
-            pairs.par_chunks_mut(2 * count).zip(factors.par_chunks_mut(count * FACTORS)),
-        );
+        let places = rows
+            .par_chunks_mut(count * batch * width)
+            .zip(pairs.par_chunks_mut(2 * count).zip(factors.par_chunks_mut(count * FACTORS)));
         let each = runs.par_iter_mut().zip(learns).zip(places);
         each.for_each(|((run, &learns), (rows, (pairs, factors)))| {
             let Some(parts) = run.as_mut().filter(|_| learns) else { return };
