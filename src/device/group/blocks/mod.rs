@@ -11,6 +11,7 @@ mod rollouts;
 mod updates;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -195,20 +196,18 @@ impl BlockGroup {
     /// Has programs for tables of so many rows, and losses with R̃ or without it.
     fn compile_training(&mut self, table: usize, secants: bool) -> Result<(), DeviceError> {
         let Self { device, precision, config, shape, training, .. } = self;
-        if !training.contains_key(&(table, secants)) {
-            let (model, loss) = (&config.model, &config.gradient_loss);
-            let kept = model.weight_decay.iter().map(|decay| 1.0 - model.learning_rate * decay);
-            let shape = BudgetShape {
-                stack: shape.model.stack.clone(),
-                labels: shape.model.labels(),
-                table,
-                kept: kept.collect(),
-                directions: if secants { loss.directions_per_row } else { 0 },
-                secant_weight: loss.weight,
-            };
-            let programs = BudgetPrograms::compile(device, shape, model.batch_size, *precision)?;
-            training.insert((table, secants), programs);
-        }
+        let Entry::Vacant(place) = training.entry((table, secants)) else { return Ok(()) };
+        let (model, loss) = (&config.model, &config.gradient_loss);
+        let kept = model.weight_decay.iter().map(|decay| 1.0 - model.learning_rate * decay);
+        let shape = BudgetShape {
+            stack: shape.model.stack.clone(),
+            labels: shape.model.labels(),
+            table,
+            kept: kept.collect(),
+            directions: if secants { loss.directions_per_row } else { 0 },
+            secant_weight: loss.weight,
+        };
+        place.insert(BudgetPrograms::compile(device, shape, model.batch_size, *precision)?);
         Ok(())
     }
 
@@ -317,11 +316,12 @@ impl BlockGroup {
         let mut parts = Self::parts(slots, runs, blocks);
         let mut seen = Vec::new();
         for count in calls((updates.end - updates.start) as usize, together) {
-            if !programs.contains_key(&(of, count)) {
-                let program = BlockUpdates::compile(device, shape, of, count, *precision)?;
-                programs.insert((of, count), program);
-            }
-            let program = &programs[&(of, count)];
+            let program = match programs.entry((of, count)) {
+                Entry::Occupied(program) => program.into_mut(),
+                Entry::Vacant(place) => {
+                    place.insert(BlockUpdates::compile(device, shape, of, count, *precision)?)
+                }
+            };
             seen.push(program.run(device, shape, arrays, &mut parts, &learns)?);
         }
         drop(parts);
