@@ -13,7 +13,7 @@ use crate::rng::Rng;
 
 /// What is to be done in a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
+pub struct BlockPlan {
     /// Steps of each member's training.
     pub model_steps: usize,
     /// Updates of the critic alone, at its beginning.
@@ -62,7 +62,7 @@ impl DdppoPlus {
     /// Opens the block that is over with step number `step`: rows are parted, standardisers made anew, which policy and critic read through,
     /// too, and secants laid. `None` where no block is over, or there are too few rows to part, or to be each other's neighbours, as where
     /// physics broke all the time.
-    pub fn begin_block(&mut self, step: u64) -> Option<Block> {
+    pub fn begin_block(&mut self, step: u64) -> Option<BlockPlan> {
         if !self.ends_block(step) || self.real.is_empty() {
             return None;
         }
@@ -92,7 +92,7 @@ impl DdppoPlus {
         let first = !self.prediction_model.trained;
         let PlusTraining { block_steps, first_updates, updates_per_step, critic_updates, .. } =
             config.training;
-        Some(Block {
+        Some(BlockPlan {
             model_steps: if first { config.model.first_steps } else { config.model.steps },
             critic_updates,
             updates: match first {

@@ -7,7 +7,7 @@ mod config;
 mod learning;
 mod seen;
 
-pub use block::{Block, BlockParts};
+pub use block::{BlockParts, BlockPlan};
 pub use config::{DdppoPlusConfig, LongRolloutConfig, PlusCritic, PlusPolicy, PlusTraining};
 pub use seen::{LOOK_EVERY, PolicyGradientSeen, UpdateSeen, models_record, rollouts_record};
 

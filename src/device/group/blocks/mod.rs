@@ -28,7 +28,7 @@ use crate::device::graph::ProductPrecision;
 use crate::device::pjrt::{Device, DeviceError};
 use crate::device::programs::{BudgetShape, ShortPathShape, ShortPathUpdate};
 use crate::methods::ddppo_plus::{
-    Block, BlockParts, DdppoPlus, DdppoPlusConfig, LOOK_EVERY, models_record, rollouts_record,
+    BlockParts, BlockPlan, DdppoPlus, DdppoPlusConfig, LOOK_EVERY, models_record, rollouts_record,
 };
 use crate::model::BudgetReport;
 use crate::nn::LearnError;
@@ -54,7 +54,7 @@ pub type BlockRun<'m> = Option<(&'m mut DdppoPlus, &'m mut Tally)>;
 
 /// A run's block in progress.
 struct OpenBlock {
-    block: Block,
+    block: BlockPlan,
     /// States met in rollouts, and how many rollouts.
     states: u64,
     rollouts: usize,
