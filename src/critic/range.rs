@@ -47,6 +47,16 @@ impl ValueRange {
         self.batches += 1;
     }
 
+    /// Its ends and how many batches it has seen, as a device has them.
+    pub fn numbers(&self) -> [f64; 3] {
+        [self.low, self.high, self.batches as f64]
+    }
+
+    /// The inverse of [`ValueRange::numbers`].
+    pub fn of_numbers([low, high, batches]: [f64; 3]) -> Self {
+        Self { low, high, batches: batches as u64 }
+    }
+
     /// Saves or restores it.
     ///
     /// # Errors

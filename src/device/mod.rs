@@ -3,7 +3,9 @@
 mod choice;
 pub mod graph;
 pub mod group;
+mod learner;
 pub mod pjrt;
 pub mod programs;
 
 pub use choice::DeviceChoice;
+pub use learner::DeviceLearner;

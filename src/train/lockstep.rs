@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use super::trainer::{TrainError, Trainer};
 use crate::config::{Config, differences};
+use crate::device::DeviceLearner;
 use crate::device::graph::ProductPrecision;
-use crate::device::group::DeviceGroup;
 use crate::device::pjrt::{Device, DeviceError};
 use crate::methods::Method;
 use crate::nn::LearnError;
@@ -22,15 +22,16 @@ pub enum LockstepError {
     Different(String),
 }
 
-/// Settings that may differ among the runs of a batch: the host draws R, and its programs are chosen run by run.
-fn may_differ(key: &str) -> bool {
-    key == "seed" || key.starts_with("gradient_loss.")
+/// Settings that may differ among the runs of a batch: the host draws R, and its programs are chosen run by run where models are trained step by
+/// step.
+fn may_differ(config: &Config, key: &str) -> bool {
+    key == "seed" || key.starts_with("gradient_loss.") && !DeviceLearner::is_in_blocks(config)
 }
 
 /// Why two runs cannot be in one batch, in words; `None` where they can.
 pub fn difference(one: &Config, other: &Config) -> Option<String> {
     let all = differences(&one.identity(), &other.identity());
-    let (key, one, other) = all.into_iter().find(|(key, ..)| !may_differ(key))?;
+    let (key, one, other) = all.into_iter().find(|(key, ..)| !may_differ(one, key))?;
     Some(format!("`{key}` is {one} in one and {other} in another"))
 }
 
@@ -41,7 +42,7 @@ pub type StepOutcome = Result<Vec<Record>, TrainError>;
 pub struct Lockstep {
     /// None where a run has ended.
     runs: Vec<Option<Trainer>>,
-    group: DeviceGroup,
+    group: DeviceLearner,
 }
 
 impl Lockstep {
@@ -59,12 +60,12 @@ impl Lockstep {
             if let Some(difference) = difference(first.config(), other.config()) {
                 return Err(LockstepError::Different(difference));
             }
-            DeviceGroup::check(other.config())?;
+            DeviceLearner::check(other.config())?;
         }
         let config = first.config().clone();
         let mut methods: Vec<&mut dyn Method> =
             runs.iter_mut().map(|run| run.learning().0).collect();
-        let group = DeviceGroup::new(device, &config, &mut methods, precision)?;
+        let group = DeviceLearner::new(device, &config, &mut methods, precision)?;
         Ok(Self { runs: runs.into_iter().map(Some).collect(), group })
     }
 

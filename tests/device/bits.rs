@@ -3,7 +3,7 @@
 use ddppo::train::lockstep;
 
 use crate::runs::{self, Lockstep};
-use crate::{models, sac};
+use crate::{models, plus, sac};
 
 /// One of five runs is the same as it is alone, and as it is in a group of two that was resumed from its state at `stop`.
 fn same_bits(algorithm: &str, settings: &[&str], stop: u64, steps: u64) {
@@ -67,4 +67,17 @@ fn runs_of_other_programs_are_refused_in_one_batch() {
     assert_eq!(difference, "`policy.horizon` is 1 in one and 2 in another");
     let seeds = [0, 1].map(|seed| runs::config("ddppo", "Hopper", &models::with(&[]), seed));
     assert_eq!(lockstep::difference(&seeds[0], &seeds[1]), None);
+}
+
+#[test]
+fn ddppo_pluses_are_the_same_alone_in_a_group_and_resumed() {
+    // Blocks at 200, 250 and 300; the stop is between two. Short paths and few kinds of calls compile faster.
+    let settings = [
+        "training.critic_updates=0",
+        "training.first_updates=3",
+        "training.updates_per_step=0.06",
+        "rollout.every_updates=3",
+        "policy.horizon=1",
+    ];
+    same_bits("ddppo-plus", &plus::with(&settings), 220, 301);
 }

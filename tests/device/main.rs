@@ -10,5 +10,6 @@ mod graph;
 mod learns;
 mod memory;
 mod models;
+mod plus;
 mod runs;
 mod sac;

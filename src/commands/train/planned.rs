@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use ddppo::config::{Config, suggest};
-use ddppo::device::group::DeviceGroup;
+use ddppo::device::DeviceLearner;
 use ddppo::methods::{self, variants_of};
 
 use super::scene::{Scene, configured};
@@ -49,7 +49,7 @@ pub fn planned(args: &TrainArgs, scene: &Scene) -> anyhow::Result<Vec<PlannedRun
 
 fn whole_group(args: &TrainArgs, scene: &Scene) -> anyhow::Result<Config> {
     let config = configured(args, scene, &args.algo, args.variant.as_deref())?;
-    DeviceGroup::check(&config)?;
+    DeviceLearner::check(&config)?;
     Ok(config)
 }
 
@@ -59,7 +59,7 @@ fn of_part(args: &TrainArgs, scene: &Scene, part: &RunPart) -> anyhow::Result<Co
     let in_part = || format!("--runs {name}");
     let (method, variant) = find(&args.algo, name)?;
     let config = configured(args, scene, method, variant).with_context(in_part)?;
-    DeviceGroup::check(&config).with_context(in_part)?;
+    DeviceLearner::check(&config).with_context(in_part)?;
     Ok(config)
 }
 

@@ -29,6 +29,7 @@ pub(super) fn learner_shape(
     LearnerShape {
         policy: PolicyShape {
             stack: stack(slots, 1, policy.network.shape()),
+            head: policy.head,
             scale: policy.scale.clone(),
             bias: policy.bias.clone(),
             log_prob_offset: policy.log_prob_offset,

@@ -3,6 +3,7 @@
 //! after each step, since the host acts, and everything else when it is asked for. Models are trained on the device and kept on the host.
 
 mod arrays;
+pub mod blocks;
 mod draws;
 mod fit;
 mod fit_job;

@@ -179,7 +179,7 @@ impl LearnerShape {
     }
 
     /// Mean |λ_j| over rows, steps 1..=H and entries of the state; the loss's derivative by s_j is γʲ·λ_j/B.
-    fn adjoint_sizes<'g>(&self, loss: Value<'g>, adjoints: &[Value<'g>]) -> Value<'g> {
+    pub(super) fn adjoint_sizes<'g>(&self, loss: Value<'g>, adjoints: &[Value<'g>]) -> Value<'g> {
         let sizes = adjoints.iter().enumerate().map(|(j, adjoint)| {
             let weight = self.discount.powi(j as i32 + 1);
             let unscale = if weight as f32 == 0.0 { 0.0 } else { 1.0 / weight };

@@ -93,12 +93,17 @@ impl ElitesShape {
 
     /// 1 where an imagined observation ends no episode, 0 where it does, `[runs, 1, rows, 1]`.
     pub fn goes_on<'g>(&self, graph: &'g Graph, states: Value<'g>) -> Value<'g> {
-        let bound = |of: fn(&(f32, f32)) -> f32| {
-            let one = |range| graph.constant(f64::from(of(range)), &[1; 4], Number::Single);
-            Value::concatenate(&self.healthy.iter().map(one).collect::<Vec<_>>(), 3)
-        };
-        let (low, high) = (bound(|range| range.0), bound(|range| range.1));
-        let outside = low.at_most(states).and(states.at_most(high)).not().indicator().sum(3);
-        outside.equals(outside.filled(0.0)).indicator()
+        healthy(graph, &self.healthy, states)
     }
+}
+
+/// 1 where all entries of an observation lie in these ranges, bounds included, else 0, `[runs, 1, rows, 1]`.
+pub(super) fn healthy<'g>(graph: &'g Graph, ranges: &[(f32, f32)], states: Value<'g>) -> Value<'g> {
+    let bound = |of: fn(&(f32, f32)) -> f32| {
+        let one = |range| graph.constant(f64::from(of(range)), &[1; 4], Number::Single);
+        Value::concatenate(&ranges.iter().map(one).collect::<Vec<_>>(), 3)
+    };
+    let (low, high) = (bound(|range| range.0), bound(|range| range.1));
+    let outside = low.at_most(states).and(states.at_most(high)).not().indicator().sum(3);
+    outside.equals(outside.filled(0.0)).indicator()
 }

@@ -2,10 +2,13 @@
 
 use super::network::StackShape;
 use crate::device::graph::{Graph, Number, Value};
+use crate::policy::Head;
 
 /// Bounds of log σ.
 const LOG_SIGMA_RANGE: (f64, f64) = (-20.0, 2.0);
 const SQUASH_EPSILON: f64 = 1e-6;
+/// Least σ of [`Head::Softplus`].
+const LEAST_SIGMA: f64 = 1e-5;
 const HALF_LOG_TAU: f64 = 0.918_938_533_204_672_7;
 
 /// What is fixed about a policy.
@@ -13,6 +16,8 @@ const HALF_LOG_TAU: f64 = 0.918_938_533_204_672_7;
 pub struct PolicyShape {
     /// One network a run.
     pub stack: StackShape,
+    /// What its second half of outputs says of σ: not [`Head::Deterministic`].
+    pub head: Head,
     /// Half the action range.
     pub scale: Vec<f32>,
     /// Middle of the action range.
@@ -26,6 +31,8 @@ pub struct PolicyShape {
 pub struct DrawnActions<'g> {
     /// a, `[runs, 1, rows, action_dim]`.
     pub actions: Value<'g>,
+    /// a scaled to [−1, 1], likewise.
+    pub normalised: Value<'g>,
     /// log π(a|s), `[runs, 1, rows, 1]`.
     pub log_probs: Value<'g>,
 }
@@ -61,14 +68,18 @@ impl PolicyShape {
     ) -> DrawnActions<'g> {
         let a = self.action_dim();
         let output = self.stack.forward(parameters, states);
-        let (low, high) = LOG_SIGMA_RANGE;
-        let log_sigma = output.slice(3, a, 2 * a).clamp(low, high);
+        let raw = output.slice(3, a, 2 * a);
+        let log_sigma = match self.head {
+            Head::Softplus => (raw.softplus() + LEAST_SIGMA).ln(),
+            _ => raw.clamp(LOG_SIGMA_RANGE.0, LOG_SIGMA_RANGE.1),
+        };
         let (t, squashed) = squash(output.slice(3, 0, a) + log_sigma.exp() * noise);
         let scale = Self::row(graph, &self.scale);
         let slope = scale * squashed;
         let constant = noise * noise * 0.5 + HALF_LOG_TAU;
         let density = constant + log_sigma + (slope + SQUASH_EPSILON).ln();
         let log_probs = -density.sum(3) + f64::from(self.log_prob_offset);
-        DrawnActions { actions: scale * t + Self::row(graph, &self.bias), log_probs }
+        let actions = scale * t + Self::row(graph, &self.bias);
+        DrawnActions { actions, normalised: t, log_probs }
     }
 }

@@ -1,11 +1,15 @@
 //! DDPPO+: the paper's second model, trained on secants, in a loop of few updates on short differentiable paths, as that of DHMBPO (TMLR 2025).
 //! Critic and policy are updated on the same paths; these start from states of long imagined ones.
 
+mod block;
 mod buffers;
 mod config;
 mod learning;
+mod seen;
 
+pub use block::{BlockParts, BlockPlan};
 pub use config::{DdppoPlusConfig, LongRolloutConfig, PlusCritic, PlusPolicy, PlusTraining};
+pub use seen::{LOOK_EVERY, PolicyGradientSeen, UpdateSeen, models_record, rollouts_record};
 
 use std::sync::Arc;
 
@@ -19,7 +23,7 @@ use crate::nn::{Activation, LearnError, Mlp, Shape, StopFlag};
 use crate::path::{DerivativeSource, Objective};
 use crate::policy::{Head, Policy, Temperature};
 use crate::rng::Rng;
-use crate::run::{Entries, Record, SnapshotError, Tally};
+use crate::run::{Entries, SnapshotError, Tally};
 use buffers::Buffers;
 
 /// DDPPO+.
@@ -173,28 +177,12 @@ impl Method for DdppoPlus {
     /// When a block of environment steps is over: both models are trained, then the critic alone is updated, then critic and policy
     /// together, on fresh moments. The random first steps are the first block.
     fn learn(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {
-        let PlusTraining { block_steps, first_updates, updates_per_step, .. } =
-            self.config.training;
-        if !self.ends_block(step) {
-            return Ok(());
-        }
-        // Too few rows to part, or to be each other's neighbours: physics that broke all the time.
-        if !self.can_train_models() {
-            return Ok(());
-        }
-        let first = !self.prediction_model.trained;
-        self.train_models(step, first, tally)?;
-        self.renew_raw_models();
-        self.policy.adam.restart();
-        self.critic.restart_moments();
-        self.temperature.adam.restart();
-        let updates = match first {
-            true => first_updates,
-            false => (block_steps as f64 * updates_per_step).round() as u64,
-        };
-        let alone = self.config.training.critic_updates;
+        let Some(block) = self.begin_block(step) else { return Ok(()) };
+        self.train_models(step, block.model_steps, tally)?;
+        self.begin_updates();
+        let alone = block.critic_updates;
         let (mut states, mut rollouts) = (0, 0);
-        for update in 0..alone + updates {
+        for update in 0..alone + block.updates {
             self.buffers.stop.check()?;
             if update.is_multiple_of(self.config.rollout.every_updates) {
                 states += self.roll_out(tally)?;
@@ -202,11 +190,7 @@ impl Method for DdppoPlus {
             }
             self.update(update.checked_sub(alone), tally)?;
         }
-        let mut record = Record::new("rollout", step);
-        record.put_count("imagined_states", states);
-        let rows = (rollouts * self.config.rollout.starts).max(1);
-        record.put("imagined_length", states as f64 / rows as f64);
-        tally.record(record);
+        tally.record(rollouts_record(step, rollouts, self.config.rollout.starts, states));
         Ok(())
     }
 

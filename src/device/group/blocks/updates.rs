@@ -1,0 +1,197 @@
+//! The updates of a block as programs: what a call takes and what it tells.
+
+use rayon::prelude::*;
+
+use super::arrays::BlockArrays;
+use super::calls::per_call;
+use crate::data::StateRing;
+use crate::data::minibatch::RowStreams;
+use crate::device::graph::{Graph, Number, ProductPrecision, Value};
+use crate::device::group::draws::Columns;
+use crate::device::pjrt::{Buffer, Device, DeviceError, Executable};
+use crate::device::programs::{
+    CRITIC_NUMBERS, FACTORS, POLICY_NUMBERS, ShortPathRows, ShortPathShape, ShortPathUpdate,
+};
+use crate::methods::ddppo_plus::{BlockParts, PolicyGradientSeen, UpdateSeen};
+use crate::path::ShortPathReport;
+
+/// A compiled program that makes some updates in a row. Arguments: what is learned, the models, rows `[slots, count, batch, width]`, pairs
+/// of target networks `[slots, 2·count]`, factors `[slots, count, 1, FACTORS]`. It returns what is learned and what the updates saw.
+pub(super) struct BlockUpdates {
+    of: ShortPathUpdate,
+    program: Executable,
+    count: usize,
+}
+
+/// What the updates of a call saw, `[slots, count, numbers]`.
+pub(super) struct CallSeen {
+    of: ShortPathUpdate,
+    count: usize,
+    numbers: Buffer,
+}
+
+/// Numbers that an update tells.
+fn numbers(of: ShortPathUpdate) -> usize {
+    if of == ShortPathUpdate::Critic { CRITIC_NUMBERS } else { CRITIC_NUMBERS + POLICY_NUMBERS }
+}
+
+impl BlockUpdates {
+    /// How many of such updates a call can make.
+    pub fn together(device: &Device, of: ShortPathUpdate) -> usize {
+        if matches!(of, ShortPathUpdate::Looked(_)) { 1 } else { per_call(&device.platform) }
+    }
+
+    /// A program of `count` updates.
+    pub fn compile(
+        device: &Device,
+        shape: &ShortPathShape,
+        of: ShortPathUpdate,
+        count: usize,
+        precision: ProductPrecision,
+    ) -> Result<Self, DeviceError> {
+        let graph = Graph::new();
+        let mut state = shape.state(&graph);
+        let before = state.arrays();
+        let models = shape.models(&graph);
+        let (slots, batch) = (shape.learner.runs(), shape.learner.batch);
+        let draws = graph.argument(&[slots, count, batch, shape.draws_width()], Number::Single);
+        let pairs = graph.argument(&[slots, 2 * count], Number::Index);
+        let factors = graph.argument(&[slots, count, 1, FACTORS], Number::Single);
+        let mut seen = Vec::new();
+        for i in 0..count {
+            let on = ShortPathRows {
+                draws: draws.slice(1, i, i + 1),
+                pair: pairs.slice(1, 2 * i, 2 * i + 2),
+                factors: shape.learner.factors(factors.slice(1, i, i + 1)),
+            };
+            seen.push(shape.update(&graph, &mut state, &models, of, on));
+        }
+        let mut outputs = state.arrays();
+        outputs.push(Value::concatenate(&seen, 1));
+        let overwritten: Vec<_> = before.into_iter().enumerate().map(|(k, a)| (a, k)).collect();
+        let program = graph.program(&outputs, &overwritten, precision);
+        let program = device.compile(&program.text, program.outputs)?;
+        Ok(Self { of, program, count })
+    }
+
+    /// Draws and makes the updates of the runs that are there and learn: `true` for these.
+    pub fn run(
+        &self,
+        device: &Device,
+        shape: &ShortPathShape,
+        arrays: &mut BlockArrays,
+        runs: &mut [Option<BlockParts<'_>>],
+        learns: &[bool],
+    ) -> Result<CallSeen, DeviceError> {
+        let (slots, batch, width) =
+            (shape.learner.runs(), shape.learner.batch, shape.draws_width());
+        let count = self.count;
+        let mut rows = vec![0.0_f32; slots * count * batch * width];
+        let mut pairs = vec![0_i32; slots * count * 2];
+        let mut factors = vec![0.0_f32; slots * count * FACTORS];
+        let places = rows
+            .par_chunks_mut(count * batch * width)
+            .zip(pairs.par_chunks_mut(2 * count).zip(factors.par_chunks_mut(count * FACTORS)));
+        let each = runs.par_iter_mut().zip(learns).zip(places);
+        each.for_each(|((run, &learns), (rows, (pairs, factors)))| {
+            let Some(parts) = run.as_mut().filter(|_| learns) else { return };
+            let each = rows.chunks_exact_mut(batch * width).zip(pairs.chunks_exact_mut(2));
+            for (i, (out, pair)) in each.enumerate() {
+                draw(parts, shape, pair, &mut Columns { out, width });
+                let own = &mut factors[i * FACTORS..][..FACTORS];
+                own.copy_from_slice(&BlockArrays::factors(parts, i as u64));
+            }
+            let updates = count as u64;
+            parts.critic.networks.iter_mut().for_each(|q| q.adam.updates += updates);
+            if self.of != ShortPathUpdate::Critic {
+                parts.policy.adam.updates += updates;
+                let own = if parts.temperature.automatic { updates } else { 0 };
+                parts.temperature.adam.updates += own;
+            }
+        });
+        let rows = device.upload(&rows, &[slots, count, batch, width])?;
+        let pairs = device.upload(&pairs, &[slots, 2 * count])?;
+        let factors = device.upload(&factors, &[slots, count, 1, FACTORS])?;
+        let given = arrays.models().chain([&rows, &pairs, &factors]);
+        let arguments: Vec<&Buffer> = arrays.learned.iter().chain(given).collect();
+        let mut outputs = self.program.run(&arguments)?;
+        let numbers = outputs.pop().expect("a program tells what it saw");
+        arrays.learned = outputs;
+        Ok(CallSeen { of: self.of, count, numbers })
+    }
+}
+
+/// Draws an update from the run's stream (`DdppoPlus::update` and `src/path/short.rs` draw the same).
+fn draw(
+    parts: &mut BlockParts<'_>,
+    shape: &ShortPathShape,
+    pair: &mut [i32],
+    to: &mut Columns<'_>,
+) {
+    let BlockParts { prediction_model: model, states, path_stream: stream, critic, .. } = parts;
+    let networks = critic.networks.len();
+    let one = stream.below(networks);
+    let other = (one + 1 + stream.below(networks - 1)) % networks;
+    pair.copy_from_slice(&[one as i32, other as i32]);
+    let (s, a) = (shape.model.observation_dim(), shape.learner.policy.action_dim());
+    let (horizon, members) = (shape.horizon, model.members.len());
+    let states: &StateRing = states;
+    let mut streams = RowStreams::new(shape.learner.batch);
+    streams.renew(stream);
+    let mut start = vec![0.0; s];
+    for (rows, mut rng) in streams.groups() {
+        for i in rows.clone() {
+            let state = states.get(rng.below(states.len())).iter().copied();
+            model.inputs.apply(state, &mut start);
+            to.put(i, 0, &start);
+        }
+        for j in 0..=horizon {
+            to.noise(rows.clone(), s + j * a, a, &mut rng);
+        }
+        for j in 0..horizon {
+            let at = s + (horizon + 1) * a + j * (s + 2);
+            to.noise(rows.clone(), at, s, &mut rng);
+            for i in rows.clone() {
+                let member = rng.below(members) as f32;
+                // Drawn for either source, so that both have the same paths.
+                let other = rng.below(members) as f32;
+                let first = if shape.gradient_model { other } else { member };
+                to.put(i, at + s, &[member, first]);
+            }
+        }
+    }
+}
+
+impl CallSeen {
+    /// What each update saw, by slot and then in order.
+    pub fn fetch(&self, slots: usize) -> Result<Vec<Vec<UpdateSeen>>, DeviceError> {
+        let width = numbers(self.of);
+        let mut all = vec![0.0_f32; slots * self.count * width];
+        self.numbers.download(&mut all)?;
+        let slot = |slot: &[f32]| slot.chunks_exact(width).map(|n| self.seen(n)).collect();
+        Ok(all.chunks_exact(self.count * width).map(slot).collect())
+    }
+
+    fn seen(&self, numbers: &[f32]) -> UpdateSeen {
+        let number = |k: usize| f64::from(numbers[k]);
+        let mut paths = ShortPathReport {
+            broken: numbers[0] as u64,
+            critic_loss: number(1),
+            value: number(2),
+            target: number(3),
+            log_prob: number(4),
+            alive: number(5),
+            clipped: number(6),
+            ..ShortPathReport::default()
+        };
+        let mut policy = None;
+        if self.of != ShortPathUpdate::Critic {
+            let number = |k: usize| number(CRITIC_NUMBERS + k);
+            (paths.policy_loss, paths.mean_abs_adjoint) = (number(0), number(1));
+            let looks = matches!(self.of, ShortPathUpdate::Looked(_));
+            let half = looks.then(|| [number(4), number(5)]);
+            policy = Some(PolicyGradientSeen { finite: number(2) == 1.0, square: number(3), half });
+        }
+        UpdateSeen { paths, policy, finite_critic: number(7) == 1.0 }
+    }
+}
