@@ -21,7 +21,7 @@ pub const SETTINGS: [&str; 29] = [
     "gradient_loss.directions_per_row=2",
     "gradient_loss.window=150",
     "rollout.starts=40",
-    "rollout.length=4",
+    "rollout.length=3",
     "rollout.capacity=150",
     "rollout.every_updates=2",
     "policy.hidden=16",
@@ -36,8 +36,8 @@ pub const SETTINGS: [&str; 29] = [
 ];
 /// A step with the second block.
 const BLOCK: u64 = 250;
-/// The critic alone, then all with the policy's gradient looked at, and after a rollout all twice more, in one call.
-const UPDATES: [&str; 2] = ["training.critic_updates=1", "training.updates_per_step=0.06"];
+/// The critic alone, then all with the policy's gradient looked at, and after a rollout all once more.
+const UPDATES: [&str; 2] = ["training.critic_updates=1", "training.updates_per_step=0.04"];
 const PREDICTION: &str = "policy.gradient_source=\"prediction\"";
 
 pub fn with<'s>(more: &[&'s str]) -> Vec<&'s str> {

@@ -3,7 +3,7 @@
 /// Of so many a program is made: one of them, and one of a single step for what remains. A longer program takes longer to compile, which
 /// processors do slowly; on accelerators it saves starts.
 pub(super) fn per_call(platform: &str) -> usize {
-    if platform == "cpu" { 2 } else { 5 }
+    if platform == "cpu" { 1 } else { 5 }
 }
 
 /// The calls that make `count` steps: `together` at a time, then single ones. How many steps each makes.
