@@ -5,9 +5,10 @@ use std::fmt::Write;
 use super::axis::Axis;
 use super::picture::Picture;
 
-/// Okabe and Ito's colours, told apart with any kind of colour vision.
-const COLOURS: [&str; 7] =
-    ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333"];
+/// Okabe and Ito's colours, told apart with any kind of colour vision, with Tol's wine red in place of their yellow, which is too light for a line;
+/// as many as there are methods.
+const COLOURS: [&str; 8] =
+    ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333", "#882255"];
 const FONT: &str = "DejaVu Sans, Verdana, sans-serif";
 const INK: &str = "#333333";
 
