@@ -22,7 +22,8 @@ use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
 use crate::cli::{Cli, Command, TrainArgs};
-use crate::commands::train::{configure, prepare};
+use crate::commands::train::prepare;
+use crate::commands::train::scene::configure;
 use crate::commands::{UsageError, say};
 use crate::environment::{Failures, PythonTask, Task};
 use crate::error::{exception, usage};
@@ -121,7 +122,7 @@ fn prepare_in(args: &TrainArgs, task: Arc<PythonTask>, description: &str) -> any
             .into());
         }
     }
-    let config = configure(args, method, &preset)?;
+    let config = configure(args, method, &preset, args.variant.as_deref())?;
     if let Some(root) = args.out.as_ref().filter(|_| args.resume)
         && let Some(until) = start::begun(root, &config, None)?
     {

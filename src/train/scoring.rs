@@ -12,12 +12,13 @@ impl Trainer {
     /// Scores the present policy with the deterministic action; `None` where `stop` was raised meanwhile.
     pub(super) fn evaluation_record(
         &mut self,
-        stop: &StopFlag,
+        stop: Option<&StopFlag>,
     ) -> Result<Option<Record>, TrainError> {
         let started = Instant::now();
         let episodes = self.config.run().evaluation.episodes;
         let (policy, rng) = (self.method.policy(), &mut self.evaluations);
-        let played = evaluate(policy, &*self.task, Acting::Best, episodes, rng, stop)?;
+        let stop = stop.cloned().unwrap_or_default();
+        let played = evaluate(policy, &*self.task, Acting::Best, episodes, rng, &stop)?;
         Ok(played.map(|played| {
             let mut record = evaluation::record(self.step, &played);
             record.put_seconds("evaluation", started.elapsed().as_secs_f64());

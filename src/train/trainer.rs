@@ -224,7 +224,7 @@ impl Trainer {
         method.heed(stop);
         let records = match method.learn(step, tally) {
             Err(LearnError::BrokenOff) => None,
-            learned => self.end_step_until(learned, stop)?,
+            learned => self.end_step_until(learned, Some(stop))?,
         };
         Ok(match records {
             Some(records) => Advance::Done(records),
@@ -257,7 +257,7 @@ impl Trainer {
     /// # Errors
     /// When learning failed, or the evaluation does.
     pub fn end_step(&mut self, learned: Result<(), LearnError>) -> Result<Vec<Record>, TrainError> {
-        let records = self.end_step_until(learned, &StopFlag::default())?;
+        let records = self.end_step_until(learned, None)?;
         Ok(records.expect("nobody can raise the flag"))
     }
 
@@ -265,7 +265,7 @@ impl Trainer {
     fn end_step_until(
         &mut self,
         learned: Result<(), LearnError>,
-        stop: &StopFlag,
+        stop: Option<&StopFlag>,
     ) -> Result<Option<Vec<Record>>, TrainError> {
         learned.map_err(|error| self.diverged(error.to_string()))?;
         let step = self.step;

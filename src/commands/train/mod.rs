@@ -4,13 +4,14 @@ mod common;
 mod footprint;
 mod group;
 mod planned;
-mod scene;
+pub mod scene;
 mod single;
 
 pub use single::train;
 
 use std::process::ExitCode;
 
+use ddppo::config::Config;
 use ddppo::device::DeviceChoice;
 use ddppo::session::start::Ready;
 
@@ -23,7 +24,12 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     if args.device != DeviceChoice::Cpu {
         return group::train(args, &scene(args)?);
     }
-    let Some(ready) = prepare(args)? else { return Ok(ExitCode::SUCCESS) };
+    let (scene, config) = alone(args)?;
+    if args.dry_run {
+        print(&footprint::alone(&config, &*scene.task))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let ready = begin(args, scene, config)?;
     let root = ready.directory.root().to_owned();
     let code = train(ready, args.session)?;
     if args.film && code == ExitCode::SUCCESS {
@@ -32,8 +38,19 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-/// The run that is asked for, ready to be trained on the processor; `None` where it is only to be spoken of.
-fn prepare(args: &TrainArgs) -> anyhow::Result<Option<Ready>> {
+/// The run that is asked for, ready to be trained on the processor.
+pub fn prepare(args: &TrainArgs) -> anyhow::Result<Ready> {
+    let (scene, config) = alone(args)?;
+    begin(args, scene, config)
+}
+
+fn begin(args: &TrainArgs, scene: Scene, config: Config) -> anyhow::Result<Ready> {
+    let Scene { task, robot } = scene;
+    Ok(common::start(args.out.as_deref(), args.resume, config, task, robot.as_ref())?)
+}
+
+/// What a run by itself is of, the flags that need a device refused.
+fn alone(args: &TrainArgs) -> anyhow::Result<(Scene, Config)> {
     let problem = match args {
         TrainArgs { runs: Some(_), .. } => {
             "--runs needs --device gpu: on the processor, each run is started by itself, by --variant and --seed"
@@ -50,10 +67,5 @@ fn prepare(args: &TrainArgs) -> anyhow::Result<Option<Ready>> {
     let scene = scene(args)?;
     let config = configured(args, &scene, &args.algo, args.variant.as_deref())?;
     warn(&scene);
-    if args.dry_run {
-        print(&footprint::alone(&config, &*scene.task))?;
-        return Ok(None);
-    }
-    let Scene { task, robot } = scene;
-    Ok(Some(common::start(args.out.as_deref(), args.resume, config, task, robot.as_ref())?))
+    Ok((scene, config))
 }

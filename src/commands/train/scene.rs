@@ -52,7 +52,7 @@ pub fn configured(
 }
 
 /// The preset, the variant and `--set` on top, and the flags that are settings on top of that.
-fn configure(
+pub fn configure(
     args: &TrainArgs,
     method: &MethodInfo,
     preset: &Config,
