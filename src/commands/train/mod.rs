@@ -24,12 +24,12 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     if args.device != DeviceChoice::Cpu {
         return group::train(args, &scene(args)?);
     }
-    let (scene, config) = alone(args)?;
     if args.dry_run {
+        let (scene, config) = alone(args)?;
         print(&footprint::alone(&config, &*scene.task))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let ready = begin(args, scene, config)?;
+    let ready = prepare(args)?;
     let root = ready.directory.root().to_owned();
     let code = train(ready, args.session)?;
     if args.film && code == ExitCode::SUCCESS {
@@ -40,12 +40,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
 
 /// The run that is asked for, ready to be trained on the processor.
 pub fn prepare(args: &TrainArgs) -> anyhow::Result<Ready> {
-    let (scene, config) = alone(args)?;
-    begin(args, scene, config)
-}
-
-fn begin(args: &TrainArgs, scene: Scene, config: Config) -> anyhow::Result<Ready> {
-    let Scene { task, robot } = scene;
+    let (Scene { task, robot }, config) = alone(args)?;
     Ok(common::start(args.out.as_deref(), args.resume, config, task, robot.as_ref())?)
 }
 
