@@ -15,7 +15,7 @@ const B: [usize; 4] = [RUNS, 1, 4, 3];
 type Case = (&'static str, for<'g> fn(Value<'g>, Value<'g>) -> Value<'g>);
 
 /// An operation each, of a and b of different shapes and with numbers between 0.1 and 1.9.
-const CASES: [Case; 30] = [
+const CASES: [Case; 31] = [
     ("add", |a, b| a + b.reshape(&A)),
     ("subtract", |a, b| a - b.reshape(&A)),
     ("multiply", |a, b| a * b.reshape(&A)),
@@ -46,7 +46,19 @@ const CASES: [Case; 30] = [
     ("select", |a, b| a.less(b.reshape(&A)).select(a * a, b.reshape(&A))),
     ("with_derivative_of", |a, b| (a * b.reshape(&A)).held().with_derivative_of(a * b.reshape(&A))),
     ("sum_from", |a, b| a.sum_from(1) * b.sum_from(2)),
+    ("rearranged", |a, b| {
+        // Rows 2 and 0 of a, each between rows of zeros; row 1 comes nowhere.
+        let padded = (a * a).reshape(&[RUNS, 3, 4]).pad(1, 0, 4);
+        let moved = padded.rearranged(indices(a, &[2, 3, 0, 3]), indices(a, &[2, 4, 0, 4]));
+        moved.slice(1, 0, 3).reshape(&A) * b.reshape(&A)
+    }),
 ];
+
+/// The same indices for each run of an array.
+fn indices<'g>(of: Value<'g>, list: &[usize]) -> Value<'g> {
+    let one = of.slice(2, 0, 1).slice(3, 0, 1).reshape(&[RUNS, 1]).convert(Number::Index);
+    Value::concatenate(&list.iter().map(|&i| one.filled(i as f64)).collect::<Vec<_>>(), 1)
+}
 
 /// Arguments of a case: a, b, and a direction for each.
 type Arguments = [(Vec<f64>, [usize; 4]); 4];

@@ -35,6 +35,8 @@ pub fn with<'s>(more: &[&'s str]) -> Vec<&'s str> {
 
 /// A step after the models' first training, which is at 80.
 const UPDATES: u64 = 85;
+/// A step after the first training on 120 transitions.
+const DEALT: u64 = 125;
 /// A step with a training, and rollouts of two steps.
 const TRAINING: u64 = 120;
 /// So that the training is a few steps of Adam: over tens of steps rounding grows beyond what is compared to.
@@ -50,6 +52,14 @@ fn ddppos_updates_through_models_are_the_cpus() {
     runs::compare_a_step("ddppo", "Pendulum", &with(&[]), UPDATES);
     let single = with(&["model.single_model=true"]);
     runs::compare_a_step("ddppo", "PointMass", &single, UPDATES);
+}
+
+#[test]
+fn updates_whose_rows_are_dealt_out_to_elites_are_the_cpus() {
+    // With so many rows each elite runs on its own alone.
+    let dealt = with(&["training.batch_size=120", "model.members=6", "model.elites=5"]);
+    runs::compare_a_step("ddppo", "Hopper", &dealt, DEALT);
+    runs::compare_a_step("maac", "PointMass", &dealt, DEALT);
 }
 
 #[test]

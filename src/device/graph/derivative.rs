@@ -53,7 +53,17 @@ impl Graph {
         let y = self.value(id);
         let at = |id: Id| self.value(id);
         match self.node(id).op {
-            Op::Argument(_) | Op::Constant(_) | Op::Compare(..) | Op::Gather { .. } => {}
+            Op::Argument(_) | Op::Constant(_) | Op::Compare(..) => {}
+            Op::Gather { table, rows, back } => {
+                if let Some(back) = back {
+                    // Rows that became none get the row of zeros that follows the others.
+                    let (rows, n) = (at(rows), at(rows).shape()[1]);
+                    let of_zeros = rows.slice(1, 0, 1);
+                    let back_again = Value::concatenate(&[rows, of_zeros], 1);
+                    let adjoint = adjoint.pad(1, 0, n + 1);
+                    to.add(table, adjoint.rearranged(at(back), back_again));
+                }
+            }
             Op::Unary(of, x) => {
                 if let Some(by_x) = rules::unary(of, at(x), y, adjoint) {
                     to.add(x, by_x);

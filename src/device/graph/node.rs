@@ -112,10 +112,12 @@ pub(super) enum Op {
     Concatenate(Vec<Id>, usize),
     /// Sum along an axis, which stays, with size 1.
     Sum(Id, usize),
-    /// Rows of tables: `[runs, rows, width]` at `[runs, n]` gives `[runs, n, width]`.
+    /// Rows of tables: `[runs, rows, width]` at `[runs, n]` gives `[runs, n, width]`. Where no row is taken twice and `back` says for each
+    /// row of the table, `[runs, rows]`, which of the n it became, or n where it became none, there is a derivative.
     Gather {
         table: Id,
         rows: Id,
+        back: Option<Id>,
     },
     /// The value of the first, the derivative of the second; that of a constant where there is no second.
     Substitute(Id, Option<Id>),
@@ -137,7 +139,7 @@ impl Op {
             Self::Binary(_, a, b)
             | Self::Compare(_, a, b)
             | Self::Dot { left: a, right: b, .. }
-            | Self::Gather { table: a, rows: b } => vec![*a, *b],
+            | Self::Gather { table: a, rows: b, .. } => vec![*a, *b],
             Self::Select(a, b, c) => vec![*a, *b, *c],
             Self::Concatenate(all, _) => all.clone(),
         }
@@ -146,7 +148,8 @@ impl Op {
     /// What its derivative depends on.
     pub(super) fn sources(&self) -> Vec<Id> {
         match self {
-            Self::Compare(..) | Self::Gather { .. } => Vec::new(),
+            Self::Compare(..) | Self::Gather { back: None, .. } => Vec::new(),
+            Self::Gather { table, .. } => vec![*table],
             Self::Select(_, a, b) => vec![*a, *b],
             Self::Substitute(_, source) => source.iter().copied().collect(),
             _ => self.operands(),

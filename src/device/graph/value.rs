@@ -3,7 +3,7 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::build::Value;
-use super::node::{Binary, CompareOp, Number, Op, Unary};
+use super::node::{Binary, CompareOp, Id, Number, Op, Unary};
 
 impl<'g> Value<'g> {
     /// Its sizes.
@@ -127,10 +127,22 @@ impl<'g> Value<'g> {
 
     /// Rows of tables: of `[runs, rows, width]` those that `rows`, `[runs, n]`, says, `[runs, n, width]`. There is no derivative.
     pub fn gather(self, rows: Self) -> Self {
+        self.gather_rows(rows, None)
+    }
+
+    /// [`Value::gather`] of rows of which none is taken twice, with its derivative: `back`, `[runs, rows]`, says which of the n each row of
+    /// the table became, or n where it became none.
+    pub fn rearranged(self, rows: Self, back: Self) -> Self {
+        let (table, of) = (self.shape(), back.shape());
+        assert!(of == table[..2], "{of:?} of {table:?}");
+        self.gather_rows(rows, Some(back.id))
+    }
+
+    fn gather_rows(self, rows: Self, back: Option<Id>) -> Self {
         let (table, at) = (self.shape(), rows.shape());
         assert!(table.len() == 3 && at.len() == 2 && table[0] == at[0], "{at:?} of {table:?}");
         let shape = vec![at[0], at[1], table[2]];
-        self.graph.add(Op::Gather { table: self.id, rows: rows.id }, shape, self.number())
+        self.graph.add(Op::Gather { table: self.id, rows: rows.id, back }, shape, self.number())
     }
 
     /// To another element type.

@@ -9,7 +9,7 @@ use crate::data::minibatch::RowStreams;
 use crate::data::{Replay, Transition};
 use crate::device::graph::{Graph, Number, ProductPrecision, Value};
 use crate::device::pjrt::{Buffer, Device, DeviceError, Executable};
-use crate::device::programs::{ElitesShape, LearnerShape};
+use crate::device::programs::{DrawnElites, ElitesShape, LearnerShape};
 use crate::env::Task;
 use crate::model::DynamicsModel;
 use crate::model::rollout::{PARTS_PER_WAVE, ROWS_PER_PART, RolloutReport};
@@ -134,7 +134,7 @@ impl RolloutProgram {
         let states = draws.slice(3, 0, s);
         let drawn = learner.policy.sample(&graph, &policy, states, draws.slice(3, s, s + a));
         let place = draws.slice(3, s + a, s + a + 1);
-        let output = shape.forward(&model, states, drawn.actions, place);
+        let output = shape.forward(&model, states, drawn.actions, DrawnElites::Numbers(place));
         let noise = draws.slice(3, s + a + 1, width);
         let step = shape.sampled_step(&model, output, states, noise);
         let result = Value::concatenate(&[drawn.actions, step.rewards, step.states], 3);

@@ -1,5 +1,7 @@
 //! The learned state of a group on the device, and its way there and back: policies, critics, targets, temperatures.
 
+use rayon::prelude::*;
+
 use super::arrays::{FetchedStack, stack, upload_stack};
 use super::parts::LearnedParts;
 use super::recipe::Recipe;
@@ -96,14 +98,14 @@ impl LearnedArrays {
     pub fn fetch_policies(&self, runs: &mut [Option<LearnedParts<'_>>]) -> Result<(), DeviceError> {
         let policies = FetchedStack::fetch(self.policies(), &self.shape.policy.stack)?;
         let temperatures = self.fetch_temperatures()?;
-        for (slot, parts) in runs.iter_mut().enumerate() {
-            let Some(parts) = parts else { continue };
+        runs.par_iter_mut().enumerate().for_each(|(slot, parts)| {
+            let Some(parts) = parts else { return };
             parts.temperature.log_alpha = temperatures[3 * slot];
             // The way back is renewed when all is fetched: acting needs none.
             parts.policy.network.update_forward_only(|parameters| {
                 policies.write(slot, 0, &self.policy, parameters);
             });
-        }
+        });
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use super::imagining::rollout_rows;
 use super::learned::learner_shape;
 use super::parts::{LearnedParts, ModelParts};
 use super::recipe::{ModelRecipe, Order, Recipe};
-use super::updates::UpdateKind;
+use super::update_kind::UpdateKind;
 use crate::device::pjrt::DeviceError;
 use crate::device::programs::{
     DirectionsShape, FACTORS, FitShape, LearnerShape, StackShape, draws_width,

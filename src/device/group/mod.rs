@@ -4,6 +4,7 @@
 
 mod arrays;
 pub mod blocks;
+mod dealing;
 mod draws;
 mod fit;
 mod fit_job;
@@ -17,7 +18,9 @@ mod memory;
 mod models;
 mod parts;
 pub mod pieces;
+mod readings;
 mod recipe;
+mod update_kind;
 mod updates;
 
 use std::time::Instant;
@@ -28,8 +31,10 @@ use self::learning::Learning;
 pub use self::memory::DeviceMemory;
 use self::models::GroupModels;
 use self::parts::LearnedParts;
+use self::readings::Readings;
 use self::recipe::{Due, Order, Recipe};
-use self::updates::{UpdateKind, UpdateProgram};
+use self::update_kind::UpdateKind;
+use self::updates::UpdateProgram;
 use super::graph::ProductPrecision;
 use super::pjrt::{Buffer, Device, DeviceError};
 use crate::config::Config;
@@ -156,16 +161,31 @@ impl DeviceGroup {
         if learning.is_over() {
             return Ok(learning.outcomes);
         }
-        if let Order::Apart { policy, .. } = self.recipe.order {
-            self.improve_policies(policy, &mut learning)?;
-        }
+        // All that is to be made is on its way to the device before anything is waited for.
+        let started = Instant::now();
+        let of_policies = match self.recipe.order {
+            Order::Apart { policy, .. } => self.improve_policies(policy, &mut learning)?,
+            Order::Together(_) => None,
+        };
         let count = match self.recipe.order {
             Order::Together(updates) => updates,
             Order::Apart { critic, .. } => critic,
         };
-        if let Some(program) = &self.updates {
-            let Self { device, recipe, arrays, .. } = self;
-            make(program, (device, recipe, arrays, &[]), &mut learning, count)?;
+        let Self { device, recipe, arrays, updates, path, .. } = self;
+        let updated = match updates {
+            Some(program) => Some(Launched::launch(
+                program,
+                (device, recipe, arrays, &[]),
+                &mut learning,
+                count,
+            )?),
+            None => None,
+        };
+        let launched = [(path, of_policies), (updates, updated)];
+        let mut since = started;
+        for (program, launched) in launched {
+            let (Some(program), Some(launched)) = (program, launched) else { continue };
+            since = launched.conclude(program, recipe.max_loss, since, &mut learning)?;
         }
         self.arrays.fetch_policies(&mut learning.parts)?;
         Ok(learning.outcomes)
@@ -194,16 +214,16 @@ impl DeviceGroup {
         &mut self,
         count: usize,
         learning: &mut Learning<'_>,
-    ) -> Result<(), DeviceError> {
+    ) -> Result<Option<Launched>, DeviceError> {
         let Self { device, precision, recipe, arrays, path, models, .. } = self;
-        let Some(models) = models.as_mut().filter(|_| count > 0) else { return Ok(()) };
+        let Some(models) = models.as_mut().filter(|_| count > 0) else { return Ok(None) };
         if !learning.parts.iter().flatten().any(LearnedParts::has_model) {
-            return Ok(());
+            return Ok(None);
         }
         if !models.are_uploaded() {
             models.upload(device, &learning.parts)?;
         }
-        let Some(shape) = models.path_shape() else { return Ok(()) };
+        let Some(shape) = models.path_shape() else { return Ok(None) };
         let kind = || UpdateKind::Path(shape.clone());
         let program = match path {
             Some(program) => program,
@@ -221,13 +241,14 @@ impl DeviceGroup {
             waiting.push(parts.take_if(|parts| !parts.has_model()));
         }
         let of_models = models.path_arrays();
-        make(program, (device, recipe, arrays, &of_models), learning, count)?;
+        let on = (&*device, &*recipe, arrays, &of_models[..]);
+        let launched = Launched::launch(program, on, learning, count)?;
         for (parts, waiting) in learning.parts.iter_mut().zip(waiting) {
             if waiting.is_some() {
                 *parts = waiting;
             }
         }
-        Ok(())
+        Ok(Some(launched))
     }
 
     /// Brings everything that is learned back into the methods, as a checkpoint or an analysis needs it.
@@ -246,24 +267,44 @@ impl DeviceGroup {
     }
 }
 
-/// Makes `count` updates of all runs that are there, and tells their tallies.
-fn make(
-    program: &UpdateProgram,
-    (device, recipe, arrays, models): (&Device, &Recipe, &mut LearnedArrays, &[&Buffer]),
-    learning: &mut Learning<'_>,
-    count: usize,
-) -> Result<(), DeviceError> {
-    let started = Instant::now();
-    let seen = program.run(device, recipe, arrays, models, &mut learning.parts, count)?;
-    let seconds = started.elapsed().as_secs_f64();
-    for slot in 0..learning.parts.len() {
-        if learning.parts[slot].is_none() {
-            continue;
-        }
-        let Some(tally) = &mut learning.tallies[slot] else { continue };
-        tally.add_seconds(program.phase(), seconds);
-        let outcome = program.tell(&seen, slot, recipe.max_loss, tally);
-        learning.note(slot, outcome);
+/// Updates that the device has been told to make.
+struct Launched {
+    seen: Vec<Buffer>,
+    /// The slots that they are of.
+    slots: Vec<usize>,
+}
+
+impl Launched {
+    /// Tells the device to make `count` updates of all runs that are there.
+    fn launch(
+        program: &mut UpdateProgram,
+        (device, recipe, arrays, models): (&Device, &Recipe, &mut LearnedArrays, &[&Buffer]),
+        learning: &mut Learning<'_>,
+        count: usize,
+    ) -> Result<Self, DeviceError> {
+        let seen = program.run(device, recipe, arrays, models, &mut learning.parts, count)?;
+        let parts = learning.parts.iter().enumerate();
+        let slots = parts.filter(|(_, parts)| parts.is_some()).map(|(slot, _)| slot).collect();
+        Ok(Self { seen, slots })
     }
-    Ok(())
+
+    /// Waits for them, and tells the runs' tallies what they saw, and that they took from `since` until now.
+    fn conclude(
+        self,
+        program: &UpdateProgram,
+        max_loss: f64,
+        since: Instant,
+        learning: &mut Learning<'_>,
+    ) -> Result<Instant, DeviceError> {
+        let seen = Readings::fetch(&self.seen, program.shape.runs(), program.seen())?;
+        let now = Instant::now();
+        let seconds = (now - since).as_secs_f64();
+        for slot in self.slots {
+            let Some(tally) = &mut learning.tallies[slot] else { continue };
+            tally.add_seconds(program.phase(), seconds);
+            let outcome = program.kind.tell(&seen, slot, max_loss, tally);
+            learning.note(slot, outcome);
+        }
+        Ok(now)
+    }
 }

@@ -6,12 +6,11 @@ use super::fit_job::FitJob;
 use super::forward::ForwardProgram;
 use super::learning::Learning;
 use super::parts::LearnedParts;
-use super::updates::UpdateProgram;
+use super::readings::Readings;
 use super::{DeviceGroup, GroupRun};
 use crate::config::Config;
 use crate::device::graph::ProductPrecision;
 use crate::device::pjrt::{Buffer, Device, DeviceError};
-use crate::device::programs::LearnerShape;
 use crate::methods::Method;
 use crate::model::GradientData;
 use crate::nn::LearnError;
@@ -190,20 +189,21 @@ impl DevicePieces {
         if course == PieceCourse::Training {
             let started = Instant::now();
             let updates = calls * program.per_call;
-            program.run(device, recipe, arrays, models, &mut parts, updates)?;
+            let seen = program.run(device, recipe, arrays, models, &mut parts, updates)?;
+            Readings::fetch(&seen, arrays.shape.runs(), program.seen())?;
             return Ok(Ok(started.elapsed()));
         }
-        let drawn = program.draw(device, recipe, &arrays.shape, &mut parts)?;
-        let seen = program.call(arrays, models, &drawn)?;
-        program.wait(seen, &arrays.shape)?;
+        let (slots, numbers) = (arrays.shape.runs(), program.seen());
+        let drawn = program.draw(device, recipe, &mut parts)?;
+        let seen = program.call(device, arrays, models, &drawn)?;
+        let wait = |seen| Readings::fetch(&[seen], slots, numbers).map(drop);
+        wait(seen)?;
         let started = Instant::now();
         let mut last = None;
         for _ in 0..calls {
-            last = Some(program.call(arrays, models, &drawn)?);
+            last = Some(program.call(device, arrays, models, &drawn)?);
         }
-        if let Some(seen) = last {
-            program.wait(seen, &arrays.shape)?;
-        }
+        last.map_or(Ok(()), wait)?;
         Ok(Ok(started.elapsed()))
     }
 
@@ -284,12 +284,4 @@ impl DevicePieces {
 
 fn none_of(piece: DevicePiece) -> DeviceError {
     DeviceError::Unsupported(format!("these runs have no {piece:?} to be timed"))
-}
-
-impl UpdateProgram {
-    /// Waits until a call has been made.
-    fn wait(&self, seen: Buffer, shape: &LearnerShape) -> Result<(), DeviceError> {
-        let mut numbers = vec![0.0_f32; shape.runs() * self.numbers()];
-        seen.download(&mut numbers)
-    }
 }

@@ -1,9 +1,9 @@
 //! The policy's step (eq. 11): its objective is written down, and its gradient is the graph's.
 
-use super::imagination::{Elites, ElitesShape};
+use super::imagination::{DrawnElites, Elites, ElitesShape};
 use super::learner::{LearnerFactors, LearnerShape, LearnerState};
 use super::network::all_finite;
-use crate::device::graph::{Graph, Value};
+use crate::device::graph::{Graph, Number, Value};
 use crate::path::GradientSource;
 
 /// The models of a policy's step, and how they are used.
@@ -37,6 +37,17 @@ impl PathShape {
         }
     }
 
+    /// Models that a step runs through.
+    pub fn roles(&self) -> usize {
+        1 + usize::from(self.gradient.is_some())
+    }
+
+    /// The column of the draws in which the elite of a step and of a role, 0 or 1, is drawn.
+    pub fn elite_column(&self, action_dim: usize, step: usize, role: usize) -> usize {
+        let s = self.prediction.observation_dim();
+        s + (self.horizon + 1) * action_dim + step * (3 + s) + role
+    }
+
     /// [`draws_width`] of these paths.
     pub fn draws_width(&self, action_dim: usize) -> usize {
         draws_width(self.prediction.observation_dim(), action_dim, self.horizon)
@@ -46,6 +57,16 @@ impl PathShape {
 /// Numbers of a row of draws: the start state, noise of H + 1 actions, and for each step the places of two elites and noise of (r, Δs).
 pub fn draws_width(observation_dim: usize, action_dim: usize, horizon: usize) -> usize {
     observation_dim + (horizon + 1) * action_dim + horizon * (3 + observation_dim)
+}
+
+/// What an update of the policy through models is on.
+#[derive(Clone, Copy, Debug)]
+pub struct PathDraws<'g> {
+    /// `[runs, 1, rows, PathShape::draws_width]`.
+    pub rows: Value<'g>,
+    /// Where rows are dealt out to the elites: the row in each place, `[runs, H·models, elites·places]`, step by step, and for each step model
+    /// by model; the draws have places instead of elites then. The models are M^p, and M^g if it has a part.
+    pub dealt: Option<Value<'g>>,
 }
 
 /// The costs along a path, and what is reported of it.
@@ -77,16 +98,15 @@ impl LearnerShape {
         self.descend(graph, state, &path, factors)
     }
 
-    /// One step of the policy through models. `draws` are `[runs, 1, rows, PathShape::draws_width]`. What it saw, `[runs, 1, 1, 5]`: the
-    /// loss, the mean |λ| of steps 1..=H, the share of rows alive at the last step, living rows with a next state that was not finite, and
-    /// whether the gradient was finite.
+    /// One step of the policy through models. What it saw, `[runs, 1, 1, 5]`: the loss, the mean |λ| of steps 1..=H, the share of rows alive at
+    /// the last step, living rows with a next state that was not finite, and whether the gradient was finite.
     pub fn path_step<'g>(
         &self,
         graph: &'g Graph,
         state: &mut LearnerState<'g>,
         shape: &PathShape,
         models: &PathModels<'g>,
-        draws: Value<'g>,
+        draws: PathDraws<'g>,
         factors: LearnerFactors<'g>,
     ) -> Value<'g> {
         let path = self.follow(graph, state, shape, models, draws);
@@ -113,7 +133,7 @@ impl LearnerShape {
         state: &LearnerState<'g>,
         shape: &PathShape,
         models: &PathModels<'g>,
-        draws: Value<'g>,
+        PathDraws { rows: draws, dealt }: PathDraws<'g>,
     ) -> Path<'g> {
         let (s, a, h) = (self.observation_dim(), self.policy.action_dim(), shape.horizon);
         let noise = |j: usize| draws.slice(3, s + j * a, s + (j + 1) * a);
@@ -121,19 +141,29 @@ impl LearnerShape {
             let start = s + (h + 1) * a + j * (3 + s);
             draws.slice(3, start + from, start + to)
         };
+        let roles = shape.roles();
+        let elite = |j: usize, role: usize| {
+            let drawn = of_step(j, role, role + 1);
+            let Some(dealt) = dealt else { return DrawnElites::Numbers(drawn) };
+            let (at, all) = (roles * j + role, dealt.shape()[2]);
+            DrawnElites::Dealt {
+                places: drawn.convert(Number::Index).reshape(&[drawn.shape()[0], self.batch]),
+                rows: dealt.slice(1, at, at + 1).reshape(&[drawn.shape()[0], all]),
+            }
+        };
         let mut here = draws.slice(3, 0, s);
         let mut alive = draws.slice(3, 0, 1).filled(1.0);
         let mut broken = alive.sum_from(1).filled(0.0);
         let (mut cost, mut states) = (alive.filled(0.0), Vec::new());
         for j in 0..h {
             let drawn = self.policy.sample(graph, &state.policy.parameters, here, noise(j));
-            let (prediction, elite) = (&models.prediction, of_step(j, 0, 1));
-            let output = shape.prediction.forward(prediction, here, drawn.actions, elite);
+            let prediction = &models.prediction;
+            let output = shape.prediction.forward(prediction, here, drawn.actions, elite(j, 0));
             let sampled =
                 shape.prediction.sampled_step(prediction, output, here, of_step(j, 2, 3 + s));
             let differentiated = match (&shape.gradient, &models.gradient, shape.source) {
                 (Some(of), Some(model), GradientSource::GradientModel) => {
-                    let output = of.forward(model, here, drawn.actions, of_step(j, 1, 2));
+                    let output = of.forward(model, here, drawn.actions, elite(j, 1));
                     of.mean_step(output, here)
                 }
                 (_, _, GradientSource::SampledStep) => sampled,

@@ -14,13 +14,13 @@ mod short_path;
 mod short_update;
 mod value_range;
 
-pub use actor::{PathModels, PathShape, draws_width};
+pub use actor::{PathDraws, PathModels, PathShape, draws_width};
 pub use budget::{BUDGET_FACTORS, BudgetData, BudgetLosses, BudgetRows, BudgetShape, BudgetState};
 pub use fitting::{
     DirectionRowSizes, DirectionRows, DirectionsShape, FIT_FACTORS, FitData, FitRowSizes, FitRows,
     FitShape, FitState,
 };
-pub use imagination::{Elites, ElitesShape, ImaginedStep, excess};
+pub use imagination::{DrawnElites, Elites, ElitesShape, ImaginedStep, excess};
 pub use learner::{FACTORS, LearnerFactors, LearnerShape, LearnerState, TransitionRows};
 pub use long_path::{LongPathModel, LongPathShape};
 pub use network::{AdamFactors, StackShape, TrainedStack, all_finite};
