@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use ddppo::device::graph::ProductPrecision;
 use ddppo::device::group::pieces::PieceCourse;
-use ddppo::lab::bench::on_device::{DeviceBench, DeviceRow, GroupTwin, GroupTwinSettings};
+use ddppo::lab::bench::on_device::{
+    DeviceBench, DeviceRow, GradientDifferences, GroupTwin, GroupTwinSettings,
+};
 use ddppo::lab::bench::quantile;
 use serde_json::json;
 
@@ -68,6 +70,9 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
             if let (Some(bytes), false) = (bench.most_memory(), args.json) {
                 print(&format!("device memory so far: at most {:.2} GB\n", bytes as f64 / 1e9))?;
             }
+            if args.tf32 {
+                session.tell_differences(bench, runs)?;
+            }
         }
         anyhow::Ok(())
     })?;
@@ -110,6 +115,21 @@ impl Session<'_> {
             String::new()
         };
         print(&format!("{columns}{race}\n"))
+    }
+
+    /// What TF32 does to the policies' gradients.
+    fn tell_differences(&self, bench: DeviceBench, runs: usize) -> anyhow::Result<()> {
+        let GradientDifferences { tf32, minibatch } = bench.gradient_differences()?;
+        print(&if self.args.json {
+            let line =
+                json!({ "runs": runs, "gradient_tf32": tf32, "gradient_minibatch": minibatch });
+            format!("{line}\n")
+        } else {
+            let [tf32, minibatch] = [tf32, minibatch].map(|share| 100.0 * share);
+            format!(
+                "policy gradient: TF32 changes it by {tf32:.3} % of its length, another minibatch by {minibatch:.1} %\n"
+            )
+        })
     }
 
     fn measure(

@@ -24,6 +24,10 @@ impl Columns<'_> {
         numbers: usize,
         rng: &mut Rng,
     ) {
+        if rows.len() == 1 {
+            rng.fill_normal(&mut self.out[rows.start * self.width + at..][..numbers]);
+            return;
+        }
         let mut drawn = vec![0.0_f32; rows.len() * numbers];
         rng.fill_normal(&mut drawn);
         for (row, noise) in rows.zip(drawn.chunks_exact(numbers)) {

@@ -159,6 +159,7 @@ impl RolloutProgram {
             Some(models.imagined.begin(step).2)
         };
         let sizes: Vec<Option<(usize, usize)>> = runs.iter_mut().map(size).collect();
+        let (mut draws, mut steps) = (Vec::new(), Vec::new());
         let (starts, length) = sizes.iter().flatten().copied().max().unwrap_or((0, 0));
         for first in (0..starts).step_by(PARTS_PER_WAVE * ROWS_PER_PART) {
             let mut parts: Vec<Vec<RolloutRows>> = runs
@@ -169,12 +170,13 @@ impl RolloutProgram {
                 })
                 .collect();
             for _ in 0..length {
-                self.advance(device, policies, elites, runs, &mut parts)?;
+                let staged = (&mut draws, &mut steps);
+                self.advance(device, policies, elites, runs, &mut parts, staged)?;
             }
-            let of_runs = runs.iter_mut().zip(&parts).zip(&mut sums);
-            for ((run, parts), (report, rewards, ends)) in of_runs {
+            let of_runs = runs.par_iter_mut().zip(&parts).zip(&mut sums);
+            of_runs.for_each(|((run, parts), (report, rewards, ends))| {
                 let Some(models) = run.as_mut().and_then(|run| run.models.as_mut()) else {
-                    continue;
+                    return;
                 };
                 for t in parts.iter().flat_map(|p| (0..p.imagined.len()).map(|i| p.imagined.get(i)))
                 {
@@ -186,7 +188,7 @@ impl RolloutProgram {
                     report.broken += u64::from(!finite);
                     models.imagined.transitions.push(t);
                 }
-            }
+            });
         }
         let mean = |(mut report, rewards, ends): (RolloutReport, f64, f64)| {
             report.mean_reward = rewards / report.transitions.max(1) as f64;
@@ -204,10 +206,11 @@ impl RolloutProgram {
         elites: &[Buffer],
         runs: &[Option<&mut LearnedParts<'_>>],
         parts: &mut [Vec<RolloutRows>],
+        (draws, steps): (&mut Vec<f32>, &mut Vec<f32>),
     ) -> Result<(), DeviceError> {
         let (slots, count) = (self.shape.stack.runs, self.shape.stack.networks);
         let (s, a, width) = (self.shape.observation_dim(), self.action_dim, self.width);
-        let mut draws = vec![0.0_f32; slots * self.rows * width];
+        draws.resize(slots * self.rows * width, 0.0);
         let places = draws.par_chunks_mut(self.rows * width);
         parts.par_iter_mut().zip(places).for_each(|(parts, out)| {
             for (part, out) in parts.iter_mut().zip(out.chunks_mut(ROWS_PER_PART * width)) {
@@ -224,11 +227,11 @@ impl RolloutProgram {
                 }
             }
         });
-        let draws = device.upload(&draws, &[slots, 1, self.rows, width])?;
+        let draws = device.upload(draws, &[slots, 1, self.rows, width])?;
         let arguments: Vec<&Buffer> = policies.iter().chain(elites).chain([&draws]).collect();
         let out = a + 1 + s;
-        let mut steps = vec![0.0_f32; slots * self.rows * out];
-        self.step.run(&arguments)?[0].download(&mut steps)?;
+        steps.resize(slots * self.rows * out, 0.0);
+        self.step.run(&arguments)?[0].download(steps)?;
         let of_runs = parts.par_iter_mut().zip(runs.par_iter());
         of_runs.zip(steps.par_chunks(self.rows * out)).for_each(|((parts, run), steps)| {
             let Some(models) = run.as_ref().and_then(|run| run.models.as_ref()) else { return };

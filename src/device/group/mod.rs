@@ -18,6 +18,7 @@ mod memory;
 mod models;
 mod parts;
 pub mod pieces;
+pub mod precision;
 mod readings;
 mod recipe;
 mod update_kind;

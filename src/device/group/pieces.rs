@@ -46,8 +46,8 @@ pub enum PieceCourse {
 
 /// Runs of DDPPO on a device, whose parts are timed.
 pub struct DevicePieces {
-    group: DeviceGroup,
-    methods: Vec<Box<dyn Method>>,
+    pub(super) group: DeviceGroup,
+    pub(super) methods: Vec<Box<dyn Method>>,
     forward: Option<ForwardProgram>,
     /// A step after which models are not trained.
     step: u64,
@@ -162,16 +162,21 @@ impl DevicePieces {
         Ok(Ok(started.elapsed()))
     }
 
+    /// Sees to it that the programs are compiled and the models are there.
+    pub(super) fn ready(&mut self) -> Result<Result<(), LearnError>, DeviceError> {
+        if self.group.path.is_some() {
+            return Ok(Ok(()));
+        }
+        Ok(self.time_steps(1)?.map(drop))
+    }
+
     fn time_updates(
         &mut self,
         piece: DevicePiece,
         course: PieceCourse,
         times: usize,
     ) -> Result<PieceTime, DeviceError> {
-        // The programs are compiled, and the models are there.
-        if self.group.path.is_none()
-            && let Err(error) = self.time_steps(1)?
-        {
+        if let Err(error) = self.ready()? {
             return Ok(Err(error));
         }
         let DeviceGroup { device, recipe, arrays, updates, path, models, .. } = &mut self.group;

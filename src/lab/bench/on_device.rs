@@ -9,6 +9,7 @@ use super::pieces::{Timed, learner_with, neighbour_update};
 use crate::config::{Config, suggest};
 use crate::device::graph::ProductPrecision;
 use crate::device::group::pieces::{DevicePiece, DevicePieces, PieceCourse};
+pub use crate::device::group::precision::GradientDifferences;
 use crate::device::pjrt::Device;
 use crate::env::Task;
 use crate::methods::Method;
@@ -152,6 +153,14 @@ impl DeviceBench {
             DeviceRow::Neighbours => (self.neighbours(times)?, times),
         };
         Ok(1e3 * time.as_secs_f64() / times as f64)
+    }
+
+    /// What TF32 does to the policies' gradients.
+    ///
+    /// # Errors
+    /// When the device fails, or numbers break.
+    pub fn gradient_differences(self) -> Result<GradientDifferences, BenchError> {
+        Ok(self.pieces.gradient_differences()??)
     }
 
     /// One run after the other, as in a training.
