@@ -1,6 +1,6 @@
 //! Networks on the host and their arrays on a device, `[slots, networks, …]`.
 
-use crate::device::pjrt::{Buffer, Device, DeviceError};
+use crate::device::pjrt::{Buffer, Device, DeviceError, Download};
 use crate::device::programs::StackShape;
 use crate::nn::Shape;
 
@@ -37,6 +37,20 @@ pub(super) fn upload_stack<'v>(
     all.map(|(array, sizes)| device.upload(array, &sizes)).collect()
 }
 
+/// A stack on its way back from a device.
+pub(super) struct StackDownload {
+    arrays: Vec<Download<f32>>,
+    networks: usize,
+}
+
+impl StackDownload {
+    /// Waits for the arrays.
+    pub fn wait(self) -> Result<FetchedStack, DeviceError> {
+        let arrays = self.arrays.into_iter().map(Download::wait).collect::<Result<_, _>>()?;
+        Ok(FetchedStack { arrays, networks: self.networks })
+    }
+}
+
 /// A stack that has come back from a device.
 pub(super) struct FetchedStack {
     arrays: Vec<Vec<f32>>,
@@ -44,15 +58,18 @@ pub(super) struct FetchedStack {
 }
 
 impl FetchedStack {
-    /// Waits for the arrays of a stack.
-    pub fn fetch(buffers: &[Buffer], stack: &StackShape) -> Result<Self, DeviceError> {
+    /// Begins to fetch the arrays of a stack.
+    pub fn begin(buffers: &[Buffer], stack: &StackShape) -> Result<StackDownload, DeviceError> {
         let fetch = |(buffer, sizes): (&Buffer, [usize; 4])| {
-            let mut array = vec![0.0_f32; sizes.iter().product()];
-            buffer.download(&mut array)?;
-            Ok(array)
+            buffer.download_later(vec![0.0; sizes.iter().product()])
         };
         let arrays = buffers.iter().zip(stack.arrays()).map(fetch).collect::<Result<_, _>>()?;
-        Ok(Self { arrays, networks: stack.networks })
+        Ok(StackDownload { arrays, networks: stack.networks })
+    }
+
+    /// Waits for the arrays of a stack.
+    pub fn fetch(buffers: &[Buffer], stack: &StackShape) -> Result<Self, DeviceError> {
+        Self::begin(buffers, stack)?.wait()
     }
 
     /// Writes one network of a slot into a vector laid out like the parameters of `shape`.

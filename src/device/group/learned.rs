@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::arrays::{FetchedStack, stack, upload_stack};
+use super::arrays::{FetchedStack, StackDownload, stack, upload_stack};
 use super::parts::LearnedParts;
 use super::recipe::Recipe;
 use crate::critic::TargetRule;
-use crate::device::pjrt::{Buffer, Device, DeviceError};
+use crate::device::pjrt::{Buffer, Device, DeviceError, Download};
 use crate::device::programs::{FACTORS, LearnerShape, PolicyShape, StackShape};
 use crate::nn::Shape;
 
@@ -16,6 +16,12 @@ pub(super) struct LearnedArrays {
     pub buffers: Vec<Buffer>,
     policy: Shape,
     critic: Shape,
+}
+
+/// What comes back after each step, on its way.
+pub(super) struct PoliciesDownload {
+    policies: StackDownload,
+    temperatures: Download<f64>,
 }
 
 /// The programs' sizes and settings for runs like this one.
@@ -94,10 +100,20 @@ impl LearnedArrays {
         &self.buffers[..2 * self.policy.layers.len()]
     }
 
-    /// Brings back what is used or told between steps of the runs that are there: the policies, which act, and log α.
-    pub fn fetch_policies(&self, runs: &mut [Option<LearnedParts<'_>>]) -> Result<(), DeviceError> {
-        let policies = FetchedStack::fetch(self.policies(), &self.shape.policy.stack)?;
-        let temperatures = self.fetch_temperatures()?;
+    /// Begins to fetch what is used or told between steps: the policies, which act, and log α.
+    pub fn begin_policies(&self) -> Result<PoliciesDownload, DeviceError> {
+        let policies = FetchedStack::begin(self.policies(), &self.shape.policy.stack)?;
+        Ok(PoliciesDownload { policies, temperatures: self.begin_temperatures()? })
+    }
+
+    /// Waits for it, and gives it to the runs that are there.
+    pub fn fetch_policies(
+        &self,
+        download: PoliciesDownload,
+        runs: &mut [Option<LearnedParts<'_>>],
+    ) -> Result<(), DeviceError> {
+        let policies = download.policies.wait()?;
+        let temperatures = download.temperatures.wait()?;
         runs.par_iter_mut().enumerate().for_each(|(slot, parts)| {
             let Some(parts) = parts else { return };
             parts.temperature.log_alpha = temperatures[3 * slot];
@@ -110,11 +126,9 @@ impl LearnedArrays {
     }
 
     /// log α and its moments of each slot.
-    fn fetch_temperatures(&self) -> Result<Vec<f64>, DeviceError> {
-        let mut temperatures = vec![0.0_f64; 3 * self.shape.runs()];
+    fn begin_temperatures(&self) -> Result<Download<f64>, DeviceError> {
         let buffer = self.buffers.last().expect("the temperatures are the last array");
-        buffer.download(&mut temperatures)?;
-        Ok(temperatures)
+        buffer.download_later(vec![0.0; 3 * self.shape.runs()])
     }
 
     /// Brings back everything of the runs that are there.
@@ -123,18 +137,22 @@ impl LearnedArrays {
         let mut take = |stack: &StackShape, shape: &Shape| {
             let (own, others) = rest.split_at(2 * shape.layers.len());
             rest = others;
-            FetchedStack::fetch(own, stack)
+            FetchedStack::begin(own, stack)
         };
         let (of_policy, of_critic) = (&self.shape.policy.stack, &self.shape.critic);
-        let mut policies = Vec::new();
+        let (mut policies, mut critics) = (Vec::new(), Vec::new());
         for _ in 0..3 {
             policies.push(take(of_policy, &self.policy)?);
         }
-        let mut critics = Vec::new();
         for _ in 0..4 {
             critics.push(take(of_critic, &self.critic)?);
         }
-        let temperatures = self.fetch_temperatures()?;
+        let temperatures = self.begin_temperatures()?;
+        let arrived = |all: Vec<StackDownload>| {
+            all.into_iter().map(StackDownload::wait).collect::<Result<Vec<_>, _>>()
+        };
+        let (policies, critics) = (arrived(policies)?, arrived(critics)?);
+        let temperatures = temperatures.wait()?;
         for (slot, parts) in runs.iter_mut().enumerate() {
             let Some(LearnedParts { policy, critic, temperature, .. }) = parts else { continue };
             policy

@@ -32,7 +32,7 @@ use self::learning::Learning;
 pub use self::memory::DeviceMemory;
 use self::models::GroupModels;
 use self::parts::LearnedParts;
-use self::readings::Readings;
+use self::readings::{Readings, ReadingsDownload};
 use self::recipe::{Due, Order, Recipe};
 use self::update_kind::UpdateKind;
 use self::updates::UpdateProgram;
@@ -182,13 +182,14 @@ impl DeviceGroup {
             )?),
             None => None,
         };
+        let policies = arrays.begin_policies()?;
         let launched = [(path, of_policies), (updates, updated)];
         let mut since = started;
         for (program, launched) in launched {
             let (Some(program), Some(launched)) = (program, launched) else { continue };
             since = launched.conclude(program, recipe.max_loss, since, &mut learning)?;
         }
-        self.arrays.fetch_policies(&mut learning.parts)?;
+        self.arrays.fetch_policies(policies, &mut learning.parts)?;
         Ok(learning.outcomes)
     }
 
@@ -270,7 +271,7 @@ impl DeviceGroup {
 
 /// Updates that the device has been told to make.
 struct Launched {
-    seen: Vec<Buffer>,
+    seen: ReadingsDownload,
     /// The slots that they are of.
     slots: Vec<usize>,
 }
@@ -284,6 +285,7 @@ impl Launched {
         count: usize,
     ) -> Result<Self, DeviceError> {
         let seen = program.run(device, recipe, arrays, models, &mut learning.parts, count)?;
+        let seen = Readings::fetch(&seen, program.shape.runs(), program.seen())?;
         let parts = learning.parts.iter().enumerate();
         let slots = parts.filter(|(_, parts)| parts.is_some()).map(|(slot, _)| slot).collect();
         Ok(Self { seen, slots })
@@ -297,7 +299,7 @@ impl Launched {
         since: Instant,
         learning: &mut Learning<'_>,
     ) -> Result<Instant, DeviceError> {
-        let seen = Readings::fetch(&self.seen, program.shape.runs(), program.seen())?;
+        let seen = self.seen.wait()?;
         let now = Instant::now();
         let seconds = (now - since).as_secs_f64();
         for slot in self.slots {

@@ -195,13 +195,13 @@ impl DevicePieces {
             let started = Instant::now();
             let updates = calls * program.per_call;
             let seen = program.run(device, recipe, arrays, models, &mut parts, updates)?;
-            Readings::fetch(&seen, arrays.shape.runs(), program.seen())?;
+            Readings::fetch(&seen, arrays.shape.runs(), program.seen())?.wait()?;
             return Ok(Ok(started.elapsed()));
         }
         let (slots, numbers) = (arrays.shape.runs(), program.seen());
         let drawn = program.draw(device, recipe, &mut parts)?;
         let seen = program.call(device, arrays, models, &drawn)?;
-        let wait = |seen| Readings::fetch(&[seen], slots, numbers).map(drop);
+        let wait = |seen| Readings::fetch(&[seen], slots, numbers)?.wait().map(drop);
         wait(seen)?;
         let started = Instant::now();
         let mut last = None;

@@ -45,9 +45,13 @@ pub(super) struct DrawnCall {
 }
 
 /// Updates of a call, out of those of a step. A longer program takes longer to compile, which processors do slowly; on accelerators it
-/// saves starts.
-fn per_call(platform: &str, updates: usize) -> usize {
-    let most = if platform == "cpu" { 2 } else { 5 };
+/// saves starts where updates are short, as the critic's are.
+fn per_call(platform: &str, kind: &UpdateKind, updates: usize) -> usize {
+    let most = match kind {
+        _ if platform == "cpu" => 2,
+        UpdateKind::Path(_) => 1,
+        UpdateKind::Critic | UpdateKind::Together => 5,
+    };
     (1..=most.min(updates)).rev().find(|&n| updates.is_multiple_of(n)).unwrap_or(1)
 }
 
@@ -60,7 +64,7 @@ impl UpdateProgram {
         updates: usize,
         precision: ProductPrecision,
     ) -> Result<Self, DeviceError> {
-        let per_call = per_call(&device.platform, updates);
+        let per_call = per_call(&device.platform, &kind, updates);
         let dealing = match &kind {
             UpdateKind::Path(path) => Dealing::of(shape.batch, path.prediction.stack.networks),
             _ => None,

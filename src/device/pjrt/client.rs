@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::api::{
-    Arguments, BufferDestroy, BufferSize, BufferToHost, ClientAddressableDevices,
-    ClientBufferFromHost, ClientCompile, ClientCreate, ClientDestroy, ClientPlatformName,
-    DescriptionKind, DeviceDescription, DeviceMemoryStats, ExecutableDestroy, ExecutableExecute,
-    ExecuteOptions, Handle, ProgramText,
+    Arguments, BufferDestroy, BufferSize, ClientAddressableDevices, ClientBufferFromHost,
+    ClientCompile, ClientCreate, ClientDestroy, ClientPlatformName, DescriptionKind,
+    DeviceDescription, DeviceMemoryStats, ExecutableDestroy, ExecutableExecute, ExecuteOptions,
+    Handle, ProgramText,
 };
 use super::options;
 use super::plugin::{DeviceError, Plugin, text};
@@ -36,8 +36,8 @@ const COPIED_DURING_CALL: c_int = 0;
 
 /// A client, destroyed when the last array and program of it are.
 #[derive(Debug)]
-struct Owner {
-    plugin: Plugin,
+pub(super) struct Owner {
+    pub(super) plugin: Plugin,
     client: Handle,
     device: Handle,
 }
@@ -69,8 +69,8 @@ pub struct Device {
 /// An array on a device.
 #[derive(Debug)]
 pub struct Buffer {
-    owner: Arc<Owner>,
-    handle: Handle,
+    pub(super) owner: Arc<Owner>,
+    pub(super) handle: Handle,
 }
 
 // SAFETY: a buffer may be used from any thread, several at once.
@@ -264,22 +264,5 @@ impl Buffer {
     pub fn bytes(&self) -> Result<u64, DeviceError> {
         let asked = BufferSize { buffer: self.handle, bytes: 0 };
         Ok(self.owner.plugin.call("measure an array", asked)?.bytes as u64)
-    }
-
-    /// Waits for the array and copies it, row-major; `to` must have as many elements.
-    ///
-    /// # Errors
-    /// When what computes it failed.
-    pub fn download<T: DeviceElement>(&self, to: &mut [T]) -> Result<(), DeviceError> {
-        let what = "give an array back";
-        let arguments = BufferToHost {
-            buffer: self.handle,
-            layout: std::ptr::null_mut(),
-            to: to.as_mut_ptr().cast(),
-            to_size: size_of_val(to),
-            done: std::ptr::null_mut(),
-        };
-        let copied = self.owner.plugin.call(what, arguments)?;
-        self.owner.plugin.wait(what, copied.done)
     }
 }

@@ -3,8 +3,10 @@
 
 mod api;
 mod client;
+mod download;
 mod options;
 mod plugin;
 
 pub use client::{Buffer, Device, DeviceElement, Executable};
+pub use download::Download;
 pub use plugin::DeviceError;

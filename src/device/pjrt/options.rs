@@ -27,6 +27,8 @@ const FLAGS: [(&str, &[(&str, Flag)]); 2] = [
             ("xla_gpu_deterministic_ops", Flag::Truth(true)),
             ("xla_gpu_exclude_nondeterministic_ops", Flag::Truth(true)),
             ("xla_gpu_enable_triton_gemm", Flag::Truth(false)),
+            // Kernels that do not wait for each other run side by side: a policy's update of one run on an H200 0.83 → 0.65 ms.
+            ("xla_gpu_command_buffer_scheduling_mode", Flag::Name("CONCURRENT")),
         ],
     ),
     // YNNPACK's products sum in an order that depends on how many runs there are; without them, bits do not.
@@ -37,6 +39,8 @@ const FLAGS: [(&str, &[(&str, Flag)]); 2] = [
 enum Flag {
     Truth(bool),
     Number(u8),
+    /// Of a value that has a name.
+    Name(&'static str),
     /// Of a list: it is empty.
     Nothing,
 }
@@ -71,6 +75,7 @@ pub(super) fn compile_options(platform: &str, cuda: Option<&str>) -> Vec<u8> {
         let value = match *flag {
             Flag::Truth(value) => vec![0x10, u8::from(value)],
             Flag::Number(value) => vec![0x18, value],
+            Flag::Name(value) => message(1, value.as_bytes()),
             Flag::Nothing => message(1, b""),
         };
         options.extend(setting(name, &value));
