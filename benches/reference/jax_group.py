@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Times the programs of `ddppo bench --device` in JAX under jit, for many runs at once by vmap (README.md beside this file).
 
-    python benches/reference/jax_group.py --platform cpu|gpu [--task T] [--threads N] [--per-call K] [--tf32]
+    python benches/reference/jax_group.py --platform cpu|gpu [--task T] [--threads N] [--tf32]
 
-The first line of the answer names the device. Each line of standard input asks for `PIECE RUNS TIMES`, and the answer is the mean time of one
-of TIMES, in milliseconds; the first of a piece compiles it.
+The first line of the answer names the device. Each line of standard input asks for `PIECE RUNS TIMES PER_CALL`, and the answer is the mean
+time of one of TIMES, in milliseconds; the first of a piece compiles it, with PER_CALL updates a compiled call where the piece is an update.
 """
 
 import argparse
@@ -32,7 +32,6 @@ def parse():
     options.add_argument("--task", choices=TASKS, default="HalfCheetah")
     options.add_argument("--platform", choices=("cpu", "gpu"), default="cpu")
     options.add_argument("--threads", type=int, default=1, help="CPU threads, where the platform is cpu")
-    options.add_argument("--per-call", type=int, default=2, help="updates that a compiled call makes")
     options.add_argument("--tf32", action="store_true", help="products in TF32")
     return options.parse_args()
 
@@ -57,13 +56,13 @@ def main():
     print(json.dumps({"device": jax.devices()[0].device_kind, "version": jax.__version__}), flush=True)
     built, of_runs = {}, None
     for request in sys.stdin:
-        name, runs, times = request.split()
-        runs, times = int(runs), int(times)
+        name, *numbers = request.split()
+        runs, times, per_call = map(int, numbers)
         if runs != of_runs:
             # The arrays of another number of runs make room.
             built, of_runs = {}, runs
         if name not in built:
-            built[name] = jax_group_updates.build(name, TASKS[options.task], runs, options.per_call)
+            built[name] = jax_group_updates.build(name, TASKS[options.task], runs, per_call)
             built[name].make(1)
         calls, each = built[name].calls(times)
         started = time.perf_counter()

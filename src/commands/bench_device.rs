@@ -62,7 +62,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
             let name = format!("{} ({})", device.platform, device.kind);
             let mut bench = DeviceBench::new(device.clone(), &config, task, runs, precision)?;
             if number == 0 {
-                session.begin(&name, &device.platform, bench.per_call())?;
+                session.begin(&name, &device.platform)?;
             }
             for &row in &rows {
                 session.measure(&mut bench, runs, row, &name)?;
@@ -87,12 +87,11 @@ struct Session<'a> {
 
 impl Session<'_> {
     /// Starts the twin, if there is to be one, and prints what is measured on.
-    fn begin(&mut self, name: &str, platform: &str, per_call: usize) -> anyhow::Result<()> {
+    fn begin(&mut self, name: &str, platform: &str) -> anyhow::Result<()> {
         let Self { args, threads, twin } = self;
         if args.against == Some(Against::Jax) {
             let (threads, tf32) = (*threads, args.tf32);
-            let settings =
-                GroupTwinSettings { task: &args.task, platform, threads, per_call, tf32 };
+            let settings = GroupTwinSettings { task: &args.task, platform, threads, tf32 };
             *twin = Some(GroupTwin::start(settings, |what| eprintln!("{what}"))?);
         }
         if args.json {
@@ -150,8 +149,9 @@ impl Session<'_> {
             bench.measure(row, course, 1)?;
             of_courses.push((course, times(bench.measure(row, course, 1)?), Vec::new()));
         }
+        let per_call = bench.per_call(row);
         let their_times = match &mut self.twin {
-            Some(twin) => times(twin.measure(&piece, runs, 1)?),
+            Some(twin) => times(twin.measure(&piece, runs, 1, per_call)?),
             None => 0,
         };
         let mut theirs = Vec::new();
@@ -161,7 +161,7 @@ impl Session<'_> {
                 break;
             }
             if let Some(twin) = &mut self.twin {
-                theirs.push(twin.measure(&piece, runs, their_times)?);
+                theirs.push(twin.measure(&piece, runs, their_times, per_call)?);
             }
             for (course, times, measured) in &mut of_courses {
                 measured.push(bench.measure(row, *course, *times)?);

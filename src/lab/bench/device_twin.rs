@@ -21,8 +21,6 @@ pub struct GroupTwinSettings<'a> {
     pub platform: &'a str,
     /// CPU threads, where that is its platform.
     pub threads: usize,
-    /// Updates that a compiled call makes.
-    pub per_call: usize,
     /// Products in TF32.
     pub tf32: bool,
 }
@@ -64,24 +62,30 @@ impl GroupTwin {
             python_with_jax(Path::new("python3"))?
         };
         tell("JAX compiles a piece for each number of runs, which can take a minute");
-        let (threads, per_call) = (settings.threads.to_string(), settings.per_call.to_string());
+        let threads = settings.threads.to_string();
         let platform = if on_cpu { "cpu" } else { "gpu" };
         let own = ["--task", task, "--platform", platform, "--threads", &threads];
-        let more = ["--per-call", &per_call];
         let tf32 = settings.tf32.then_some("--tf32");
-        let all = own.into_iter().chain(more).chain(tf32);
+        let all = own.into_iter().chain(tf32);
         let arguments: Vec<String> = all.map(str::to_owned).collect();
         let mut process = TwinProcess::start(TITLE, &interpreter, (&root, SCRIPT), &arguments)?;
         let on = process.hear()?;
         Ok(Self { process, on })
     }
 
-    /// Has a piece of so many runs made so often; milliseconds of one.
+    /// Has a piece of so many runs made so often; milliseconds of one. A compiled call makes `per_call` updates where the piece is an update.
     ///
     /// # Errors
     /// When the process ended, or answered something else.
-    pub fn measure(&mut self, piece: &str, runs: usize, times: usize) -> Result<f64, BenchError> {
-        let answer: GroupTwinAnswer = self.process.ask(&format!("{piece} {runs} {times}"))?;
+    pub fn measure(
+        &mut self,
+        piece: &str,
+        runs: usize,
+        times: usize,
+        per_call: usize,
+    ) -> Result<f64, BenchError> {
+        let answer: GroupTwinAnswer =
+            self.process.ask(&format!("{piece} {runs} {times} {per_call}"))?;
         Ok(answer.ms)
     }
 }

@@ -125,9 +125,13 @@ impl DeviceBench {
         }
     }
 
-    /// Updates that a call makes.
-    pub fn per_call(&self) -> usize {
-        self.pieces.per_call(DevicePiece::CriticUpdate)
+    /// Updates that a call of a row's program makes, once it is compiled: of the critic's where the row has several.
+    pub fn per_call(&self, row: DeviceRow) -> usize {
+        let piece = match row {
+            DeviceRow::Piece(DevicePiece::PolicyUpdate) => DevicePiece::PolicyUpdate,
+            _ => DevicePiece::CriticUpdate,
+        };
+        self.pieces.per_call(piece)
     }
 
     /// Bytes of the device's memory that were in use at most; `None` where the plugin does not count.
