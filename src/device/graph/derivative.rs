@@ -53,7 +53,11 @@ impl Graph {
         let y = self.value(id);
         let at = |id: Id| self.value(id);
         match self.node(id).op {
-            Op::Argument(_) | Op::Constant(_) | Op::Compare(..) | Op::Gather { .. } => {}
+            Op::Argument(_)
+            | Op::Constant(_)
+            | Op::Compare(..)
+            | Op::Gather { .. }
+            | Op::ReplaceRows { .. } => {}
             Op::Unary(of, x) => {
                 if let Some(by_x) = rules::unary(of, at(x), y, adjoint) {
                     to.add(x, by_x);

@@ -34,7 +34,11 @@ impl Graph {
             (a, b) => a.or(b),
         };
         match node.op {
-            Op::Argument(_) | Op::Constant(_) | Op::Compare(..) | Op::Gather { .. } => None,
+            Op::Argument(_)
+            | Op::Constant(_)
+            | Op::Compare(..)
+            | Op::Gather { .. }
+            | Op::ReplaceRows { .. } => None,
             Op::Unary(of, x) => rules::unary(of, at(x), y, tangents[x]?),
             Op::Binary(of, a, b) => {
                 let changes = (tangents[a], tangents[b]);
