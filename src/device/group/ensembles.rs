@@ -16,8 +16,8 @@ pub(super) struct EnsembleArrays {
     labels: usize,
     /// Parameters, first moments, second moments, bounds with their moments: the order of `FitShape::state`.
     pub state: Vec<Buffer>,
-    /// Whether the methods' models are older.
-    pub changed: bool,
+    /// Whether a slot's was trained since it was last brought back.
+    pub changed: Vec<bool>,
 }
 
 /// How many of a state's arrays are parameters.
@@ -52,7 +52,7 @@ impl EnsembleArrays {
         });
         let bounds: Vec<f64> = bounds.collect();
         state.push(device.upload(&bounds, &[slots, 1, 3, 2 * labels])?);
-        Ok(Self { stack, shape, labels, state, changed: false })
+        Ok(Self { stack, shape, labels, state, changed: vec![false; slots] })
     }
 
     /// The members' parameters.
@@ -70,12 +70,18 @@ impl EnsembleArrays {
         self.state.iter().map(Buffer::bytes).sum()
     }
 
-    /// Brings the models back, if they have been trained since they last were.
+    /// Brings the models of the runs that are there back, those that have been trained since they last were.
     pub fn fetch(
         &mut self,
         models: &mut [Option<&mut DynamicsModel<f32>>],
     ) -> Result<(), DeviceError> {
-        if !std::mem::take(&mut self.changed) {
+        let mut wanted = false;
+        for (model, changed) in models.iter_mut().zip(&mut self.changed) {
+            *model = model.take().filter(|_| *changed);
+            *changed &= model.is_none();
+            wanted |= model.is_some();
+        }
+        if !wanted {
             return Ok(());
         }
         let each = parameter_count(&self.stack);

@@ -33,10 +33,7 @@ pub(super) fn ladder(runs: usize) -> Vec<usize> {
 }
 
 /// R's part of a training's minibatches.
-pub(super) fn directions(
-    loss: Option<GradientLoss<'_>>,
-    batch: usize,
-) -> Option<DirectionsShape> {
+pub(super) fn directions(loss: Option<GradientLoss<'_>>, batch: usize) -> Option<DirectionsShape> {
     loss.map(|loss| DirectionsShape {
         rows: batch.min(loss.neighbours.sequences().count()),
         directions: loss.directions,
@@ -49,13 +46,7 @@ impl Fitting {
         let sizes = (shape.inputs(), shape.labels);
         let tables = TransitionTables::new(shape.tables, shape.table, sizes);
         let programs = FitPrograms::new(shape, keeps_best);
-        Self {
-            programs,
-            tables,
-            staging: FitStaging::default(),
-            precision,
-            ladders: Vec::new(),
-        }
+        Self { programs, tables, staging: FitStaging::default(), precision, ladders: Vec::new() }
     }
 
     /// Brings new transitions of the runs that are there to the device, and compiles what trainings of so many of these kinds need.
@@ -118,19 +109,18 @@ impl Fitting {
         let batch = self.programs.shape.batch;
         let mut alike: Vec<(Option<DirectionsShape>, Vec<FitRun<'_>>)> = Vec::new();
         for (slot, job) in jobs {
+            ensembles.changed[slot] = true;
             let (of, run) = (directions(job.loss, batch), FitRun { slot, job, over: false });
             match alike.iter_mut().find(|(kind, _)| *kind == of) {
                 Some((_, runs)) => runs.push(run),
                 None => alike.push((of, vec![run])),
             }
         }
-        ensembles.changed = true;
         let mut arrays = std::mem::take(&mut ensembles.state);
         let learned = arrays.len();
         if self.programs.keeps_best {
             // They are new ones from the first epoch on: every member improves then.
-            let (shape, own) =
-                (&self.programs.shape, &arrays[..parameter_count(&ensembles.stack)]);
+            let (shape, own) = (&self.programs.shape, &arrays[..parameter_count(&ensembles.stack)]);
             let none = vec![0.0; shape.error_sizes().iter().product()];
             let copy = replace(device, &self.programs, shape, (own, own), &none)?;
             arrays.extend(copy);

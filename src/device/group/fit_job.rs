@@ -90,7 +90,13 @@ impl<'m> FitJob<'m> {
     }
 
     /// Draws minibatch number `at` of the epoch, and counts its step. Rows of the replay are counted from `first_row` on.
-    pub fn minibatch(&mut self, at: usize, batch: usize, first_row: i32, to: &mut FitMinibatch<'_>) {
+    pub fn minibatch(
+        &mut self,
+        at: usize,
+        batch: usize,
+        first_row: i32,
+        to: &mut FitMinibatch<'_>,
+    ) {
         let parts = batch.div_ceil(ROWS_PER_PART);
         let members = self.rows.len();
         let Self { stream, words, .. } = self;
@@ -101,7 +107,9 @@ impl<'m> FitJob<'m> {
         for (to, rows) in to.rows.chunks_exact_mut(batch).zip(&self.rows) {
             // Rows that are missing in the last minibatch have no share.
             to[last - first..].fill(first_row);
-            to.iter_mut().zip(&rows[first..last]).for_each(|(to, &row)| *to = first_row + row as i32);
+            to.iter_mut()
+                .zip(&rows[first..last])
+                .for_each(|(to, &row)| *to = first_row + row as i32);
         }
         let share = 1.0 / ((last - first) * self.model.label_dim()) as f64;
         to.shares[..last - first].fill(share as f32);

@@ -147,11 +147,7 @@ impl<'d> FitPhase<'d> {
     }
 
     /// Draws minibatch number `at` of an epoch of each run that has one, counts its step, and brings them to the device.
-    pub fn draw(
-        &mut self,
-        places: &mut Places<'_>,
-        at: usize,
-    ) -> Result<Vec<Buffer>, DeviceError> {
+    pub fn draw(&mut self, places: &mut Places<'_>, at: usize) -> Result<Vec<Buffer>, DeviceError> {
         let FitShape { batch, table, .. } = self.shape;
         let minibatches = self.staging.places();
         places.par_iter_mut().zip(minibatches).for_each(|(run, mut to)| {

@@ -63,7 +63,8 @@ impl FitStaging {
         let each = |n: usize| n / count;
         let sizes = [rows.len(), shares.len(), own.len(), neighbours.len(), weights.len()];
         let [of_rows, of_shares, of_own, of_neighbours, of_weights] = sizes.map(each);
-        let (mut factors, mut rows, mut shares) = (&mut factors[..], &mut rows[..], &mut shares[..]);
+        let (mut factors, mut rows, mut shares) =
+            (&mut factors[..], &mut rows[..], &mut shares[..]);
         let (mut own, mut neighbours, mut weights) =
             (&mut own[..], &mut neighbours[..], &mut weights[..]);
         let place = |_| FitMinibatch {
@@ -78,11 +79,7 @@ impl FitStaging {
     }
 
     /// Brings them to the device.
-    pub fn upload(
-        &self,
-        device: &Device,
-        sizes: &FitRowSizes,
-    ) -> Result<Vec<Buffer>, DeviceError> {
+    pub fn upload(&self, device: &Device, sizes: &FitRowSizes) -> Result<Vec<Buffer>, DeviceError> {
         let mut given = vec![
             device.upload(&self.factors, &sizes.factors)?,
             device.upload(&self.rows, &sizes.rows)?,

@@ -106,9 +106,8 @@ impl DeviceGroup {
         };
         let compile = || UpdateProgram::compile(&device, &shape, kind, updates, precision);
         let updates = (updates > 0).then(compile).transpose()?;
-        let new = |of_models| {
-            GroupModels::new(&device, (&recipe, of_models), &runs, slots, precision)
-        };
+        let new =
+            |of_models| GroupModels::new(&device, (&recipe, of_models), &runs, slots, precision);
         let models = recipe.models.as_ref().map(new).transpose()?.flatten();
         let arrays = LearnedArrays::upload(&device, shape, &runs)?;
         let present = Vec::new();

@@ -135,8 +135,7 @@ impl GroupModels {
 
     /// Bytes of all arrays that are there between steps.
     pub fn bytes(&self) -> Result<u64, DeviceError> {
-        let elites: u64 =
-            self.elites.iter().flatten().map(Buffer::bytes).sum::<Result<_, _>>()?;
+        let elites: u64 = self.elites.iter().flatten().map(Buffer::bytes).sum::<Result<_, _>>()?;
         let gradient = self.gradient.as_ref().map_or(Ok(0), EnsembleArrays::bytes)?;
         Ok(elites + self.prediction.bytes()? + gradient + self.fitting.tables.bytes()?)
     }
@@ -163,9 +162,8 @@ impl GroupModels {
         if path.as_ref().is_some_and(|path| path.gradient.is_some()) {
             elites[1] = match gradient {
                 Some(gradient) => {
-                    let of_gradient: Vec<Option<&DynamicsModel<f32>>> = parts()
-                        .map(|parts| Some(&parts?.gradient.as_ref()?.model))
-                        .collect();
+                    let of_gradient: Vec<Option<&DynamicsModel<f32>>> =
+                        parts().map(|parts| Some(&parts?.gradient.as_ref()?.model)).collect();
                     program.take(device, gradient, &of_gradient)?
                 }
                 None => program.take(device, prediction, &of_prediction)?,

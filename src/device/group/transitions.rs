@@ -109,11 +109,7 @@ impl TransitionTables {
     }
 
     /// Brings the tables whole.
-    fn bring_all(
-        &mut self,
-        device: &Device,
-        reals: &[Option<&Replay>],
-    ) -> Result<(), DeviceError> {
+    fn bring_all(&mut self, device: &Device, reals: &[Option<&Replay>]) -> Result<(), DeviceError> {
         let Self { slots, rows, inputs, width, .. } = *self;
         let mut tables = vec![0.0_f32; slots * rows * width];
         tables.par_chunks_mut(rows * width).zip(reals).for_each(|(table, real)| {
