@@ -52,12 +52,12 @@ impl<'d> FitPhase<'d> {
     pub fn begin(
         device: &'d Device,
         (programs, tables, staging): (&'d FitPrograms, &'d Buffer, &'d mut FitStaging),
-        mut arrays: Vec<Buffer>,
+        mut state: Vec<Buffer>,
         places: &Places<'_>,
         directions: Option<DirectionsShape>,
     ) -> Result<Self, DeviceError> {
         let shape = programs.shape_of(places.len(), directions);
-        let best = arrays.split_off(3 * parameter_count(&shape.stack) + 1);
+        let best = state.split_off(3 * parameter_count(&shape.stack) + 1);
         let (count, labels) = (places.len(), shape.labels);
         let (_, any) = runs(places).next().expect("a batch has a run");
         let at = |place: usize| &places[place].as_ref().unwrap_or(any).job;
@@ -87,9 +87,8 @@ impl<'d> FitPhase<'d> {
         };
         let holdout = (0..longest).step_by(HOLDOUT_ROWS).map(piece).collect::<Result<_, _>>()?;
         staging.begin(&sizes);
-        let (seen, state) = (zeros(device, &shape.seen_sizes())?, arrays);
+        let seen = zeros(device, &shape.seen_sizes())?;
         let output_weights = output_weights.transpose()?;
-        let (state, best) = (state, best);
         Ok(Self {
             device,
             programs,

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use rayon::prelude::*;
+
 use super::arrays::stack;
 use super::elites::{ElitesProgram, elites_shape};
 use super::ensembles::EnsembleArrays;
@@ -17,7 +19,7 @@ use crate::data::Replay;
 use crate::device::graph::ProductPrecision;
 use crate::device::pjrt::{Buffer, Device, DeviceError};
 use crate::device::programs::{ElitesShape, FitShape, PathShape};
-use crate::model::{DynamicsModel, GradientData, GradientLoss};
+use crate::model::{DynamicsModel, GradientData, GradientLoss, ModelConfig};
 use crate::path::GradientSource;
 use crate::run::Record;
 
@@ -43,6 +45,23 @@ fn loss<'d>(
     of_gradient: bool,
 ) -> Option<GradientLoss<'d>> {
     data.as_deref().map(GradientData::loss).filter(|_| alone || of_gradient)
+}
+
+/// Begins the training of a run's M^p or M^g; `None` where it has no such model.
+fn begin<'m>(
+    parts: &'m mut LearnedParts<'_>,
+    of_gradient: bool,
+    config: &'m ModelConfig,
+) -> Option<FitJob<'m>> {
+    let LearnedParts { real, models: Some(models), .. } = parts else { return None };
+    let loss = loss(&models.data, models.gradient.is_none(), of_gradient);
+    let learned = match (&mut models.gradient, of_gradient) {
+        (Some(gradient), true) => &mut **gradient,
+        (None, true) => return None,
+        (_, false) => &mut *models.prediction,
+    };
+    let (model, stream) = learned.training_mut();
+    Some(FitJob::begin(model, stream, real, loss, config))
 }
 
 /// Sizes of the trainings of models like those of these parts in all slots, without R.
@@ -237,22 +256,12 @@ impl GroupModels {
         }
         self.fitting.prepare(device, &reals, &kinds)?;
         for of_gradient in [false, true] {
-            let mut jobs = Vec::new();
-            for (slot, parts) in learning.parts.iter_mut().enumerate() {
-                let Some(LearnedParts { real, models: Some(models), .. }) =
-                    parts.as_mut().filter(|_| records[slot].is_some())
-                else {
-                    continue;
-                };
-                let loss = loss(&models.data, models.gradient.is_none(), of_gradient);
-                let learned = match (&mut models.gradient, of_gradient) {
-                    (Some(gradient), true) => &mut **gradient,
-                    (None, true) => continue,
-                    (_, false) => &mut *models.prediction,
-                };
-                let (model, stream) = learned.training_mut();
-                jobs.push((slot, FitJob::begin(model, stream, real, loss, &recipe.config)));
-            }
+            let parts = learning.parts.par_iter_mut().zip(&records).enumerate();
+            let begun = parts.filter_map(|(slot, (parts, record))| {
+                let parts = parts.as_mut().filter(|_| record.is_some())?;
+                Some((slot, begin(parts, of_gradient, &recipe.config)?))
+            });
+            let jobs: Vec<(usize, FitJob<'_>)> = begun.collect();
             let ensembles = match &mut self.gradient {
                 Some(gradient) if of_gradient => gradient,
                 _ => &mut self.prediction,
