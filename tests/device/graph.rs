@@ -163,3 +163,21 @@ fn rows_are_gathered_and_arguments_overwritten() {
     let message = again.unwrap_err().to_string();
     assert!(message.contains("could not run a program"), "{message}");
 }
+
+#[test]
+fn rows_of_tables_are_replaced_from_each_runs_start_on() {
+    let graph = Graph::new();
+    let table = graph.argument(&[2, 4, 1], Number::Single);
+    let rows = graph.argument(&[2, 2, 1], Number::Single);
+    let starts = graph.argument(&[2, 1], Number::Index);
+    let replaced = table.replace_rows(rows, starts);
+    let program = graph.program(&[replaced], &[(table, 0)], ProductPrecision::Single);
+    let executable = device().compile(&program.text, 1).unwrap();
+    let put = |numbers: &[f32], sizes: &[usize]| device().upload(numbers, sizes).unwrap();
+    let table = put(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], &[2, 4, 1]);
+    let rows = put(&[-1.0, -2.0, -3.0, -4.0], &[2, 2, 1]);
+    let starts = device().upload(&[2_i32, 1], &[2, 1]).unwrap();
+    let mut found = [0.0_f32; 8];
+    executable.run(&[&table, &rows, &starts]).unwrap()[0].download(&mut found).unwrap();
+    assert_eq!(found, [0.0, 1.0, -1.0, -2.0, 4.0, -3.0, -4.0, 7.0]);
+}

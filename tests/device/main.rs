@@ -13,3 +13,4 @@ mod models;
 mod plus;
 mod runs;
 mod sac;
+mod trainings;

@@ -53,7 +53,7 @@ impl Graph {
         let y = self.value(id);
         let at = |id: Id| self.value(id);
         match self.node(id).op {
-            Op::Argument(_) | Op::Constant(_) | Op::Compare(..) => {}
+            Op::Argument(_) | Op::Constant(_) | Op::Compare(..) | Op::ReplaceRows { .. } => {}
             Op::Gather { table, rows, back } => {
                 if let Some(back) = back {
                     // Rows that became none get the row of zeros that follows the others.

@@ -195,6 +195,9 @@ impl Text<'_> {
                 let ranges: Vec<String> = ranges.collect();
                 format!("stablehlo.slice {names} [{}] {signature}", ranges.join(", "))
             }
+            Op::ReplaceRows { table, rows, starts } => {
+                return self.replace_rows(id, *table, *rows, *starts);
+            }
             Op::Pad { of, axis, from } => return self.pad(id, *of, *axis, *from),
             Op::Concatenate(_, axis) => {
                 format!("stablehlo.concatenate {names}, dim = {axis} {signature}")
@@ -237,6 +240,33 @@ impl Text<'_> {
             "%{id} = stablehlo.pad {name}, {zero}, low = [{low}], high = [{high}], interior = [{none}] : ({own}, {zero_kind}) -> \
              {result}"
         );
+    }
+
+    /// One run after the other: a compiler writes into the table where it may.
+    fn replace_rows(&mut self, id: Id, table: Id, rows: Id, starts: Id) {
+        let Node { shape, number, .. } = &self.nodes[rows];
+        let (runs, n, width) = (shape[0], shape[1], shape[2]);
+        let (row_kind, own) = (kind(&[1, n, width], *number), self.kind(id));
+        let [rows_name, starts_name] = [rows, starts].map(|id| self.name(id));
+        let [rows_kind, starts_kind] = [rows, starts].map(|id| self.kind(id));
+        let (one, scalar) = (kind(&[1, 1], Number::Index), kind(&[], Number::Index));
+        let _ = writeln!(self.text, "%none{id} = stablehlo.constant dense<0> : {scalar}");
+        let mut before = self.name(table);
+        for run in 0..runs {
+            let after =
+                if run + 1 == runs { format!("%{id}") } else { format!("%table{id}_{run}") };
+            let to = run + 1;
+            let _ = writeln!(
+                self.text,
+                "%run{id}_{run} = stablehlo.constant dense<{run}> : {scalar}\n\
+                 %one{id}_{run} = stablehlo.slice {starts_name} [{run}:{to}, 0:1] : ({starts_kind}) -> {one}\n\
+                 %start{id}_{run} = stablehlo.reshape %one{id}_{run} : ({one}) -> {scalar}\n\
+                 %rows{id}_{run} = stablehlo.slice {rows_name} [{run}:{to}, 0:{n}, 0:{width}] : ({rows_kind}) -> {row_kind}\n\
+                 {after} = stablehlo.dynamic_update_slice {before}, %rows{id}_{run}, %run{id}_{run}, %start{id}_{run}, %none{id} : \
+                 ({own}, {row_kind}, {scalar}, {scalar}, {scalar}) -> {own}"
+            );
+            before = after;
+        }
     }
 
     /// Whether a node has counts: sums of zeros and ones are exact in any order.

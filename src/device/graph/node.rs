@@ -119,6 +119,12 @@ pub(super) enum Op {
         rows: Id,
         back: Option<Id>,
     },
+    /// Tables, `[runs, rows, width]`, with other rows, `[runs, n, width]`, in place of those from each run's start on, `[runs, 1]`.
+    ReplaceRows {
+        table: Id,
+        rows: Id,
+        starts: Id,
+    },
     /// The value of the first, the derivative of the second; that of a constant where there is no second.
     Substitute(Id, Option<Id>),
 }
@@ -140,7 +146,9 @@ impl Op {
             | Self::Compare(_, a, b)
             | Self::Dot { left: a, right: b, .. }
             | Self::Gather { table: a, rows: b, .. } => vec![*a, *b],
-            Self::Select(a, b, c) => vec![*a, *b, *c],
+            Self::Select(a, b, c) | Self::ReplaceRows { table: a, rows: b, starts: c } => {
+                vec![*a, *b, *c]
+            }
             Self::Concatenate(all, _) => all.clone(),
         }
     }
@@ -148,7 +156,9 @@ impl Op {
     /// What its derivative depends on.
     pub(super) fn sources(&self) -> Vec<Id> {
         match self {
-            Self::Compare(..) | Self::Gather { back: None, .. } => Vec::new(),
+            Self::Compare(..) | Self::Gather { back: None, .. } | Self::ReplaceRows { .. } => {
+                Vec::new()
+            }
             Self::Gather { table, .. } => vec![*table],
             Self::Select(_, a, b) => vec![*a, *b],
             Self::Substitute(_, source) => source.iter().copied().collect(),

@@ -34,7 +34,7 @@ impl Graph {
             (a, b) => a.or(b),
         };
         match node.op {
-            Op::Argument(_) | Op::Constant(_) | Op::Compare(..) => None,
+            Op::Argument(_) | Op::Constant(_) | Op::Compare(..) | Op::ReplaceRows { .. } => None,
             Op::Gather { table, rows, back } => {
                 Some(tangents[table]?.rearranged(at(rows), at(back?)))
             }

@@ -145,6 +145,17 @@ impl<'g> Value<'g> {
         self.graph.add(Op::Gather { table: self.id, rows: rows.id, back }, shape, self.number())
     }
 
+    /// Tables, `[runs, table, width]`, with `rows`, `[runs, n, width]`, in place of those from each run's start on; `starts` is `[runs, 1]`, of
+    /// numbers up to table − n. There is no derivative.
+    pub fn replace_rows(self, rows: Self, starts: Self) -> Self {
+        let (table, new, at) = (self.shape(), rows.shape(), starts.shape());
+        let fits = table.len() == 3 && new.len() == 3 && at == [table[0], 1];
+        let fits = fits && [new[0], new[2]] == [table[0], table[2]] && new[1] <= table[1];
+        assert!(fits, "{new:?} at {at:?} of {table:?}");
+        let op = Op::ReplaceRows { table: self.id, rows: rows.id, starts: starts.id };
+        self.graph.add(op, table, self.number())
+    }
+
     /// To another element type.
     pub fn convert(self, number: Number) -> Self {
         if self.number() == number {

@@ -1,6 +1,7 @@
 //! One run's training of an ensemble, on the host: what is held out, the members' walks over the rows, and when it is over
 //! (`src/model/fit.rs` draws and decides the same).
 
+use super::fit_staging::FitMinibatch;
 use crate::data::{Replay, Standardiser};
 use crate::model::fit::{ROWS_PER_PART, best_members};
 use crate::model::{DynamicsModel, FitReport, GradientLoss, ModelConfig};
@@ -23,24 +24,11 @@ pub(super) struct FitJob<'m> {
     windows: Vec<Vec<u64>>,
     /// Each member's lowest error.
     best: Vec<f64>,
-    /// Each member's parameters when it had it, where they are to come back.
-    pub kept: Vec<Vec<f32>>,
     stale: usize,
-}
-
-/// A minibatch of all members, as rows of the replay.
-#[derive(Debug, Default)]
-pub(super) struct FitMinibatch {
-    /// `[members, batch]`; 0 where there are fewer rows.
-    pub rows: Vec<i32>,
-    /// How many of them there are.
-    pub count: usize,
-    /// R's rows, `[members, window batch]`.
-    pub own: Vec<i32>,
-    /// `[m, members, window batch]`.
-    pub neighbours: Vec<i32>,
-    /// Of the squared residuals in the loss, `[members, window batch, m]`.
-    pub weights: Vec<f32>,
+    /// What the parts of a minibatch draw from.
+    words: Vec<u64>,
+    /// Places of the neighbours, those that were drawn first.
+    choice: Vec<usize>,
 }
 
 impl<'m> FitJob<'m> {
@@ -76,8 +64,9 @@ impl<'m> FitJob<'m> {
             rows,
             windows: vec![window; members],
             best: vec![f64::INFINITY; members],
-            kept: vec![Vec::new(); members],
             stale: 0,
+            words: Vec::new(),
+            choice: Vec::new(),
             model,
             stream,
             real,
@@ -100,51 +89,75 @@ impl<'m> FitJob<'m> {
         self.rows[0].len().div_ceil(batch)
     }
 
-    /// Draws minibatch number `at` of the epoch.
-    pub fn minibatch(&mut self, at: usize, batch: usize) -> FitMinibatch {
-        let members = self.rows.len();
+    /// Draws minibatch number `at` of the epoch, and counts its step. Rows of the replay are counted from `first_row` on.
+    pub fn minibatch(
+        &mut self,
+        at: usize,
+        batch: usize,
+        first_row: i32,
+        to: &mut FitMinibatch<'_>,
+    ) {
         let parts = batch.div_ceil(ROWS_PER_PART);
-        let words: Vec<u64> = (0..members * parts).map(|_| self.stream.next_u64()).collect();
+        let members = self.rows.len();
+        let Self { stream, words, .. } = self;
+        words.clear();
+        words.extend((0..members * parts).map(|_| stream.next_u64()));
         let first = at * batch;
         let last = self.rows[0].len().min(first + batch);
-        let mut drawn = FitMinibatch { count: last - first, ..FitMinibatch::default() };
-        drawn.rows = vec![0; members * batch];
-        for (to, rows) in drawn.rows.chunks_exact_mut(batch).zip(&self.rows) {
-            to.iter_mut().zip(&rows[first..last]).for_each(|(to, &row)| *to = row as i32);
+        for (to, rows) in to.rows.chunks_exact_mut(batch).zip(&self.rows) {
+            // Rows that are missing in the last minibatch have no share.
+            to[last - first..].fill(first_row);
+            to.iter_mut()
+                .zip(&rows[first..last])
+                .for_each(|(to, &row)| *to = first_row + row as i32);
         }
+        let share = 1.0 / ((last - first) * self.model.label_dim()) as f64;
+        to.shares[..last - first].fill(share as f32);
+        to.shares[last - first..].fill(0.0);
+        self.count_step(to.factors);
         if let Some(loss) = self.loss {
-            self.draw_directions(loss, first, batch, &words, &mut drawn);
+            self.draw_directions(loss, first, batch, first_row, to);
         }
-        drawn
+    }
+
+    /// Writes Adam's factors of the next step, and that the run takes it.
+    fn count_step(&mut self, factors: &mut [f32]) {
+        let model = &mut *self.model;
+        let adam = &model.members[0].adam;
+        let of_networks = adam.factors_of(adam.updates + 1);
+        let of_bounds = model.bounds_adam.as_ref();
+        let of_bounds = of_bounds.map_or([0.0; 2], |adam| adam.factors_of(adam.updates + 1));
+        let numbers = of_networks.into_iter().chain(of_bounds).chain([1.0]);
+        factors.iter_mut().zip(numbers).for_each(|(to, x)| *to = x as f32);
+        model.members.iter_mut().for_each(|member| member.adam.updates += 1);
+        model.bounds_adam.iter_mut().for_each(|adam| adam.updates += 1);
     }
 
     /// R's rows and their neighbours: the window's minibatch starts where the likelihood's does, modulo its length, and wraps around.
     fn draw_directions(
-        &self,
+        &mut self,
         loss: GradientLoss<'_>,
         first: usize,
         batch: usize,
-        words: &[u64],
-        drawn: &mut FitMinibatch,
+        first_row: i32,
+        to: &mut FitMinibatch<'_>,
     ) {
         let (members, length) = (self.windows.len(), self.windows[0].len());
         let (size, m, n) = (batch.min(length), loss.directions, loss.neighbours.count());
         let parts = batch.div_ceil(ROWS_PER_PART);
         let numbers = members * size * m * self.model.label_dim();
         let scale = loss.weight / numbers as f64;
-        drawn.own = vec![0; members * size];
-        drawn.neighbours = vec![0; m * members * size];
-        drawn.weights = vec![0.0; members * size * m];
-        let row_of = |sequence: u64| self.real.row_of(sequence) as i32;
-        let mut choice: Vec<usize> = (0..n).collect();
+        let Self { real, windows, words, choice, .. } = self;
+        let row_of = |sequence: u64| first_row + real.row_of(sequence) as i32;
+        choice.resize(n, 0);
         for (p, &word) in words.iter().enumerate() {
             let (member, part) = (p / parts, p % parts);
             let mut rng = Rng::from_word(word);
             let from = part * ROWS_PER_PART;
             for i in from.min(size)..(from + ROWS_PER_PART).min(size) {
-                let sequence = self.windows[member][(first + i) % length];
+                let sequence = windows[member][(first + i) % length];
                 let at = member * size + i;
-                drawn.own[at] = row_of(sequence);
+                to.own[at] = row_of(sequence);
                 choice.iter_mut().enumerate().for_each(|(k, choice)| *choice = k);
                 for k in 0..m {
                     if m < n {
@@ -154,8 +167,8 @@ impl<'m> FitJob<'m> {
                     let neighbour = loss.neighbours.nth(sequence, choice[k]);
                     let squared = loss.neighbours.squared_distance(sequence, choice[k]);
                     let weight = loss.direction_weight(f64::from(squared));
-                    drawn.neighbours[k * members * size + at] = row_of(neighbour);
-                    drawn.weights[at * m + k] = (scale * weight) as f32;
+                    to.neighbours[k * members * size + at] = row_of(neighbour);
+                    to.weights[at * m + k] = (scale * weight) as f32;
                 }
             }
         }
@@ -177,13 +190,14 @@ impl<'m> FitJob<'m> {
         (improved, broken || self.stale >= self.config.patience_epochs)
     }
 
-    /// Gives every member back its best weights, where that is wanted, and chooses the elites.
+    /// Whether the members get back the weights that they had at their lowest errors.
+    pub fn restores(&self) -> bool {
+        self.config.restore_best && self.report.holdout_errors.iter().all(|e| e.is_finite())
+    }
+
+    /// Chooses the elites.
     pub fn finish(&mut self) {
-        let finite = self.report.holdout_errors.iter().all(|e| e.is_finite());
-        if self.config.restore_best && finite {
-            for (member, kept) in self.model.members.iter_mut().zip(&self.kept) {
-                member.network.update(|parameters, _| parameters.copy_from_slice(kept));
-            }
+        if self.restores() {
             // On the same rows and weights.
             self.report.holdout_errors.clone_from(&self.best);
         }

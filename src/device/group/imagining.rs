@@ -1,8 +1,7 @@
-//! The runs' models in use: their elites on the device, rollouts of the present policies through them, and the draws of policy updates.
+//! The runs' models in use: rollouts of the present policies through their elites, and the draws of policy updates.
 
 use rayon::prelude::*;
 
-use super::arrays::{stack, upload_stack};
 use super::draws::Columns;
 use super::parts::LearnedParts;
 use crate::data::minibatch::RowStreams;
@@ -11,53 +10,8 @@ use crate::device::graph::{Graph, Number, ProductPrecision, Value};
 use crate::device::pjrt::{Buffer, Device, DeviceError, Executable};
 use crate::device::programs::{DrawnElites, ElitesShape, LearnerShape};
 use crate::env::Task;
-use crate::model::DynamicsModel;
 use crate::model::rollout::{PARTS_PER_WAVE, ROWS_PER_PART, RolloutReport};
 use crate::rng::Rng;
-
-/// The elites of a model like this one.
-pub(super) fn elites_shape(
-    model: &DynamicsModel<f32>,
-    task: &dyn Task,
-    elites: usize,
-    slots: usize,
-) -> Result<ElitesShape, DeviceError> {
-    let healthy = task.healthy_ranges().ok_or_else(|| {
-        DeviceError::Unsupported(format!(
-            "task `{}` ends episodes by a rule that no device program has: train it on the processor, without --device",
-            task.name()
-        ))
-    })?;
-    Ok(ElitesShape { stack: stack(slots, elites, model.shape()), healthy })
-}
-
-/// Brings the elites of all slots to the device, in the order of `ElitesShape::arguments`. Members take their place in a model that has
-/// none yet, which is not used.
-pub(super) fn upload_elites<'m>(
-    device: &Device,
-    shape: &ElitesShape,
-    model: impl Fn(usize) -> &'m DynamicsModel<f32>,
-) -> Result<Vec<Buffer>, DeviceError> {
-    let (of, inputs, labels) = (&shape.stack, shape.stack.sizes[0], 1 + shape.observation_dim());
-    let own = model(0).shape();
-    let mut arrays = upload_stack(device, of, own, |slot, place| {
-        let model = model(slot);
-        let member = model.elites.get(place).map_or(place, |&elite| elite as usize);
-        model.members[member].network.parameters()
-    })?;
-    let mut put = |width: usize, of: &dyn Fn(&DynamicsModel<f32>) -> Vec<f32>| {
-        let rows: Vec<f32> = (0..shape.stack.runs).flat_map(|slot| of(model(slot))).collect();
-        device.upload(&rows, &[shape.stack.runs, 1, 1, width]).map(|array| arrays.push(array))
-    };
-    put(inputs, &|model| model.standardiser.mean.clone())?;
-    put(inputs, &|model| model.standardiser.deviation.clone())?;
-    let bounds = |model: &DynamicsModel<f32>| -> Vec<f32> {
-        model.bounds.numbers().iter().map(|&x| x as f32).collect()
-    };
-    put(labels, &|model| bounds(model)[..labels].to_vec())?;
-    put(labels, &|model| bounds(model)[labels..].to_vec())?;
-    Ok(arrays)
-}
 
 /// Draws a policy update through models, in the columns of `PathShape::draws_width` (`src/path/imagine.rs` draws the same).
 pub(super) fn path_rows(

@@ -1,10 +1,11 @@
 //! What a group takes of its device's memory, from the shapes of its arrays (docs/devices.md, "Memory").
 
 use super::arrays::{LEAST_SLOTS, stack};
-use super::fit::{LEAST_TABLE, bucket};
+use super::fit::ladder;
 use super::fit_programs::HOLDOUT_ROWS;
 use super::imagining::rollout_rows;
 use super::learned::learner_shape;
+use super::models::fit_shape;
 use super::parts::{LearnedParts, ModelParts};
 use super::recipe::{ModelRecipe, Order, Recipe};
 use super::update_kind::UpdateKind;
@@ -20,17 +21,21 @@ const SINGLE: u64 = 4;
 const DOUBLE: u64 = 8;
 const INDEX: u64 = 4;
 
-/// Bytes of a group's arrays on its device, by what they are for. All but the last two are exact.
+/// Bytes of a group's arrays on its device, by what they are for. All but the last three are exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeviceMemory {
     /// Policies, critics, targets, temperatures and Adam's moments: there from beginning to end.
     pub learned: u64,
-    /// Elites that policies are improved through and that rollouts use: there between trainings, too.
+    /// Members of the models, their moments, the elites that policies are improved through and that rollouts use, and the transitions: there
+    /// from the first training on.
     pub models: u64,
     /// The draws of a step's updates.
     pub draws: u64,
-    /// A training of the models: members, moments, transitions, held-out rows, and a minibatch.
+    /// What is there for a training alone: held-out rows, and a minibatch.
     pub training: u64,
+    /// Members that are there twice in a training: those of the runs that are not over when half of them are, and the best so far where these
+    /// are kept.
+    pub copies: u64,
     /// What the steps of an epoch may have waiting beside the first's minibatch.
     pub queue: u64,
     /// What a program keeps while it runs, the largest of them, about: activations for the way back. The compiler decides.
@@ -40,8 +45,8 @@ pub struct DeviceMemory {
 impl DeviceMemory {
     /// At most at a time, about.
     pub fn most(&self) -> u64 {
-        let Self { learned, models, draws, training, queue, workspace } = self;
-        learned + models + workspace + (*draws).max(training + queue)
+        let Self { learned, models, draws, training, copies, queue, workspace } = self;
+        learned + models + workspace + (*draws).max(training + copies + queue)
     }
 
     /// For a group of so many runs like this one, when each has so many transitions.
@@ -74,7 +79,7 @@ impl DeviceMemory {
         let mut memory = Self { learned, draws, workspace: 0, ..Self::default() };
         memory.workspace = slots as u64 * SINGLE * shape.batch as u64 * learner_floats(&shape);
         if let (Some(models), Some(of)) = (&recipe.models, &parts.models) {
-            memory.add_models(&shape, (models, of), (runs, transitions), horizon);
+            memory.add_models(&shape, recipe, (models, of), transitions);
         }
         Ok(memory)
     }
@@ -82,50 +87,50 @@ impl DeviceMemory {
     fn add_models(
         &mut self,
         shape: &LearnerShape,
+        of_method: &Recipe,
         (recipe, of): (&ModelRecipe, &ModelParts<'_>),
-        (runs, transitions): (usize, usize),
-        horizon: usize,
+        transitions: usize,
     ) {
-        let model = &of.prediction.model;
+        let (model, horizon) = (&of.prediction.model, horizon(of_method));
         let (inputs, labels) = (model.shape().inputs() as u64, model.label_dim() as u64);
         let slots = shape.runs();
         let elites = stack(slots, recipe.config.elites, model.shape());
         let own = recipe.path.is_some_and(|p| p.gradient_source == GradientSource::GradientModel);
         let roles = if own { 2 } else { 1 };
         let rows = 2 * (inputs + labels) * SINGLE * slots as u64;
-        self.models = roles * (stack_bytes(&elites) + rows);
-        // Of a training: a power of two of runs, and of rows.
-        let table = bucket(transitions, LEAST_TABLE);
         // A window of fewer rows than a minibatch has is not worth a word.
         let directions = of.data.as_ref().map(|data| DirectionsShape {
             rows: transitions.min(shape.batch),
             directions: data.loss().directions,
         });
-        let fit = FitShape {
-            stack: stack(bucket(runs, LEAST_SLOTS), model.members.len(), model.shape()),
-            labels: model.label_dim(),
-            batch: shape.batch,
-            table,
-            weight_decay: Vec::new(),
-            train_bounds: false,
-            directions,
+        let fit = fit_shape(of_method, recipe, model, slots, transitions);
+        let fit = FitShape { directions, ..fit };
+        let members = |slots: usize| {
+            let stack = StackShape { runs: slots, ..fit.stack.clone() };
+            let bounds = slots as u64 * size(&fit.bounds_sizes()[1..], DOUBLE);
+            (3 * stack_bytes(&stack) + bounds, stack_bytes(&stack))
         };
+        let trained = 1 + u64::from(of.gradient.is_some());
+        let (of_table, of_row) = fit.data_sizes();
+        self.models = roles * (stack_bytes(&elites) + rows);
+        self.models += trained * members(slots).0 + size(&of_table, SINGLE);
+        let best = |slots: usize| if recipe.config.restore_best { members(slots).1 } else { 0 };
+        let smaller = ladder(slots).get(1).map_or(0, |&slots| members(slots).0 + best(slots));
+        self.copies = best(slots) + smaller;
         let held_out = (transitions as f64 * recipe.config.holdout_fraction) as usize;
         let held_out = held_out.clamp(1, recipe.config.max_holdout);
         let held_rows = held_out.div_ceil(HOLDOUT_ROWS) * HOLDOUT_ROWS;
-        let (of_table, of_row) = fit.data_sizes();
         let rows = fit.row_sizes();
         let mut minibatch =
             size(&rows.factors, SINGLE) + size(&rows.rows, INDEX) + size(&rows.shares, SINGLE);
-        let mut data = size(&of_table, SINGLE) + 2 * size(&of_row, SINGLE);
-        data += size(&[fit.stack.runs, held_rows], INDEX + SINGLE);
+        let mut data = 2 * size(&of_row, SINGLE) + size(&fit.seen_sizes(), DOUBLE);
+        data += size(&[slots, held_rows], INDEX);
         if let Some(of) = rows.directions {
             minibatch +=
                 size(&of.rows, INDEX) + size(&of.neighbours, INDEX) + size(&of.weights, SINGLE);
             data += size(&of.output_weights, SINGLE);
         }
-        let learned = 3 * stack_bytes(&fit.stack) + size(&fit.bounds_sizes(), DOUBLE);
-        self.training = learned + data + minibatch;
+        self.training = data + minibatch;
         let steps = transitions.saturating_sub(held_out).div_ceil(shape.batch.max(1)) as u64;
         self.queue = minibatch * steps.saturating_sub(1);
         // Forward each hidden layer's sum and output are kept; along a direction as many, and again their products on the way back.

@@ -1,15 +1,19 @@
 //! Runs in lockstep on one device. A run is its method on the host, as ever: transitions and random streams stay there, and the programs
-//! compute what the method's updates would, on the same draws. What is learned lives on the device between steps; the policies come back
-//! after each step, since the host acts, and everything else when it is asked for. Models are trained on the device and kept on the host.
+//! compute what the method's updates would, on the same draws. What is learned lives on the device between steps, models with it; the policies
+//! come back after each step, since the host acts, and everything else when it is asked for. The models' splits, standardisers and elites
+//! are the host's.
 
 mod arrays;
 pub mod blocks;
 mod dealing;
 mod draws;
+mod elites;
+mod ensembles;
 mod fit;
 mod fit_job;
 mod fit_phase;
 mod fit_programs;
+mod fit_staging;
 mod forward;
 mod imagining;
 mod learned;
@@ -21,6 +25,7 @@ pub mod pieces;
 pub mod precision;
 mod readings;
 mod recipe;
+mod transitions;
 mod update_kind;
 mod updates;
 
@@ -107,9 +112,9 @@ impl DeviceGroup {
         };
         let compile = || UpdateProgram::compile(&device, &shape, kind, updates, precision);
         let updates = (updates > 0).then(compile).transpose()?;
-        let models = recipe.models.as_ref().zip(runs[0].models.as_ref());
-        let models = models.map(|(recipe, parts)| GroupModels::new(recipe, parts, slots));
-        let models = models.transpose()?;
+        let new =
+            |of_models| GroupModels::new(&device, (&recipe, of_models), &runs, slots, precision);
+        let models = recipe.models.as_ref().map(new).transpose()?.flatten();
         let arrays = LearnedArrays::upload(&device, shape, &runs)?;
         let present = Vec::new();
         Ok(Self { device, precision, recipe, arrays, updates, path: None, models, present })
@@ -136,7 +141,7 @@ impl DeviceGroup {
         };
         let present: Vec<bool> = runs.iter().map(Option::is_some).collect();
         if present != self.present {
-            // Where a run was away, its slot may have another's models.
+            // Where a run was away, its slot has elites of no training.
             self.models.iter_mut().for_each(GroupModels::forget);
             self.present = present;
         }
@@ -206,8 +211,8 @@ impl DeviceGroup {
         };
         let batch = recipe.batch();
         let on = (&*device, *precision);
-        let trained = models.train(on, recipe_of_models, batch, step, due, learning)?;
-        models.upload(device, &learning.parts)?;
+        let trained = models.train(device, recipe_of_models, batch, step, due, learning)?;
+        models.choose_elites(on, &learning.parts)?;
         models.roll_out(on, arrays, step, &trained, learning)
     }
 
@@ -222,8 +227,8 @@ impl DeviceGroup {
         if !learning.parts.iter().flatten().any(LearnedParts::has_model) {
             return Ok(None);
         }
-        if !models.are_uploaded() {
-            models.upload(device, &learning.parts)?;
+        if !models.has_elites() {
+            models.choose_elites((&*device, *precision), &learning.parts)?;
         }
         let Some(shape) = models.path_shape() else { return Ok(None) };
         let kind = || UpdateKind::Path(shape.clone());
@@ -265,7 +270,8 @@ impl DeviceGroup {
                 None => None,
             });
         }
-        self.arrays.fetch(&mut parts)
+        self.arrays.fetch(&mut parts)?;
+        self.models.as_mut().map_or(Ok(()), |models| models.fetch(&mut parts))
     }
 }
 

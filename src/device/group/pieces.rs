@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::ensembles::EnsembleArrays;
 use super::fit_job::FitJob;
 use super::forward::ForwardProgram;
 use super::learning::Learning;
+use super::models::GroupModels;
 use super::parts::LearnedParts;
 use super::readings::Readings;
 use super::{DeviceGroup, GroupRun};
@@ -132,11 +134,13 @@ impl DevicePieces {
     /// # Errors
     /// When the device cannot say.
     pub fn kept_bytes(&self) -> Result<u64, DeviceError> {
-        let models = self.group.models.as_ref().map_or(Vec::new(), |models| models.path_arrays());
-        self.group.arrays.buffers.iter().chain(models).map(Buffer::bytes).sum()
+        let learned: u64 =
+            self.group.arrays.buffers.iter().map(Buffer::bytes).sum::<Result<_, _>>()?;
+        let models = self.group.models.as_ref().map_or(Ok(0), GroupModels::bytes)?;
+        Ok(learned + models)
     }
 
-    /// Bytes of the arrays of a training of M^g, with so many directions a row, or of M^p.
+    /// Bytes of the arrays that are there for a training alone: of M^g, with so many directions a row, or of M^p.
     ///
     /// # Errors
     /// When the device fails.
@@ -218,11 +222,11 @@ impl DevicePieces {
         course: PieceCourse,
         times: usize,
     ) -> Result<(Duration, u64), DeviceError> {
-        let DeviceGroup { device, precision, recipe, models, .. } = &mut self.group;
+        let DeviceGroup { device, recipe, models, .. } = &mut self.group;
         let (Some(models), Some(of_models)) = (models, &recipe.models) else {
             return Err(none_of(DevicePiece::LikelihoodStep));
         };
-        let mut jobs = Vec::new();
+        let mut trained = Vec::new();
         for method in &mut self.methods {
             let Some(LearnedParts { real, models: Some(parts), .. }) =
                 LearnedParts::of(&mut **method)
@@ -233,18 +237,25 @@ impl DevicePieces {
                 data.update(real, || unreachable!("no program weighs outputs by value"));
                 GradientData::loss(data)
             });
-            let (learned, loss) = match (parts.gradient, directions, loss) {
+            trained.push(match (parts.gradient, directions, loss) {
                 (Some(gradient), Some(directions), Some(mut loss)) => {
                     loss.directions = directions;
-                    (gradient, Some(loss))
+                    (gradient, real, Some(loss))
                 }
-                _ => (parts.prediction, None),
-            };
+                _ => (parts.prediction, real, None),
+            });
+        }
+        // The group's own stay as they are.
+        let slots = models.elites().stack.runs;
+        let at = |slot: usize| &trained.get(slot).unwrap_or(&trained[0]).0.model;
+        let ensembles = EnsembleArrays::upload(device, slots, at)?;
+        let mut jobs = Vec::new();
+        for (learned, real, loss) in trained {
             let (model, stream) = learned.training_mut();
             jobs.push(FitJob::begin(model, stream, real, loss, &of_models.config));
         }
         let drawn = course == PieceCourse::Training;
-        models.fitting.time_steps(device, jobs, (recipe.batch(), *precision), times, drawn)
+        models.fitting.time_steps(device, ensembles, jobs, times, drawn)
     }
 
     fn time_rollouts(&mut self, times: usize) -> Result<PieceTime, DeviceError> {
@@ -258,8 +269,8 @@ impl DevicePieces {
             learning.tallies.push(Some(tally));
             learning.outcomes.push(Ok(()));
         }
-        if !models.are_uploaded() {
-            models.upload(device, &learning.parts)?;
+        if !models.has_elites() {
+            models.choose_elites((&*device, *precision), &learning.parts)?;
         }
         let trained = vec![true; learning.parts.len()];
         let started = Instant::now();

@@ -52,6 +52,8 @@ pub(super) struct ModelRecipe {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Recipe {
     pub experience: ExperienceConfig,
+    /// Of a run from beginning to end.
+    pub steps: u64,
     /// `guards.max_loss`.
     pub max_loss: f64,
     pub order: Order,
@@ -142,7 +144,7 @@ impl Recipe {
 
     fn new(run: &RunConfig, experience: ExperienceConfig, order: Order, start: Start) -> Self {
         let (max_loss, real_rows) = (run.guards.max_loss, experience.batch_size);
-        Self { experience, max_loss, order, real_rows, models: None, start }
+        Self { experience, steps: run.steps, max_loss, order, real_rows, models: None, start }
     }
 
     fn with_models(

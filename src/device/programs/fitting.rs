@@ -1,5 +1,5 @@
 //! The training of a learned ensemble: a step of all members on minibatches of their own, by likelihood (eq. 2) and by R (eq. 9, 10), and
-//! the errors on held-out rows. Transitions lie in a table on the device, a row each: (s, a), then (r, Δs).
+//! the errors on held-out rows. Transitions lie in tables on the device, one for each run of the group, a row each: (s, a), then (r, Δs).
 
 use super::imagination::excess;
 use super::network::{AdamFactors, StackShape, TrainedStack, step_together};
@@ -13,7 +13,7 @@ const BOUNDS_WEIGHT: f64 = 0.01;
 pub const FIT_FACTORS: usize = 5;
 
 /// R's minibatch: rows of the neighbour window, and directions from each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DirectionsShape {
     /// Rows.
     pub rows: usize,
@@ -30,7 +30,9 @@ pub struct FitShape {
     pub labels: usize,
     /// Rows of a minibatch.
     pub batch: usize,
-    /// Rows of the table.
+    /// Runs of the group, of which all or some are trained together.
+    pub tables: usize,
+    /// Rows of a run's table.
     pub table: usize,
     /// Weight penalty of each layer.
     pub weight_decay: Vec<f64>,
@@ -52,7 +54,7 @@ pub struct FitState<'g> {
 /// What stays during a training.
 #[derive(Clone, Copy, Debug)]
 pub struct FitData<'g> {
-    /// `[runs, table, inputs + labels]`.
+    /// `[tables, table, inputs + labels]`. Rows are counted through all tables.
     pub table: Value<'g>,
     /// `[runs, 1, 1, inputs]`.
     pub mean: Value<'g>,
@@ -65,7 +67,7 @@ pub struct FitData<'g> {
 pub struct FitRows<'g> {
     /// `[runs, 1, 1, FIT_FACTORS]`.
     pub factors: Value<'g>,
-    /// Rows of the table for each member, `[runs, members·batch]`.
+    /// Rows of the tables for each member, `[runs, members·batch]`.
     pub rows: Value<'g>,
     /// Each row's share of the mean over rows and labels, 0 for one that is there to fill the minibatch, `[runs, 1, batch, 1]`.
     pub shares: Value<'g>,
@@ -102,7 +104,7 @@ pub struct DirectionRowSizes {
 /// What R is on.
 #[derive(Clone, Copy, Debug)]
 pub struct DirectionRows<'g> {
-    /// Rows of the table for each member, `[runs, members·rows]`.
+    /// Rows of the tables for each member, `[runs, members·rows]`.
     pub rows: Value<'g>,
     /// Their neighbours, `[runs, m·members·rows]`: the first of each row, then the second of each, …
     pub neighbours: Value<'g>,
@@ -123,10 +125,20 @@ impl FitShape {
         [self.stack.runs, 1, 3, 2 * self.labels]
     }
 
-    /// Sizes of what stays during a training: table, mean, deviation.
+    /// Sizes of what stays during a training: tables, mean, deviation.
     pub fn data_sizes(&self) -> ([usize; 3], [usize; 4]) {
         let (runs, inputs) = (self.stack.runs, self.inputs());
-        ([runs, self.table, inputs + self.labels], [runs, 1, 1, inputs])
+        ([self.tables, self.table, inputs + self.labels], [runs, 1, 1, inputs])
+    }
+
+    /// Sizes of the sums of what an epoch's steps saw.
+    pub fn seen_sizes(&self) -> [usize; 4] {
+        [self.stack.runs, 1, 1, 2]
+    }
+
+    /// Sizes of the sums of held-out rows' errors.
+    pub fn error_sizes(&self) -> [usize; 4] {
+        [self.stack.runs, self.stack.networks, 1, 1]
     }
 
     /// Sizes of what a step is on.
@@ -179,8 +191,10 @@ impl FitShape {
     /// Inputs, in the task's units, and labels of some rows of each member, `[runs, members, n, …]`.
     fn read<'g>(&self, data: FitData<'g>, rows: Value<'g>, n: usize) -> (Value<'g>, Value<'g>) {
         let (inputs, width) = (self.inputs(), self.inputs() + self.labels);
-        let read = data.table.gather(rows);
-        let read = read.reshape(&[self.stack.runs, rows.shape()[1] / n, n, width]);
+        let (runs, count) = (self.stack.runs, rows.shape()[1]);
+        let all = data.table.reshape(&[1, self.tables * self.table, width]);
+        let read = all.gather(rows.reshape(&[1, runs * count]));
+        let read = read.reshape(&[runs, count / n, n, width]);
         (read.slice(3, 0, inputs), read.slice(3, inputs, width))
     }
 
@@ -196,13 +210,15 @@ impl FitShape {
         (x, [output.slice(3, 0, labels), output.slice(3, labels, 2 * labels)])
     }
 
-    /// One step of all members. What it saw, `[runs, 1, 1, 2]`: Σ_members mean NLL, and w·R.
+    /// One step of all members. `seen`, `[runs, 1, 1, 2]` in double precision, with what it saw added for the runs that take it:
+    /// Σ_members mean NLL, and w·R.
     pub fn step<'g>(
         &self,
         graph: &'g Graph,
         state: &mut FitState<'g>,
         data: FitData<'g>,
         on: FitRows<'g>,
+        seen: Value<'g>,
     ) -> Value<'g> {
         let labels = self.labels;
         let FitState { networks, bounds } = state;
@@ -232,7 +248,8 @@ impl FitShape {
         if self.train_bounds {
             *bounds = self.bounds_step(*bounds, by_bounds, factors(2));
         }
-        Value::concatenate(&[nll, residuals], 3)
+        let saw = Value::concatenate(&[nll, residuals], 3).convert(Number::Double);
+        factors(0).live.select(seen + saw, seen)
     }
 
     /// Σ weight·ρ²·(J·v − Δy)² over all members.
@@ -275,16 +292,16 @@ impl FitShape {
         step_together(bounds, 2, gradient, factors)
     }
 
-    /// Each member's Σ (μ − y)² over some rows, `[runs, members, 1, 1]`: `rows` are `[runs, n]`, `counts` `[runs, 1, n, 1]` have 1 for a row
-    /// that counts, else 0.
+    /// Each member's Σ (μ − y)² over some rows, `[runs, members, 1, 1]`; `rows` are `[runs, n]`, below 0 where there is none.
     pub fn squared_errors<'g>(
         &self,
         parameters: &[Value<'g>],
         data: FitData<'g>,
         rows: Value<'g>,
-        counts: Value<'g>,
     ) -> Value<'g> {
-        let (inputs, y) = self.read(data, rows, rows.shape()[1]);
+        let (n, first) = (rows.shape()[1], rows.filled(0.0));
+        let counts = rows.less(first).not().indicator().reshape(&[self.stack.runs, 1, n, 1]);
+        let (inputs, y) = self.read(data, rows.max(first), n);
         let (_, [mean, _]) = self.predict(parameters, data, inputs);
         let errors = mean - y;
         (errors * errors * counts).sum(3).sum(2)
