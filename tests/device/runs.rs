@@ -38,12 +38,12 @@ impl Lockstep {
         Self::of(configs.into_iter().zip(snapshots).map(|(c, s)| restored(c, s)).collect())
     }
 
-    /// Advances to `steps`; each run's records without their times.
+    /// Advances the first run to `steps`, and others that do not wait; each run's records without their times.
     pub fn advance(&mut self, steps: u64) -> Vec<Vec<Record>> {
         let mut records = vec![Vec::new(); self.count];
         while self.runs.run(0).unwrap().step() < steps {
             for (records, outcome) in records.iter_mut().zip(self.runs.advance().unwrap()) {
-                records.extend(outcome.unwrap().unwrap());
+                records.extend(outcome.map(Result::unwrap).into_iter().flatten());
             }
         }
         records.iter_mut().flatten().for_each(|record| record.time.clear());

@@ -39,26 +39,31 @@ fn runs_go_on_in_smaller_batches_when_others_trainings_are_over() {
     }
 }
 
-/// Two runs to `steps`, and the same gone on with from their states at `stop`, are the same bits: then all transitions are brought anew.
-fn same_when_resumed(algorithm: &str, settings: &[&str], stop: u64, steps: u64) {
+/// Two runs to `steps`, and the same gone on with from their states at two steps, are the same bits: one waits for the other then, and all
+/// transitions are brought anew.
+fn same_when_resumed(algorithm: &str, settings: &[&str], stops: [u64; 2], steps: u64) {
     let configs = || [5, 7].map(|seed| runs::config(algorithm, "Hopper", settings, seed)).to_vec();
     let mut whole = Lockstep::new(configs());
-    whole.advance(stop);
-    let mut resumed = Lockstep::resume(configs(), whole.snapshots());
+    let mut states = Vec::new();
+    for (run, stop) in stops.into_iter().enumerate() {
+        whole.advance(stop);
+        states.push(whole.snapshots().swap_remove(run));
+    }
     whole.advance(steps);
+    let mut resumed = Lockstep::resume(configs(), states);
     resumed.advance(steps);
     assert!(resumed.snapshots() == whole.snapshots());
 }
 
 #[test]
-fn replays_wrap_around() {
-    // Trainings at 80, 120, 160 and 200; the ring is full at 90.
+fn replays_wrap_around_and_runs_wait() {
+    // Trainings at 80, 120, 160 and 200; the ring is full at 90. One run is trained alone at 160.
     let settings = models::with(&[
         "training.replay_capacity=90",
         "training.warmup_steps=80",
         "training.critic_updates_per_step=1",
     ]);
-    same_when_resumed("mbpo", &settings, 165, 201);
+    same_when_resumed("mbpo", &settings, [130, 165], 201);
 }
 
 #[test]
@@ -71,5 +76,5 @@ fn tables_grow_beyond_the_steps_that_were_foreseen() {
         "training.critic_updates_per_step=1",
         "evaluation.every_steps=1000",
     ]);
-    same_when_resumed("mbpo", &settings, 1200, 1361);
+    same_when_resumed("mbpo", &settings, [1200, 1200], 1361);
 }
