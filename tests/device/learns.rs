@@ -1,5 +1,7 @@
 //! Small runs learn on a device.
 
+use ddppo::device::pjrt::CompileEffort;
+
 use crate::runs::{self, Lockstep};
 
 /// Of small networks, with which the point mass is learned in few steps.
@@ -29,7 +31,7 @@ const SETTINGS: [&str; 18] = [
 #[test]
 fn ddppo_learns_to_hold_the_point_mass() {
     let configs = [1, 2].map(|seed| runs::config("ddppo", "PointMass", &SETTINGS, seed));
-    let mut group = Lockstep::new(configs.to_vec());
+    let mut group = Lockstep::with_effort(configs.to_vec(), CompileEffort::Full);
     let records = group.advance(600);
     for (run, records) in records.iter().enumerate() {
         let scores = records.iter().filter(|record| record.kind == "evaluation");

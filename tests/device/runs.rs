@@ -2,6 +2,7 @@
 
 use ddppo::config::Config;
 use ddppo::device::graph::ProductPrecision;
+use ddppo::device::pjrt::CompileEffort;
 use ddppo::run::Record;
 use ddppo::run::snapshot::{Data, Snapshot};
 use ddppo::train::{Lockstep as Runs, Trainer};
@@ -24,18 +25,30 @@ pub struct Lockstep {
 }
 
 impl Lockstep {
-    fn of(trainers: Vec<Trainer>) -> Self {
+    fn of(trainers: Vec<Trainer>, effort: CompileEffort) -> Self {
         let count = trainers.len();
-        let runs = Runs::new(trainers, device().clone(), ProductPrecision::Single).unwrap();
+        let device = device().clone().compiled_with(effort);
+        let runs = Runs::new(trainers, device, ProductPrecision::Single).unwrap();
         Self { runs, count }
     }
 
+    /// Programs are compiled with little effort: such runs are compared with one another.
     pub fn new(configs: Vec<Config>) -> Self {
-        Self::of(configs.iter().map(small_runs::trainer).collect())
+        Self::with_effort(configs, CompileEffort::Little)
     }
 
+    pub fn with_effort(configs: Vec<Config>, effort: CompileEffort) -> Self {
+        Self::of(configs.iter().map(small_runs::trainer).collect(), effort)
+    }
+
+    /// As [`Lockstep::new`].
     pub fn resume(configs: Vec<Config>, snapshots: Vec<Snapshot>) -> Self {
-        Self::of(configs.into_iter().zip(snapshots).map(|(c, s)| restored(c, s)).collect())
+        Self::resume_with(configs, snapshots, CompileEffort::Little)
+    }
+
+    fn resume_with(configs: Vec<Config>, snapshots: Vec<Snapshot>, effort: CompileEffort) -> Self {
+        let runs = configs.into_iter().zip(snapshots);
+        Self::of(runs.map(|(config, snapshot)| restored(config, snapshot)).collect(), effort)
     }
 
     /// Advances the first run to `steps`, and others that do not wait; each run's records without their times.
@@ -94,7 +107,7 @@ fn compare(
         (config, trainer.snapshot())
     };
     let (configs, snapshots): (Vec<_>, Vec<_>) = seeds.map(of_seed).into_iter().unzip();
-    let mut device = Lockstep::resume(configs.clone(), snapshots.clone());
+    let mut device = Lockstep::resume_with(configs.clone(), snapshots.clone(), CompileEffort::Full);
     let records = device.advance(steps);
     let found = device.snapshots();
     for (run, (config, snapshot)) in configs.into_iter().zip(snapshots).enumerate() {

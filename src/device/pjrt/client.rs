@@ -54,6 +54,16 @@ impl Drop for Owner {
     }
 }
 
+/// How hard a compiler tries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CompileEffort {
+    /// For programs that run long.
+    #[default]
+    Full,
+    /// For programs that are soon compiled, and slower: a test that runs each a few times is over in half the time.
+    Little,
+}
+
 /// The first device of a plugin.
 #[derive(Clone, Debug)]
 pub struct Device {
@@ -64,6 +74,8 @@ pub struct Device {
     pub kind: String,
     /// CUDA's tools.
     cuda: Option<String>,
+    /// How much of its effort the compiler takes.
+    effort: CompileEffort,
 }
 
 /// An array on a device.
@@ -154,7 +166,18 @@ impl Device {
         let asked = DescriptionKind { description, kind: std::ptr::null(), kind_size: 0 };
         let kind = owner.plugin.call("describe itself", asked)?;
         let kind = text(kind.kind, kind.kind_size);
-        Ok(Self { owner: Arc::new(owner), platform, kind, cuda: options::cuda_folder(path) })
+        Ok(Self {
+            owner: Arc::new(owner),
+            platform,
+            kind,
+            cuda: options::cuda_folder(path),
+            effort: CompileEffort::Full,
+        })
+    }
+
+    /// This device with another effort in compiling.
+    pub fn compiled_with(self, effort: CompileEffort) -> Self {
+        Self { effort, ..self }
     }
 
     /// Compiles a program given as StableHLO text; `outputs` is how many arrays it returns.
@@ -169,7 +192,7 @@ impl Device {
             format: format.as_ptr().cast(),
             format_size: format.len(),
         });
-        let options = options::compile_options(&self.platform, self.cuda.as_deref());
+        let options = options::compile_options(&self.platform, self.cuda.as_deref(), self.effort);
         let compile = ClientCompile {
             client: self.owner.client,
             program: &raw const program,

@@ -7,6 +7,6 @@ mod download;
 mod options;
 mod plugin;
 
-pub use client::{Buffer, Device, DeviceElement, Executable};
+pub use client::{Buffer, CompileEffort, Device, DeviceElement, Executable};
 pub use download::Download;
 pub use plugin::DeviceError;

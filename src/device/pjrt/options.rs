@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::api::{Arguments, NamedValue};
+use super::client::CompileEffort;
 
 /// What a client of the plugin in this file is told. NVIDIA's would take three quarters of the card's memory at its beginning, from other
 /// programs and from the rest of this one's needs alike; so it takes what is needed, and nearly all if need be. It is known by its
@@ -64,7 +65,11 @@ pub(super) fn cuda_folder(plugin: &Path) -> Option<String> {
 }
 
 /// The options for programs of a platform; `cuda` as [`cuda_folder`] gives it.
-pub(super) fn compile_options(platform: &str, cuda: Option<&str>) -> Vec<u8> {
+pub(super) fn compile_options(
+    platform: &str,
+    cuda: Option<&str>,
+    effort: CompileEffort,
+) -> Vec<u8> {
     // ExecutableBuildOptions: device_ordinal (1) = −1, num_replicas (4) = 1, num_partitions (5) = 1.
     let mut build = vec![0x08];
     build.extend([0xFF; 9]);
@@ -79,6 +84,9 @@ pub(super) fn compile_options(platform: &str, cuda: Option<&str>) -> Vec<u8> {
             Flag::Nothing => message(1, b""),
         };
         options.extend(setting(name, &value));
+    }
+    if effort == CompileEffort::Little {
+        options.extend(setting("xla_backend_optimization_level", &[0x18, 0]));
     }
     if let Some(folder) = cuda.filter(|_| platform.starts_with("cuda")) {
         options.extend(setting("xla_gpu_cuda_data_dir", &message(1, folder.as_bytes())));
@@ -111,20 +119,26 @@ fn message(field: u8, content: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    const FULL: CompileEffort = CompileEffort::Full;
+
     #[test]
     fn options_are_encoded_as_protocol_buffers_are() {
         let minus_one = [0x08, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01];
         let plain: Vec<u8> =
             [0x1A, 15].into_iter().chain(minus_one).chain([0x20, 1, 0x28, 1]).collect();
-        assert_eq!(compile_options("tpu", Some("/cuda")), plain);
-        let cpu = compile_options("cpu", Some("/cuda"));
+        assert_eq!(compile_options("tpu", Some("/cuda"), FULL), plain);
+        let cpu = compile_options("cpu", Some("/cuda"), FULL);
         assert!(cpu.starts_with(&plain));
         assert!(cpu.ends_with(b"\x0a\x24xla_cpu_experimental_ynn_fusion_type\x12\x02\x0a\x00"));
-        let cuda = compile_options("cuda", None);
+        let little = compile_options("cpu", None, CompileEffort::Little);
+        assert!(
+            little.starts_with(&cpu) && little.ends_with(b"_optimization_level\x12\x02\x18\x00")
+        );
+        let cuda = compile_options("cuda", None, FULL);
         let flag = b"\x0a\x19xla_gpu_deterministic_ops\x12\x02\x10\x01";
         assert!(cuda.starts_with(&plain) && cuda.windows(flag.len()).any(|w| w == flag));
         let folder = "x".repeat(200);
-        let longer = compile_options("cuda", Some(&folder));
+        let longer = compile_options("cuda", Some(&folder), FULL);
         // The map's entry of 3 + 21 + 2 + 3 + 200 bytes, and its head of three.
         assert_eq!(longer.len(), cuda.len() + 3 + 23 + 3 + 203);
         assert!(longer.ends_with(folder.as_bytes()));
