@@ -2,7 +2,7 @@
 
 use crate::device::graph::{Graph, Number, ProductPrecision, Value};
 use crate::device::pjrt::{Buffer, Device, DeviceError, Executable};
-use crate::device::programs::{DrawnElites, ElitesShape};
+use crate::device::programs::{DrawnMembers, ElitesShape};
 use crate::rng::Rng;
 
 /// Rows of a run.
@@ -32,7 +32,7 @@ impl ForwardProgram {
         let [rows, noise] = sizes.map(|sizes| graph.argument(&sizes, Number::Single));
         let (states, actions) = (rows.slice(3, 0, s), rows.slice(3, s, inputs));
         let output =
-            shape.forward(&model, states, actions, DrawnElites::Numbers(rows.slice(3, 0, 1)));
+            shape.forward(&model, states, actions, DrawnMembers::Numbers(rows.slice(3, 0, 1)));
         let step = shape.sampled_step(&model, output, states, noise);
         let result = Value::concatenate(&[step.rewards, step.states], 3);
         let program = graph.program(&[result, step.rewards.sum_from(1)], &[], precision);

@@ -8,7 +8,7 @@ use crate::data::minibatch::RowStreams;
 use crate::data::{Replay, Transition};
 use crate::device::graph::{Graph, Number, ProductPrecision, Value};
 use crate::device::pjrt::{Buffer, Device, DeviceError, Executable};
-use crate::device::programs::{DrawnElites, ElitesShape, LearnerShape};
+use crate::device::programs::{DrawnMembers, ElitesShape, LearnerShape};
 use crate::env::Task;
 use crate::model::rollout::{PARTS_PER_WAVE, ROWS_PER_PART, RolloutReport};
 use crate::rng::Rng;
@@ -88,7 +88,7 @@ impl RolloutProgram {
         let states = draws.slice(3, 0, s);
         let drawn = learner.policy.sample(&graph, &policy, states, draws.slice(3, s, s + a));
         let place = draws.slice(3, s + a, s + a + 1);
-        let output = shape.forward(&model, states, drawn.actions, DrawnElites::Numbers(place));
+        let output = shape.forward(&model, states, drawn.actions, DrawnMembers::Numbers(place));
         let noise = draws.slice(3, s + a + 1, width);
         let step = shape.sampled_step(&model, output, states, noise);
         let result = Value::concatenate(&[drawn.actions, step.rewards, step.states], 3);

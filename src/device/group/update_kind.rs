@@ -1,6 +1,6 @@
 //! The updates of a step as programs: what they take, what is drawn for them, and what they tell.
 
-use super::dealing::Dealing;
+use super::dealing::{Dealing, DealtColumns};
 use super::draws::{Columns, critic_rows, policy_noise};
 use super::imagining::path_rows;
 use super::parts::LearnedParts;
@@ -40,6 +40,16 @@ impl UpdateKind {
             Self::Together => shape.transition_width() + a,
             Self::Path(path) => path.draws_width(a),
         }
+    }
+
+    /// How the rows of an update's minibatch are dealt out to elites.
+    pub fn dealt(&self, shape: &LearnerShape) -> Option<DealtColumns> {
+        let Self::Path(path) = self else { return None };
+        let dealing = Dealing::of(shape.batch, path.prediction.stack.networks)?;
+        let (a, roles) = (shape.policy.action_dim(), path.roles());
+        let column = |draw: usize| path.elite_column(a, draw / roles, draw % roles);
+        let columns = (0..path.horizon * roles).map(column).collect();
+        Some(DealtColumns { dealing, columns, width: self.width(shape) })
     }
 
     /// Numbers that an update tells.
@@ -97,7 +107,7 @@ impl UpdateKind {
         &self,
         shape: &LearnerShape,
         updates: usize,
-        dealing: Option<Dealing>,
+        dealt: Option<&DealtColumns>,
         precision: ProductPrecision,
     ) -> Program {
         let graph = Graph::new();
@@ -110,13 +120,9 @@ impl UpdateKind {
         let (slots, width) = (shape.runs(), self.width(shape));
         let rows = graph.argument(&[slots, updates, shape.batch, width], Number::Single);
         let factors = graph.argument(&[slots, updates, 1, FACTORS], Number::Single);
-        let draws = match self {
-            Self::Path(path) => path.horizon * path.roles(),
-            _ => 0,
-        };
-        let dealt = dealing
-            .filter(|_| draws > 0)
-            .map(|dealing| graph.argument(&[slots, updates * draws, dealing.all()], Number::Index));
+        let draws = dealt.map_or(0, |dealt| dealt.columns.len());
+        let dealt = dealt
+            .map(|of| graph.argument(&[slots, updates * draws, of.dealing.all()], Number::Index));
         let mut seen = vec![];
         for i in 0..updates {
             let factors = shape.factors(factors.slice(1, i, i + 1));

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::dealing::Dealing;
+use super::dealing::DealtColumns;
 use super::draws::Columns;
 use super::learned::LearnedArrays;
 use super::parts::LearnedParts;
@@ -20,7 +20,7 @@ pub(super) struct UpdateProgram {
     pub shape: LearnerShape,
     precision: ProductPrecision,
     /// How a path's rows are dealt out to the elites.
-    dealing: Option<Dealing>,
+    dealt: Option<DealtColumns>,
     program: Executable,
     /// The same without dealing, for draws that have no places: compiled when it is needed, which is hardly ever.
     undealt: Option<Executable>,
@@ -65,15 +65,12 @@ impl UpdateProgram {
         precision: ProductPrecision,
     ) -> Result<Self, DeviceError> {
         let per_call = per_call(&device.platform, &kind, updates);
-        let dealing = match &kind {
-            UpdateKind::Path(path) => Dealing::of(shape.batch, path.prediction.stack.networks),
-            _ => None,
-        };
-        let text = kind.program(shape, per_call, dealing, precision);
+        let dealt = kind.dealt(shape);
+        let text = kind.program(shape, per_call, dealt.as_ref(), precision);
         let program = device.compile(&text.text, text.outputs)?;
         let (shape, width) = (shape.clone(), kind.width(shape));
         let (undealt, staged) = (None, Staged::default());
-        Ok(Self { kind, shape, precision, dealing, program, undealt, per_call, width, staged })
+        Ok(Self { kind, shape, precision, dealt, program, undealt, per_call, width, staged })
     }
 
     /// The phase of a step that its time counts to.
@@ -115,7 +112,7 @@ impl UpdateProgram {
         recipe: &Recipe,
         runs: &mut [Option<LearnedParts<'_>>],
     ) -> Result<DrawnCall, DeviceError> {
-        let Self { kind, shape, per_call: k, width, staged, .. } = self;
+        let Self { kind, shape, per_call: k, width, staged, dealt: columns, .. } = self;
         let (k, width, slots, batch) = (*k, *width, shape.runs(), shape.batch);
         staged.rows.resize(slots * k * batch * width, 0.0);
         staged.factors.resize(slots * k * FACTORS, 0.0);
@@ -133,53 +130,18 @@ impl UpdateProgram {
             }
             kind.count(parts, k as u64);
         });
-        let dealt = self.deal(runs);
-        let Staged { rows, factors, dealt: dealt_rows } = &self.staged;
+        let learns: Vec<bool> = runs.iter().map(Option::is_some).collect();
+        let Staged { rows, factors, dealt: dealt_rows } = staged;
+        let columns = columns.as_ref();
+        let dealt = columns.is_some_and(|columns| columns.deal(k, &learns, rows, dealt_rows));
         let mut arrays = vec![
             device.upload(rows, &[slots, k, batch, width])?,
             device.upload(factors, &[slots, k, 1, FACTORS])?,
         ];
-        if let Some(dealing) = self.dealing.filter(|_| dealt) {
-            let draws = dealt_rows.len() / (slots * dealing.all());
-            arrays.push(device.upload(dealt_rows, &[slots, draws, dealing.all()])?);
+        if let Some(DealtColumns { dealing, columns, .. }) = columns.filter(|_| dealt) {
+            arrays.push(device.upload(dealt_rows, &[slots, k * columns.len(), dealing.all()])?);
         }
         Ok(DrawnCall { arrays, dealt })
-    }
-
-    /// Deals the rows of a path's updates out; false where nothing is dealt, or an elite of a run that is there was drawn too often.
-    fn deal(&mut self, runs: &[Option<LearnedParts<'_>>]) -> bool {
-        let (Some(dealing), UpdateKind::Path(path)) = (self.dealing, &self.kind) else {
-            return false;
-        };
-        let (a, minibatch) = (self.shape.policy.action_dim(), self.shape.batch * self.width);
-        let (width, roles) = (self.width, path.roles());
-        let columns: Vec<usize> = (0..path.horizon * roles)
-            .map(|draw| path.elite_column(a, draw / roles, draw % roles))
-            .collect();
-        let call = self.per_call * minibatch;
-        let Staged { rows, dealt, .. } = &mut self.staged;
-        let fits = runs.par_iter().zip(rows.par_chunks(call)).all(|(run, rows)| {
-            let of = |rows: &[f32]| columns.iter().all(|&c| dealing.fits(rows, width, c));
-            run.is_none() || rows.chunks_exact(minibatch).all(of)
-        });
-        if !fits {
-            return false;
-        }
-        let each = self.per_call * columns.len() * dealing.all();
-        // Of a slot whose run is not there, all places have row 0.
-        dealt.resize(self.shape.runs() * each, 0);
-        let slots = rows.par_chunks_mut(call).zip(dealt.par_chunks_mut(each));
-        runs.par_iter().zip(slots).filter(|(run, _)| run.is_some()).for_each(
-            |(_, (rows, dealt))| {
-                let mut dealt = dealt.chunks_exact_mut(dealing.all());
-                for rows in rows.chunks_exact_mut(minibatch) {
-                    for (&column, dealt) in columns.iter().zip(&mut dealt) {
-                        dealing.deal(rows, width, column, dealt);
-                    }
-                }
-            },
-        );
-        true
     }
 
     /// Makes the updates of a call; what they saw.
@@ -191,7 +153,7 @@ impl UpdateProgram {
         drawn: &DrawnCall,
     ) -> Result<Buffer, DeviceError> {
         let Self { kind, shape, precision, program, undealt, per_call, .. } = self;
-        let program = if drawn.dealt || self.dealing.is_none() {
+        let program = if drawn.dealt || self.dealt.is_none() {
             program
         } else if let Some(program) = undealt {
             program

@@ -1,9 +1,10 @@
 //! The policy's step (eq. 11): its objective is written down, and its gradient is the graph's.
 
-use super::imagination::{DrawnElites, Elites, ElitesShape};
+use super::imagination::{Elites, ElitesShape};
 use super::learner::{LearnerFactors, LearnerShape, LearnerState};
+use super::members::DrawnMembers;
 use super::network::all_finite;
-use crate::device::graph::{Graph, Number, Value};
+use crate::device::graph::{Graph, Value};
 use crate::path::GradientSource;
 
 /// The models of a policy's step, and how they are used.
@@ -59,13 +60,13 @@ pub fn draws_width(observation_dim: usize, action_dim: usize, horizon: usize) ->
     observation_dim + (horizon + 1) * action_dim + horizon * (3 + observation_dim)
 }
 
-/// What an update of the policy through models is on.
+/// What an update along imagined paths is on.
 #[derive(Clone, Copy, Debug)]
 pub struct PathDraws<'g> {
-    /// `[runs, 1, rows, PathShape::draws_width]`.
+    /// `[runs, 1, rows, draws_width]`.
     pub rows: Value<'g>,
-    /// Where rows are dealt out to the elites: the row in each place, `[runs, H·models, elites·places]`, step by step, and for each step model
-    /// by model; the draws have places instead of elites then. The models are M^p, and M^g if it has a part.
+    /// Where rows are dealt out to members: the row in each place, `[runs, H·models, members·places]`, step by step, and for each step model
+    /// by model; the draws have places instead of members then. The models are M^p, and M^g if it has a part.
     pub dealt: Option<Value<'g>>,
 }
 
@@ -144,12 +145,7 @@ impl LearnerShape {
         let roles = shape.roles();
         let elite = |j: usize, role: usize| {
             let drawn = of_step(j, role, role + 1);
-            let Some(dealt) = dealt else { return DrawnElites::Numbers(drawn) };
-            let (at, all) = (roles * j + role, dealt.shape()[2]);
-            DrawnElites::Dealt {
-                places: drawn.convert(Number::Index).reshape(&[drawn.shape()[0], self.batch]),
-                rows: dealt.slice(1, at, at + 1).reshape(&[drawn.shape()[0], all]),
-            }
+            DrawnMembers::of(drawn, dealt.map(|dealt| (dealt, roles * j + role)))
         };
         let mut here = draws.slice(3, 0, s);
         let mut alive = draws.slice(3, 0, 1).filled(1.0);

@@ -1,5 +1,6 @@
 //! Learned models in use: their elites, fixed while a policy is improved through them.
 
+use super::members::DrawnMembers;
 use super::network::StackShape;
 use crate::device::graph::{Graph, Number, Value};
 
@@ -23,20 +24,6 @@ pub struct Elites<'g> {
     pub deviation: Value<'g>,
     /// Bounds of the log-variance, lower and upper, `[runs, 1, 1, labels]`.
     pub bounds: [Value<'g>; 2],
-}
-
-/// Which elite each row of a minibatch is for.
-#[derive(Clone, Copy, Debug)]
-pub enum DrawnElites<'g> {
-    /// Its number, `[runs, 1, rows, 1]`: all elites run on all rows, and one's output is kept.
-    Numbers(Value<'g>),
-    /// Rows are dealt out: an elite runs on its own rows alone, in so many places as each elite has.
-    Dealt {
-        /// Each row's place among those of all elites, elite by elite, `[runs, rows]`.
-        places: Value<'g>,
-        /// The row in each place, `[runs, elites·places]`; the number of rows where there is none.
-        rows: Value<'g>,
-    },
 }
 
 /// Where a step leads.
@@ -75,34 +62,11 @@ impl ElitesShape {
         model: &Elites<'g>,
         states: Value<'g>,
         actions: Value<'g>,
-        drawn: DrawnElites<'g>,
+        drawn: DrawnMembers<'g>,
     ) -> Value<'g> {
         let input = Value::concatenate(&[states, actions], 3);
         let input = (input - model.mean) / model.deviation;
-        let (runs, elites) = (self.stack.runs, self.stack.networks);
-        match drawn {
-            DrawnElites::Numbers(drawn) => {
-                let outputs = self.stack.forward(&model.parameters, input);
-                let one = |e: usize| outputs.slice(1, e, e + 1);
-                (1..elites).fold(one(0), |chosen, e| {
-                    drawn.equals(drawn.filled(e as f64)).select(one(e), chosen)
-                })
-            }
-            DrawnElites::Dealt { places, rows } => {
-                let (n, all) = (places.shape()[1], rows.shape()[1]);
-                let [inputs, outputs] =
-                    [0, self.stack.sizes.len() - 1].map(|l| self.stack.sizes[l]);
-                // A row of zeros is in the places without a row.
-                let nowhere = places.slice(1, 0, 1).filled(all as f64);
-                let back = Value::concatenate(&[places, nowhere], 1);
-                let table = input.reshape(&[runs, n, inputs]).pad(1, 0, n + 1);
-                let dealt = table.rearranged(rows, back);
-                let dealt = dealt.reshape(&[runs, elites, all / elites, inputs]);
-                let output = self.stack.forward(&model.parameters, dealt);
-                let output = output.reshape(&[runs, all, outputs]).rearranged(places, rows);
-                output.reshape(&[runs, 1, n, outputs])
-            }
-        }
+        drawn.outputs(&self.stack, &model.parameters, input)
     }
 
     /// The mean step of an output.

@@ -7,6 +7,7 @@ mod fitting;
 mod imagination;
 mod learner;
 mod long_path;
+mod members;
 mod network;
 mod normalised;
 mod policy;
@@ -20,9 +21,10 @@ pub use fitting::{
     DirectionRowSizes, DirectionRows, DirectionsShape, FIT_FACTORS, FitData, FitRowSizes, FitRows,
     FitShape, FitState,
 };
-pub use imagination::{DrawnElites, Elites, ElitesShape, ImaginedStep, excess};
+pub use imagination::{Elites, ElitesShape, ImaginedStep, excess};
 pub use learner::{FACTORS, LearnerFactors, LearnerShape, LearnerState, TransitionRows};
 pub use long_path::{LongPathModel, LongPathShape};
+pub use members::DrawnMembers;
 pub use network::{AdamFactors, StackShape, TrainedStack, all_finite};
 pub use normalised::{NormalisedShape, NormalisedUnits};
 pub use policy::{DrawnActions, PolicyShape};

@@ -55,6 +55,19 @@ impl NormalisedShape {
         graph.argument(&shape, Number::Single)
     }
 
+    /// The members' input for standardised states and raw actions, `[runs, 1, rows, inputs]`.
+    pub fn input<'g>(
+        &self,
+        units: NormalisedUnits<'g>,
+        states: Value<'g>,
+        actions: Value<'g>,
+    ) -> Value<'g> {
+        let (s, inputs) = (self.observation_dim(), self.stack.sizes[0]);
+        let [mean, deviation] =
+            [units.input_mean, units.input_deviation].map(|row| row.slice(3, s, inputs));
+        Value::concatenate(&[states, (actions - mean) / deviation], 3)
+    }
+
     /// Every member's means of standardised (r, Δs) for standardised states and raw actions, `[runs, members, rows, labels]`.
     pub fn outputs<'g>(
         &self,
@@ -63,11 +76,7 @@ impl NormalisedShape {
         states: Value<'g>,
         actions: Value<'g>,
     ) -> Value<'g> {
-        let (s, inputs) = (self.observation_dim(), self.stack.sizes[0]);
-        let [mean, deviation] =
-            [units.input_mean, units.input_deviation].map(|row| row.slice(3, s, inputs));
-        let input = Value::concatenate(&[states, (actions - mean) / deviation], 3);
-        self.stack.forward(parameters, input)
+        self.stack.forward(parameters, self.input(units, states, actions))
     }
 
     /// Of every member's numbers the mean over `count` that follow each other from each row's `first` on, `[runs, 1, rows, 1]`.

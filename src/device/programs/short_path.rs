@@ -1,6 +1,8 @@
 //! Short paths in standardised coordinates, as `src/path/short.rs` has them. What is made of them is in `short_update.rs`.
 
+use super::actor::PathDraws;
 use super::learner::{LearnerShape, LearnerState};
+use super::members::DrawnMembers;
 use super::normalised::{NormalisedShape, NormalisedUnits, finite_rows};
 use super::policy::DrawnActions;
 use crate::device::graph::{Graph, Number, Value};
@@ -71,6 +73,25 @@ impl ShortPathShape {
         s + (self.horizon + 1) * a + self.horizon * (s + 2)
     }
 
+    /// The column of the draws of a step that has the member of M^p; the next has the first of those whose derivatives are used.
+    fn member_column(&self, step: usize) -> usize {
+        let (s, a) = (self.model.observation_dim(), self.learner.policy.action_dim());
+        s + (self.horizon + 1) * a + step * (s + 2) + s
+    }
+
+    /// Whether the rows of a step are dealt out to the members of M^p, and of M^g: where one member of it makes the output.
+    fn deals(&self) -> [bool; 2] {
+        let one = self.derivative_members == 1;
+        [one || self.gradient_model, one && self.gradient_model]
+    }
+
+    /// The columns of the draws whose members' rows can be dealt out, step by step.
+    pub fn dealt_columns(&self) -> Vec<usize> {
+        let deals = self.deals();
+        let of_step = |step| (0..2).filter(|&k| deals[k]).map(move |k| (step, k));
+        (0..self.horizon).flat_map(of_step).map(|(step, k)| self.member_column(step) + k).collect()
+    }
+
     /// Arguments for what is learned.
     pub fn state<'g>(&self, graph: &'g Graph) -> ShortPathState<'g> {
         let learner = self.learner.arguments(graph);
@@ -93,7 +114,7 @@ impl ShortPathShape {
         graph: &'g Graph,
         state: &LearnerState<'g>,
         models: &ShortPathModels<'g>,
-        draws: Value<'g>,
+        PathDraws { rows: draws, dealt }: PathDraws<'g>,
     ) -> FollowedPaths<'g> {
         let (model, policy, horizon) = (&self.model, &self.learner.policy, self.horizon);
         let (s, a) = (model.observation_dim(), policy.action_dim());
@@ -106,6 +127,11 @@ impl ShortPathShape {
             alive: vec![alive],
             broken: alive.sum_from(1).filled(0.0),
         };
+        let deals = self.deals();
+        let each = deals.iter().filter(|&&deals| deals).count();
+        let of_draw = |step: usize, role: usize| {
+            dealt.filter(|_| deals[role]).map(|dealt| (dealt, each * step + role))
+        };
         for j in 0..=horizon {
             let noise = draws.slice(3, s + j * a, s + (j + 1) * a);
             let drawn = policy.sample(graph, &state.policy.parameters, here, noise);
@@ -113,18 +139,31 @@ impl ShortPathShape {
             if j == horizon {
                 break;
             }
-            let at = s + (horizon + 1) * a + j * (s + 2);
-            let (member, first) =
-                (draws.slice(3, at + s, at + s + 1), draws.slice(3, at + s + 1, at + s + 2));
-            let own = model.outputs(&models.prediction, models.units, here, drawn.actions);
-            let moved = model.with_noise(own, models.log_sigma, draws.slice(3, at, at + s));
-            let made = model.step(models.units, model.mean_of(moved, member, 1), here);
-            let outputs = match &models.gradient {
-                Some(networks) => model.outputs(networks, models.units, here, drawn.actions),
-                None => own,
+            let (at, units) = (self.member_column(j), models.units);
+            let member = DrawnMembers::of(draws.slice(3, at, at + 1), of_draw(j, 0));
+            let first = draws.slice(3, at + 1, at + 2);
+            let input = model.input(units, here, drawn.actions);
+            // All members' where several derivatives of them are used.
+            let all = (!deals[0]).then(|| model.stack.forward(&models.prediction, input));
+            let own = match all {
+                Some(all) => model.mean_of(all, draws.slice(3, at, at + 1), 1),
+                None => member.outputs(&model.stack, &models.prediction, input),
             };
-            let mean = model.mean_of(outputs, first, self.derivative_members);
-            let derivative = model.step(models.units, mean, here);
+            let log_sigma = member.constants(models.log_sigma);
+            let moved = model.with_noise(own, log_sigma, draws.slice(3, at - s, at));
+            let made = model.step(units, moved, here);
+            let mean = match (&models.gradient, all) {
+                (Some(networks), _) if deals[1] => {
+                    DrawnMembers::of(first, of_draw(j, 1)).outputs(&model.stack, networks, input)
+                }
+                (Some(networks), _) => {
+                    let all = model.stack.forward(networks, input);
+                    model.mean_of(all, first, self.derivative_members)
+                }
+                (None, Some(all)) => model.mean_of(all, first, self.derivative_members),
+                (None, None) => own,
+            };
+            let derivative = model.step(units, mean, here);
             // Where M^p leads, with the derivative of the model that gives it. A state that is not finite stays where it was.
             let fits = finite_rows(Value::concatenate(&[made.rewards, made.states], 3));
             let fit = fits.equals(fits.filled(1.0));

@@ -1,6 +1,7 @@
 //! The update of critic, policy and temperature on short paths: both objectives are written down on the paths, and their gradients are the
 //! graph's (`src/path/short_adjoint.rs` has the ways back by hand).
 
+use super::actor::PathDraws;
 use super::learner::{LearnerFactors, LearnerState};
 use super::network::{StackShape, all_finite, step_together};
 use super::policy::DrawnActions;
@@ -11,8 +12,8 @@ use crate::device::graph::{Graph, Number, Value};
 /// What an update is on.
 #[derive(Clone, Copy, Debug)]
 pub struct ShortPathRows<'g> {
-    /// `[runs, 1, rows, ShortPathShape::draws_width]`.
-    pub draws: Value<'g>,
+    /// Rows of `ShortPathShape::draws_width` numbers; where some are dealt out, they are those in `ShortPathShape::dealt_columns`.
+    pub draws: PathDraws<'g>,
     /// The two target networks that targets are the least of, `[runs, 2]`.
     pub pair: Value<'g>,
     /// Of the three optimisers.

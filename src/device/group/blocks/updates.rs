@@ -6,21 +6,39 @@ use super::arrays::BlockArrays;
 use super::calls::per_call;
 use crate::data::StateRing;
 use crate::data::minibatch::RowStreams;
-use crate::device::graph::{Graph, Number, ProductPrecision, Value};
+use crate::device::graph::{Graph, Number, ProductPrecision, Program, Value};
+use crate::device::group::dealing::{Dealing, DealtColumns};
 use crate::device::group::draws::Columns;
 use crate::device::pjrt::{Buffer, Device, DeviceError, Executable};
 use crate::device::programs::{
-    CRITIC_NUMBERS, FACTORS, POLICY_NUMBERS, ShortPathRows, ShortPathShape, ShortPathUpdate,
+    CRITIC_NUMBERS, FACTORS, POLICY_NUMBERS, PathDraws, ShortPathRows, ShortPathShape,
+    ShortPathUpdate,
 };
 use crate::methods::ddppo_plus::{BlockParts, PolicyGradientSeen, UpdateSeen};
 use crate::path::ShortPathReport;
 
 /// A compiled program that makes some updates in a row. Arguments: what is learned, the models, rows `[slots, count, batch, width]`, pairs
-/// of target networks `[slots, 2·count]`, factors `[slots, count, 1, FACTORS]`. It returns what is learned and what the updates saw.
+/// of target networks `[slots, 2·count]`, factors `[slots, count, 1, FACTORS]`, and where rows are dealt out to members,
+/// `[slots, count·columns, members·places]` of them. It returns what is learned and what the updates saw.
 pub(super) struct BlockUpdates {
     of: ShortPathUpdate,
+    /// How rows are dealt out to the models' members.
+    dealt: Option<DealtColumns>,
     program: Executable,
+    /// The same without dealing, for draws that have no places: compiled when it is needed, which is hardly ever.
+    undealt: Option<Executable>,
+    precision: ProductPrecision,
     count: usize,
+    staged: Staged,
+}
+
+/// The draws of a call on the host.
+#[derive(Default)]
+struct Staged {
+    rows: Vec<f32>,
+    pairs: Vec<i32>,
+    factors: Vec<f32>,
+    dealt: Vec<i32>,
 }
 
 /// What the updates of a call saw, `[slots, count, numbers]`.
@@ -49,34 +67,19 @@ impl BlockUpdates {
         count: usize,
         precision: ProductPrecision,
     ) -> Result<Self, DeviceError> {
-        let graph = Graph::new();
-        let mut state = shape.state(&graph);
-        let before = state.arrays();
-        let models = shape.models(&graph);
-        let (slots, batch) = (shape.learner.runs(), shape.learner.batch);
-        let draws = graph.argument(&[slots, count, batch, shape.draws_width()], Number::Single);
-        let pairs = graph.argument(&[slots, 2 * count], Number::Index);
-        let factors = graph.argument(&[slots, count, 1, FACTORS], Number::Single);
-        let mut seen = Vec::new();
-        for i in 0..count {
-            let on = ShortPathRows {
-                draws: draws.slice(1, i, i + 1),
-                pair: pairs.slice(1, 2 * i, 2 * i + 2),
-                factors: shape.learner.factors(factors.slice(1, i, i + 1)),
-            };
-            seen.push(shape.update(&graph, &mut state, &models, of, on));
-        }
-        let mut outputs = state.arrays();
-        outputs.push(Value::concatenate(&seen, 1));
-        let overwritten: Vec<_> = before.into_iter().enumerate().map(|(k, a)| (a, k)).collect();
-        let program = graph.program(&outputs, &overwritten, precision);
-        let program = device.compile(&program.text, program.outputs)?;
-        Ok(Self { of, program, count })
+        let (rows, members) = (shape.learner.batch, shape.model.stack.networks);
+        let (columns, width) = (shape.dealt_columns(), shape.draws_width());
+        let dealing = Dealing::of(rows, members).filter(|_| !columns.is_empty());
+        let dealt = dealing.map(|dealing| DealtColumns { dealing, columns, width });
+        let text = text(shape, of, count, dealt.as_ref(), precision);
+        let program = device.compile(&text.text, text.outputs)?;
+        let (undealt, staged) = (None, Staged::default());
+        Ok(Self { of, dealt, program, undealt, precision, count, staged })
     }
 
     /// Draws and makes the updates of the runs that are there and learn: `true` for these.
     pub fn run(
-        &self,
+        &mut self,
         device: &Device,
         shape: &ShortPathShape,
         arrays: &mut BlockArrays,
@@ -85,10 +88,14 @@ impl BlockUpdates {
     ) -> Result<CallSeen, DeviceError> {
         let (slots, batch, width) =
             (shape.learner.runs(), shape.learner.batch, shape.draws_width());
-        let count = self.count;
-        let mut rows = vec![0.0_f32; slots * count * batch * width];
-        let mut pairs = vec![0_i32; slots * count * 2];
-        let mut factors = vec![0.0_f32; slots * count * FACTORS];
+        let Self { of, dealt, program, undealt, precision, count, staged } = self;
+        let (of, count) = (*of, *count);
+        let Staged { rows, pairs, factors, dealt: dealt_rows } = staged;
+        rows.resize(slots * count * batch * width, 0.0);
+        pairs.resize(slots * count * 2, 0);
+        factors.resize(slots * count * FACTORS, 0.0);
+        // A slot that does not learn makes no step, on whatever numbers.
+        factors.fill(0.0);
         let places = rows
             .par_chunks_mut(count * batch * width)
             .zip(pairs.par_chunks_mut(2 * count).zip(factors.par_chunks_mut(count * FACTORS)));
@@ -103,22 +110,75 @@ impl BlockUpdates {
             }
             let updates = count as u64;
             parts.critic.networks.iter_mut().for_each(|q| q.adam.updates += updates);
-            if self.of != ShortPathUpdate::Critic {
+            if of != ShortPathUpdate::Critic {
                 parts.policy.adam.updates += updates;
                 let own = if parts.temperature.automatic { updates } else { 0 };
                 parts.temperature.adam.updates += own;
             }
         });
-        let rows = device.upload(&rows, &[slots, count, batch, width])?;
-        let pairs = device.upload(&pairs, &[slots, 2 * count])?;
-        let factors = device.upload(&factors, &[slots, count, 1, FACTORS])?;
-        let given = arrays.models().chain([&rows, &pairs, &factors]);
-        let arguments: Vec<&Buffer> = arrays.learned.iter().chain(given).collect();
-        let mut outputs = self.program.run(&arguments)?;
+        let there: Vec<bool> =
+            runs.iter().zip(learns).map(|(run, &learns)| learns && run.is_some()).collect();
+        let is_dealt =
+            dealt.as_ref().is_some_and(|dealt| dealt.deal(count, &there, rows, dealt_rows));
+        let mut given = vec![
+            device.upload(rows, &[slots, count, batch, width])?,
+            device.upload(pairs, &[slots, 2 * count])?,
+            device.upload(factors, &[slots, count, 1, FACTORS])?,
+        ];
+        if let Some(DealtColumns { dealing, columns, .. }) = dealt.as_ref().filter(|_| is_dealt) {
+            let sizes = [slots, count * columns.len(), dealing.all()];
+            given.push(device.upload(dealt_rows, &sizes)?);
+        }
+        let program = if is_dealt || dealt.is_none() {
+            program
+        } else if let Some(program) = undealt {
+            program
+        } else {
+            let text = text(shape, of, count, None, *precision);
+            undealt.insert(device.compile(&text.text, text.outputs)?)
+        };
+        let arguments: Vec<&Buffer> =
+            arrays.learned.iter().chain(arrays.models()).chain(&given).collect();
+        let mut outputs = program.run(&arguments)?;
         let numbers = outputs.pop().expect("a program tells what it saw");
         arrays.learned = outputs;
-        Ok(CallSeen { of: self.of, count, numbers })
+        Ok(CallSeen { of, count, numbers })
     }
+}
+
+/// The program of `count` updates.
+fn text(
+    shape: &ShortPathShape,
+    of: ShortPathUpdate,
+    count: usize,
+    dealt: Option<&DealtColumns>,
+    precision: ProductPrecision,
+) -> Program {
+    let graph = Graph::new();
+    let mut state = shape.state(&graph);
+    let before = state.arrays();
+    let models = shape.models(&graph);
+    let (slots, batch) = (shape.learner.runs(), shape.learner.batch);
+    let rows = graph.argument(&[slots, count, batch, shape.draws_width()], Number::Single);
+    let pairs = graph.argument(&[slots, 2 * count], Number::Index);
+    let factors = graph.argument(&[slots, count, 1, FACTORS], Number::Single);
+    let draws = dealt.map_or(0, |dealt| dealt.columns.len());
+    let dealt =
+        dealt.map(|of| graph.argument(&[slots, count * draws, of.dealing.all()], Number::Index));
+    let mut seen = Vec::new();
+    for i in 0..count {
+        let dealt = dealt.map(|dealt| dealt.slice(1, i * draws, (i + 1) * draws));
+        let on = ShortPathRows {
+            draws: PathDraws { rows: rows.slice(1, i, i + 1), dealt },
+            pair: pairs.slice(1, 2 * i, 2 * i + 2),
+            factors: shape.learner.factors(factors.slice(1, i, i + 1)),
+        };
+        seen.push(shape.update(&graph, &mut state, &models, of, on));
+    }
+    let mut outputs = state.arrays();
+    outputs.push(Value::concatenate(&seen, 1));
+    let overwritten: Vec<_> = before.into_iter().enumerate().map(|(k, a)| (a, k)).collect();
+    graph.program(&outputs, &overwritten, precision)
 }
 
 /// Draws an update from the run's stream (`DdppoPlus::update` and `src/path/short.rs` draw the same).
