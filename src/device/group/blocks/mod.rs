@@ -326,7 +326,7 @@ impl BlockGroup {
         }
         drop(parts);
         for call in seen {
-            for (slot, seen) in call.fetch(slots)?.into_iter().enumerate() {
+            for (slot, seen) in call.wait()?.into_iter().enumerate() {
                 let Some(Some((_, tally))) = runs.get_mut(slot).filter(|_| learns[slot]) else {
                     continue;
                 };

@@ -3,13 +3,12 @@
 use rayon::prelude::*;
 
 use super::arrays::BlockArrays;
-use super::calls::per_call;
 use crate::data::StateRing;
 use crate::data::minibatch::RowStreams;
 use crate::device::graph::{Graph, Number, ProductPrecision, Program, Value};
 use crate::device::group::dealing::{Dealing, DealtColumns};
 use crate::device::group::draws::Columns;
-use crate::device::pjrt::{Buffer, Device, DeviceError, Executable};
+use crate::device::pjrt::{Buffer, Device, DeviceError, Download, Executable};
 use crate::device::programs::{
     CRITIC_NUMBERS, FACTORS, POLICY_NUMBERS, PathDraws, ShortPathRows, ShortPathShape,
     ShortPathUpdate,
@@ -41,22 +40,24 @@ struct Staged {
     dealt: Vec<i32>,
 }
 
-/// What the updates of a call saw, `[slots, count, numbers]`.
+/// What the updates of a call saw, `[slots, count, numbers]`, on its way to the host.
 pub(super) struct CallSeen {
     of: ShortPathUpdate,
     count: usize,
-    numbers: Buffer,
+    numbers: Download<f32>,
 }
 
 /// Numbers that an update tells.
-fn numbers(of: ShortPathUpdate) -> usize {
+fn seen_numbers(of: ShortPathUpdate) -> usize {
     if of == ShortPathUpdate::Critic { CRITIC_NUMBERS } else { CRITIC_NUMBERS + POLICY_NUMBERS }
 }
 
 impl BlockUpdates {
-    /// How many of such updates a call can make.
+    /// How many of such updates a call can make. An accelerator is busy with one for longer than the host needs to bring the next, and a
+    /// program of several takes long to compile; on a processor two show that several can be made.
     pub fn together(device: &Device, of: ShortPathUpdate) -> usize {
-        if matches!(of, ShortPathUpdate::Looked(_)) { 1 } else { per_call(&device.platform) }
+        let several = device.platform == "cpu" && !matches!(of, ShortPathUpdate::Looked(_));
+        if several { 2 } else { 1 }
     }
 
     /// A program of `count` updates.
@@ -142,6 +143,7 @@ impl BlockUpdates {
         let mut outputs = program.run(&arguments)?;
         let numbers = outputs.pop().expect("a program tells what it saw");
         arrays.learned = outputs;
+        let numbers = numbers.download_later(vec![0.0; slots * count * seen_numbers(of)])?;
         Ok(CallSeen { of, count, numbers })
     }
 }
@@ -224,15 +226,14 @@ fn draw(
 
 impl CallSeen {
     /// What each update saw, by slot and then in order.
-    pub fn fetch(&self, slots: usize) -> Result<Vec<Vec<UpdateSeen>>, DeviceError> {
-        let width = numbers(self.of);
-        let mut all = vec![0.0_f32; slots * self.count * width];
-        self.numbers.download(&mut all)?;
-        let slot = |slot: &[f32]| slot.chunks_exact(width).map(|n| self.seen(n)).collect();
-        Ok(all.chunks_exact(self.count * width).map(slot).collect())
+    pub fn wait(self) -> Result<Vec<Vec<UpdateSeen>>, DeviceError> {
+        let Self { of, count, numbers } = self;
+        let (width, all) = (seen_numbers(of), numbers.wait()?);
+        let slot = |slot: &[f32]| slot.chunks_exact(width).map(|n| Self::seen(of, n)).collect();
+        Ok(all.chunks_exact(count * width).map(slot).collect())
     }
 
-    fn seen(&self, numbers: &[f32]) -> UpdateSeen {
+    fn seen(of: ShortPathUpdate, numbers: &[f32]) -> UpdateSeen {
         let number = |k: usize| f64::from(numbers[k]);
         let mut paths = ShortPathReport {
             broken: numbers[0] as u64,
@@ -245,10 +246,10 @@ impl CallSeen {
             ..ShortPathReport::default()
         };
         let mut policy = None;
-        if self.of != ShortPathUpdate::Critic {
+        if of != ShortPathUpdate::Critic {
             let number = |k: usize| number(CRITIC_NUMBERS + k);
             (paths.policy_loss, paths.mean_abs_adjoint) = (number(0), number(1));
-            let looks = matches!(self.of, ShortPathUpdate::Looked(_));
+            let looks = matches!(of, ShortPathUpdate::Looked(_));
             let half = looks.then(|| [number(4), number(5)]);
             policy = Some(PolicyGradientSeen { finite: number(2) == 1.0, square: number(3), half });
         }
