@@ -40,21 +40,22 @@ impl DeviceLearner {
         config.algorithm() == IN_BLOCKS
     }
 
-    /// Bytes that a group of `runs` runs like this one takes of its device at most, about, when each has so many transitions; `None` where that
-    /// is not reckoned, for runs that learn in blocks.
+    /// Bytes that a group of `runs` runs like this one takes of its device at most, about, when each has so many transitions.
     ///
     /// # Errors
-    /// As [`DeviceGroup::memory`].
+    /// When no program is for such runs.
     pub fn memory(
         config: &Config,
         method: &mut dyn Method,
         runs: usize,
         transitions: usize,
-    ) -> Result<Option<u64>, DeviceError> {
+    ) -> Result<u64, DeviceError> {
         if Self::is_in_blocks(config) {
-            return Ok(None);
+            let method = in_blocks(method)?;
+            let memory = BlockGroup::memory(&config.view(), method, runs, transitions)?;
+            return Ok(memory.most());
         }
-        DeviceGroup::memory(config, method, runs, transitions).map(|memory| Some(memory.most()))
+        DeviceGroup::memory(config, method, runs, transitions).map(|memory| memory.most())
     }
 
     /// Brings runs to a device, whose configurations may differ in the seed alone.

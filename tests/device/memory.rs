@@ -2,12 +2,14 @@
 
 use ddppo::device::graph::ProductPrecision;
 use ddppo::device::group::DeviceGroup;
+use ddppo::device::group::blocks::BlockGroup;
 use ddppo::device::group::pieces::{DevicePiece, DevicePieces, PieceCourse};
+use ddppo::methods::ddppo_plus::DdppoPlus;
 use ddppo::methods::{Method, RealStep};
 use ddppo::rng::Rng;
 
 use crate::plugin::device;
-use crate::{models, runs};
+use crate::{models, plus, runs};
 
 /// Transitions of a run.
 const ROWS: usize = 1500;
@@ -55,5 +57,28 @@ fn arrays_take_what_their_shapes_say() {
         assert_eq!(pieces.kept_bytes().unwrap(), memory.learned + memory.models, "{what}");
         assert_eq!(trained, memory.training, "{what}");
         assert!(memory.most() > memory.learned + memory.models + memory.training, "{what}");
+    }
+}
+
+#[test]
+fn arrays_of_blocks_take_what_their_shapes_say() {
+    for (count, source) in [(1, "gradient"), (3, "prediction")] {
+        let source = format!("policy.gradient_source=\"{source}\"");
+        let config = |seed: usize| {
+            runs::config("ddppo-plus", "Hopper", &plus::with(&[&source]), seed as u64)
+        };
+        let mut methods: Vec<Box<dyn Method>> =
+            (0..count).map(|seed| filled(&config(seed))).collect();
+        let mut own: Vec<&mut DdppoPlus> =
+            methods.iter_mut().map(|method| method.downcast_mut::<DdppoPlus>().unwrap()).collect();
+        let precision = ProductPrecision::Single;
+        let config = config(0);
+        let memory = BlockGroup::memory(&config.view(), own[0], count, ROWS).unwrap();
+        let group = BlockGroup::new(device().clone(), config.view(), &mut own, precision).unwrap();
+        assert_eq!(group.kept_bytes(&mut own).unwrap(), memory.kept, "{count} runs, {source}");
+        assert!(memory.most() > memory.kept);
+        // More transitions are a larger table, and more held-out rows.
+        let more = BlockGroup::memory(&config.view(), own[0], count, 500_000).unwrap();
+        assert!(more.training > memory.training && more.kept == memory.kept);
     }
 }

@@ -32,7 +32,7 @@ pub fn of_group(configs: &[Config], task: &Arc<dyn Task>) -> Result<String, Devi
         };
         let host: u64 = batch.iter().map(|&i| needed(&configs[i], &**task)).sum();
         // The run that takes the most decides for the batch.
-        let mut device = Some(0);
+        let mut device = 0;
         let steps = batch.iter().map(|&i| configs[i].steps()).max().unwrap_or(0);
         let mut seen: Vec<&Config> = Vec::new();
         for &i in &batch {
@@ -45,18 +45,15 @@ pub fn of_group(configs: &[Config], task: &Arc<dyn Task>) -> Result<String, Devi
             let capacity = configs[i].get("training.replay_capacity").and_then(|n| n.as_integer());
             let transitions = steps.min(capacity.map_or(u64::MAX, |n| n as u64)) as usize;
             let memory = DeviceLearner::memory(first, &mut *method, batch.len(), transitions)?;
-            device = device.zip(memory).map(|(most, own)| most.max(own));
+            device = device.max(memory);
         }
         let _ = writeln!(
             text,
-            "{runs} of {} by {}, {} steps: {} on the device, about {} on the host",
+            "{runs} of {} by {}, {} steps: about {} on the device, about {} on the host",
             first.task(),
             methods.join(", "),
             thousands(steps),
-            device.map_or("an unknown amount".to_owned(), |device| format!(
-                "about {}",
-                in_words(device)
-            )),
+            in_words(device),
             in_words(host)
         );
     }

@@ -1,6 +1,7 @@
 //! What a group takes of its device's memory, from the shapes of its arrays (docs/devices.md, "Memory").
 
 use super::arrays::{LEAST_SLOTS, stack};
+use super::dealing::Dealing;
 use super::fit::ladder;
 use super::fit_programs::HOLDOUT_ROWS;
 use super::imagining::rollout_rows;
@@ -17,9 +18,9 @@ use crate::methods::Method;
 use crate::path::GradientSource;
 
 /// Bytes of a single and of a double number, and of an index.
-const SINGLE: u64 = 4;
-const DOUBLE: u64 = 8;
-const INDEX: u64 = 4;
+pub(super) const SINGLE: u64 = 4;
+pub(super) const DOUBLE: u64 = 8;
+pub(super) const INDEX: u64 = 4;
 
 /// Bytes of a group's arrays on its device, by what they are for. All but the last three are exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,14 +135,14 @@ impl DeviceMemory {
         let steps = transitions.saturating_sub(held_out).div_ceil(shape.batch.max(1)) as u64;
         self.queue = minibatch * steps.saturating_sub(1);
         // Forward each hidden layer's sum and output are kept; along a direction as many, and again their products on the way back.
-        let hidden = |stack: &StackShape| {
-            let inner = &stack.sizes[1..stack.sizes.len() - 1];
-            stack.networks as u64 * 2 * inner.iter().sum::<usize>() as u64
-        };
+        let hidden = hidden_floats;
         let batch = shape.batch as u64;
+        // An elite runs on the rows in its places, or on all.
+        let places = Dealing::of(shape.batch, elites.networks).map(|dealing| dealing.places as u64);
         let along = directions.map_or(0, |of| of.directions as u64);
         let step = fit.stack.runs as u64 * batch * hidden(&fit.stack) * (1 + 2 * along);
-        let path = batch * horizon as u64 * roles * hidden(&elites) + batch * learner_floats(shape);
+        let path = places.unwrap_or(batch) * horizon as u64 * roles * hidden(&elites)
+            + batch * learner_floats(shape);
         let rollout = rollout_rows(of.imagined.starts()) as u64 * hidden(&elites) / 2;
         let slots = shape.runs() as u64;
         let most = step.max(slots * path).max(slots * rollout);
@@ -153,19 +154,21 @@ fn horizon(recipe: &Recipe) -> usize {
     recipe.models.as_ref().and_then(|models| models.path).map_or(0, |path| path.horizon)
 }
 
-fn size(sizes: &[usize], each: u64) -> u64 {
+pub(super) fn size(sizes: &[usize], each: u64) -> u64 {
     sizes.iter().product::<usize>() as u64 * each
 }
 
-fn stack_bytes(stack: &StackShape) -> u64 {
+pub(super) fn stack_bytes(stack: &StackShape) -> u64 {
     stack.arrays().iter().map(|sizes| size(sizes, SINGLE)).sum()
 }
 
 /// Numbers of a row that an update of critic or policy keeps for its way back: two passes of the policy, and of the critics.
 fn learner_floats(shape: &LearnerShape) -> u64 {
-    let hidden = |stack: &StackShape| {
-        let inner = &stack.sizes[1..stack.sizes.len() - 1];
-        2 * (stack.networks * 2 * inner.iter().sum::<usize>()) as u64
-    };
-    hidden(&shape.policy.stack) + hidden(&shape.critic)
+    2 * (hidden_floats(&shape.policy.stack) + hidden_floats(&shape.critic))
+}
+
+/// Numbers of a row that all networks of a stack keep for their way back: each hidden layer's sums and outputs.
+pub(super) fn hidden_floats(stack: &StackShape) -> u64 {
+    let inner = &stack.sizes[1..stack.sizes.len() - 1];
+    stack.networks as u64 * 2 * inner.iter().sum::<usize>() as u64
 }

@@ -1,5 +1,7 @@
 //! The device programs of a training within a budget, of one size.
 
+use rayon::prelude::*;
+
 use super::calls::per_call;
 use crate::device::graph::{Graph, Number, ProductPrecision, Program, Value};
 use crate::device::pjrt::{Device, DeviceError, Executable};
@@ -29,17 +31,17 @@ impl BudgetPrograms {
         batch: usize,
         precision: ProductPrecision,
     ) -> Result<Self, DeviceError> {
-        let compile = |program: Program| device.compile(&program.text, program.outputs);
         let mut counts = vec![per_call(&device.platform), 1];
         counts.dedup();
-        let steps = |count| Ok((count, compile(step_program(&shape, batch, count, precision))?));
-        Ok(Self {
-            steps: counts.into_iter().map(steps).collect::<Result<_, DeviceError>>()?,
-            losses: compile(losses_program(&shape, precision))?,
-            keep: compile(keep_program(&shape, precision))?,
-            shape,
-            batch,
-        })
+        let steps = counts.iter().map(|&count| step_program(&shape, batch, count, precision));
+        let others = [losses_program(&shape, precision), keep_program(&shape, precision)];
+        let all: Vec<Program> = steps.chain(others).collect();
+        // Side by side: compilers take seconds for some.
+        let compile = |program: &Program| device.compile(&program.text, program.outputs);
+        let mut all = all.par_iter().map(compile).collect::<Result<Vec<_>, DeviceError>>()?;
+        let (keep, losses) = (all.pop(), all.pop());
+        let (keep, losses) = keep.zip(losses).expect("the last two are there");
+        Ok(Self { steps: counts.into_iter().zip(all).collect(), losses, keep, shape, batch })
     }
 }
 

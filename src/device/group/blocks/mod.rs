@@ -7,6 +7,7 @@ mod budget_job;
 mod budget_phase;
 mod budget_programs;
 mod calls;
+mod memory;
 mod rollouts;
 mod updates;
 
@@ -21,11 +22,13 @@ use self::budget_job::BudgetJob;
 use self::budget_phase::BudgetPhase;
 use self::budget_programs::BudgetPrograms;
 use self::calls::calls;
+pub use self::memory::BlockMemory;
 use self::rollouts::LongRollouts;
 use self::updates::BlockUpdates;
 use super::arrays::LEAST_SLOTS;
+use super::transitions::table_rows;
 use crate::device::graph::ProductPrecision;
-use crate::device::pjrt::{Device, DeviceError};
+use crate::device::pjrt::{Buffer, Device, DeviceError};
 use crate::device::programs::{BudgetShape, ShortPathShape, ShortPathUpdate};
 use crate::methods::ddppo_plus::{
     BlockParts, BlockPlan, DdppoPlus, DdppoPlusConfig, LOOK_EVERY, models_record, rollouts_record,
@@ -33,9 +36,6 @@ use crate::methods::ddppo_plus::{
 use crate::model::BudgetReport;
 use crate::nn::LearnError;
 use crate::run::Tally;
-
-/// Fewest rows of a table; it doubles as transitions come in, and each size has programs of its own.
-const LEAST_TABLE: usize = 1024;
 
 /// Runs whose blocks are made together.
 pub struct BlockGroup {
@@ -89,6 +89,31 @@ impl BlockGroup {
         let shape = short_path_shape(&runs[0].block_parts(), &config, slots)?;
         let (training, updates) = (HashMap::new(), HashMap::new());
         Ok(Self { device, precision, config, shape, training, rollouts: None, updates })
+    }
+
+    /// What a group of so many runs like this one takes of a device's memory when each has so many transitions.
+    ///
+    /// # Errors
+    /// When no program is for such runs.
+    pub fn memory(
+        config: &DdppoPlusConfig,
+        method: &mut DdppoPlus,
+        runs: usize,
+        transitions: usize,
+    ) -> Result<BlockMemory, DeviceError> {
+        let shape = short_path_shape(&method.block_parts(), config, runs.max(LEAST_SLOTS))?;
+        Ok(BlockMemory::of(&shape, config, transitions))
+    }
+
+    /// Bytes of the arrays that are there while the runs' updates are made.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn kept_bytes(&self, runs: &mut [&mut DdppoPlus]) -> Result<u64, DeviceError> {
+        let mut parts: Vec<_> = runs.iter_mut().map(|run| Some(run.block_parts())).collect();
+        parts.resize_with(self.shape.learner.runs(), || None);
+        let arrays = BlockArrays::upload(&self.device, &self.shape, &parts)?;
+        arrays.learned.iter().chain(arrays.models()).map(Buffer::bytes).sum()
     }
 
     /// All learning after step number `step` of every run; whether each that is there learned. A run that failed must not be in later steps.
@@ -174,7 +199,9 @@ impl BlockGroup {
                 jobs.push(job);
             }
             let longest = transitions.iter().copied().max().unwrap_or(0);
-            let table = longest.next_power_of_two().max(LEAST_TABLE);
+            let DdppoPlusConfig { run, training, .. } = &self.config;
+            let capacity = training.experience.replay_capacity;
+            let table = table_rows(run.steps, capacity, longest);
             self.compile_training(table, of_gradient)?;
             let Self { device, training, config, .. } = self;
             let programs = &training[&(table, of_gradient)];

@@ -68,10 +68,7 @@ impl BlockUpdates {
         count: usize,
         precision: ProductPrecision,
     ) -> Result<Self, DeviceError> {
-        let (rows, members) = (shape.learner.batch, shape.model.stack.networks);
-        let (columns, width) = (shape.dealt_columns(), shape.draws_width());
-        let dealing = Dealing::of(rows, members).filter(|_| !columns.is_empty());
-        let dealt = dealing.map(|dealing| DealtColumns { dealing, columns, width });
+        let dealt = dealt_columns(shape);
         let text = text(shape, of, count, dealt.as_ref(), precision);
         let program = device.compile(&text.text, text.outputs)?;
         let (undealt, staged) = (None, Staged::default());
@@ -146,6 +143,13 @@ impl BlockUpdates {
         let numbers = numbers.download_later(vec![0.0; slots * count * seen_numbers(of)])?;
         Ok(CallSeen { of, count, numbers })
     }
+}
+
+/// How the rows of an update's minibatch are dealt out to members.
+pub(super) fn dealt_columns(shape: &ShortPathShape) -> Option<DealtColumns> {
+    let dealing = Dealing::of(shape.learner.batch, shape.model.stack.networks)?;
+    let (columns, width) = (shape.dealt_columns(), shape.draws_width());
+    (!columns.is_empty()).then_some(DealtColumns { dealing, columns, width })
 }
 
 /// The program of `count` updates.
