@@ -10,7 +10,7 @@ use super::api::{
     DeviceDescription, DeviceMemoryStats, ExecutableDestroy, ExecutableExecute, ExecuteOptions,
     Handle, ProgramText,
 };
-use super::options;
+use super::options::{self, CompileEffort};
 use super::plugin::{DeviceError, Plugin, text};
 
 /// Element types of arrays on a device.
@@ -36,38 +36,28 @@ const COPIED_DURING_CALL: c_int = 0;
 
 /// A client, destroyed when the last array and program of it are.
 #[derive(Debug)]
-pub(super) struct Owner {
+pub(super) struct PluginClient {
     pub(super) plugin: Plugin,
     client: Handle,
     device: Handle,
 }
 
 // SAFETY: a client may be used from any thread, several at once.
-unsafe impl Send for Owner {}
+unsafe impl Send for PluginClient {}
 // SAFETY: as above.
-unsafe impl Sync for Owner {}
+unsafe impl Sync for PluginClient {}
 
-impl Drop for Owner {
+impl Drop for PluginClient {
     fn drop(&mut self) {
         // Nothing is left that could use it, and nobody to tell of an error.
         let _ = self.plugin.call("be closed", ClientDestroy { client: self.client });
     }
 }
 
-/// How hard a compiler tries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CompileEffort {
-    /// For programs that run long.
-    #[default]
-    Full,
-    /// For programs that are soon compiled, and slower: a test that runs each a few times is over in half the time.
-    Little,
-}
-
 /// The first device of a plugin.
 #[derive(Clone, Debug)]
 pub struct Device {
-    owner: Arc<Owner>,
+    owner: Arc<PluginClient>,
     /// "cpu", "cuda", …
     pub platform: String,
     /// The card's name, for people.
@@ -81,7 +71,7 @@ pub struct Device {
 /// An array on a device.
 #[derive(Debug)]
 pub struct Buffer {
-    pub(super) owner: Arc<Owner>,
+    pub(super) owner: Arc<PluginClient>,
     pub(super) handle: Handle,
 }
 
@@ -99,7 +89,7 @@ impl Drop for Buffer {
 /// A compiled program.
 #[derive(Debug)]
 pub struct Executable {
-    owner: Arc<Owner>,
+    owner: Arc<PluginClient>,
     handle: Handle,
     outputs: usize,
 }
@@ -150,7 +140,7 @@ impl Device {
             }
             Err(error) => return Err(error),
         };
-        let mut owner = Owner { plugin, client, device: null };
+        let mut owner = PluginClient { plugin, client, device: null };
         let asked = ClientAddressableDevices { client, devices: null.cast(), devices_len: 0 };
         let found = owner.plugin.call("name its devices", asked)?;
         if found.devices_len == 0 {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::api::{BufferToHost, Handle};
-use super::client::{Buffer, DeviceElement, Owner};
+use super::client::{Buffer, DeviceElement, PluginClient};
 use super::plugin::DeviceError;
 
 const WHAT: &str = "give an array back";
@@ -11,7 +11,7 @@ const WHAT: &str = "give an array back";
 /// An array that is being copied to the host.
 #[derive(Debug)]
 pub struct Download<T> {
-    owner: Arc<Owner>,
+    owner: Arc<PluginClient>,
     /// Where the copy is written until `done`; nobody else has it.
     data: Vec<T>,
     /// Null when it has been waited for.

@@ -7,6 +7,7 @@ mod download;
 mod options;
 mod plugin;
 
-pub use client::{Buffer, CompileEffort, Device, DeviceElement, Executable};
+pub use client::{Buffer, Device, DeviceElement, Executable};
 pub use download::Download;
+pub use options::CompileEffort;
 pub use plugin::DeviceError;

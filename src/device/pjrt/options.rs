@@ -4,7 +4,16 @@
 use std::path::Path;
 
 use super::api::{Arguments, NamedValue};
-use super::client::CompileEffort;
+
+/// How hard a compiler tries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CompileEffort {
+    /// For programs that run long.
+    #[default]
+    Full,
+    /// For programs that are soon compiled, and slower: a test that runs each a few times is over in half the time.
+    Little,
+}
 
 /// What a client of the plugin in this file is told. NVIDIA's would take three quarters of the card's memory at its beginning, from other
 /// programs and from the rest of this one's needs alike; so it takes what is needed, and nearly all if need be. It is known by its
