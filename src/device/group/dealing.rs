@@ -3,6 +3,9 @@
 
 use rayon::prelude::*;
 
+use crate::device::graph::Program;
+use crate::device::pjrt::{Buffer, Device, DeviceError, Executable};
+
 /// How likely the rows of one member may outnumber its places, at most: hardly once in 10⁵ runs of 10⁵ steps. Where they do, all members run
 /// on all rows.
 const OVERFLOW: f64 = 1e-12;
@@ -101,6 +104,65 @@ impl DealtColumns {
             },
         );
         true
+    }
+}
+
+/// A program of updates whose rows are dealt out, where that is worth it and the draws have places.
+pub(super) struct DealtProgram {
+    columns: Option<DealtColumns>,
+    program: Executable,
+    /// The same without dealing, for draws that have no places: compiled when it is needed, which is hardly ever.
+    undealt: Option<Executable>,
+    /// The row in each place, of the last call's draws.
+    rows: Vec<i32>,
+}
+
+impl DealtProgram {
+    /// Compiles what `text` says for these columns, which may be none.
+    pub fn compile(
+        device: &Device,
+        columns: Option<DealtColumns>,
+        text: impl Fn(Option<&DealtColumns>) -> Program,
+    ) -> Result<Self, DeviceError> {
+        let text = text(columns.as_ref());
+        let program = device.compile(&text.text, text.outputs)?;
+        Ok(Self { columns, program, undealt: None, rows: Vec::new() })
+    }
+
+    /// [Deals](DealtColumns::deal) the rows of a call's updates out and brings the row in each place to the device; `None` where nothing is
+    /// dealt.
+    pub fn deal(
+        &mut self,
+        device: &Device,
+        updates: usize,
+        learns: &[bool],
+        rows: &mut [f32],
+    ) -> Result<Option<Buffer>, DeviceError> {
+        let Some(columns) = &self.columns else { return Ok(None) };
+        if !columns.deal(updates, learns, rows, &mut self.rows) {
+            return Ok(None);
+        }
+        let DealtColumns { dealing, columns, width } = columns;
+        let slots = rows.len() / (updates * dealing.rows * width);
+        let sizes = [slots, updates * columns.len(), dealing.all()];
+        device.upload(&self.rows, &sizes).map(Some)
+    }
+
+    /// The program for draws that were dealt out, or were not.
+    pub fn of(
+        &mut self,
+        device: &Device,
+        dealt: bool,
+        text: impl Fn(Option<&DealtColumns>) -> Program,
+    ) -> Result<&Executable, DeviceError> {
+        if dealt || self.columns.is_none() {
+            return Ok(&self.program);
+        }
+        if self.undealt.is_none() {
+            let text = text(None);
+            self.undealt = Some(device.compile(&text.text, text.outputs)?);
+        }
+        Ok(self.undealt.as_ref().expect("it has just been compiled"))
     }
 }
 

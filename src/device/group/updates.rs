@@ -2,14 +2,14 @@
 
 use rayon::prelude::*;
 
-use super::dealing::DealtColumns;
+use super::dealing::{DealtColumns, DealtProgram};
 use super::draws::Columns;
 use super::learned::LearnedArrays;
 use super::parts::LearnedParts;
 use super::recipe::Recipe;
 use super::update_kind::UpdateKind;
 use crate::device::graph::ProductPrecision;
-use crate::device::pjrt::{Buffer, Device, DeviceError, Executable};
+use crate::device::pjrt::{Buffer, Device, DeviceError};
 use crate::device::programs::{FACTORS, LearnerShape};
 
 /// A compiled program that makes some updates in a row. Arguments: the learned arrays, those of models, rows
@@ -19,11 +19,7 @@ pub(super) struct UpdateProgram {
     pub kind: UpdateKind,
     pub shape: LearnerShape,
     precision: ProductPrecision,
-    /// How a path's rows are dealt out to the elites.
-    dealt: Option<DealtColumns>,
-    program: Executable,
-    /// The same without dealing, for draws that have no places: compiled when it is needed, which is hardly ever.
-    undealt: Option<Executable>,
+    program: DealtProgram,
     /// Updates of a call.
     pub per_call: usize,
     width: usize,
@@ -35,7 +31,6 @@ pub(super) struct UpdateProgram {
 struct Staged {
     rows: Vec<f32>,
     factors: Vec<f32>,
-    dealt: Vec<i32>,
 }
 
 /// The draws of a call on the device.
@@ -65,12 +60,10 @@ impl UpdateProgram {
         precision: ProductPrecision,
     ) -> Result<Self, DeviceError> {
         let per_call = per_call(&device.platform, &kind, updates);
-        let dealt = kind.dealt(shape);
-        let text = kind.program(shape, per_call, dealt.as_ref(), precision);
-        let program = device.compile(&text.text, text.outputs)?;
-        let (shape, width) = (shape.clone(), kind.width(shape));
-        let (undealt, staged) = (None, Staged::default());
-        Ok(Self { kind, shape, precision, dealt, program, undealt, per_call, width, staged })
+        let text = |dealt: Option<&DealtColumns>| kind.program(shape, per_call, dealt, precision);
+        let program = DealtProgram::compile(device, kind.dealt(shape), text)?;
+        let (shape, width, staged) = (shape.clone(), kind.width(shape), Staged::default());
+        Ok(Self { kind, shape, precision, program, per_call, width, staged })
     }
 
     /// The phase of a step that its time counts to.
@@ -112,7 +105,7 @@ impl UpdateProgram {
         recipe: &Recipe,
         runs: &mut [Option<LearnedParts<'_>>],
     ) -> Result<DrawnCall, DeviceError> {
-        let Self { kind, shape, per_call: k, width, staged, dealt: columns, .. } = self;
+        let Self { kind, shape, per_call: k, width, staged, program, .. } = self;
         let (k, width, slots, batch) = (*k, *width, shape.runs(), shape.batch);
         staged.rows.resize(slots * k * batch * width, 0.0);
         staged.factors.resize(slots * k * FACTORS, 0.0);
@@ -131,16 +124,14 @@ impl UpdateProgram {
             kind.count(parts, k as u64);
         });
         let learns: Vec<bool> = runs.iter().map(Option::is_some).collect();
-        let Staged { rows, factors, dealt: dealt_rows } = staged;
-        let columns = columns.as_ref();
-        let dealt = columns.is_some_and(|columns| columns.deal(k, &learns, rows, dealt_rows));
+        let Staged { rows, factors } = staged;
+        let places = program.deal(device, k, &learns, rows)?;
+        let dealt = places.is_some();
         let mut arrays = vec![
             device.upload(rows, &[slots, k, batch, width])?,
             device.upload(factors, &[slots, k, 1, FACTORS])?,
         ];
-        if let Some(DealtColumns { dealing, columns, .. }) = columns.filter(|_| dealt) {
-            arrays.push(device.upload(dealt_rows, &[slots, k * columns.len(), dealing.all()])?);
-        }
+        arrays.extend(places);
         Ok(DrawnCall { arrays, dealt })
     }
 
@@ -152,15 +143,9 @@ impl UpdateProgram {
         models: &[&Buffer],
         drawn: &DrawnCall,
     ) -> Result<Buffer, DeviceError> {
-        let Self { kind, shape, precision, program, undealt, per_call, .. } = self;
-        let program = if drawn.dealt || self.dealt.is_none() {
-            program
-        } else if let Some(program) = undealt {
-            program
-        } else {
-            let text = kind.program(shape, *per_call, None, *precision);
-            undealt.insert(device.compile(&text.text, text.outputs)?)
-        };
+        let Self { kind, shape, precision, program, per_call, .. } = self;
+        let text = |dealt: Option<&DealtColumns>| kind.program(shape, *per_call, dealt, *precision);
+        let program = program.of(device, drawn.dealt, text)?;
         let learned = arrays.buffers.iter();
         let arguments: Vec<&Buffer> =
             learned.chain(models.iter().copied()).chain(&drawn.arrays).collect();

@@ -38,13 +38,7 @@ impl<'g> DrawnMembers<'g> {
     ) -> Value<'g> {
         let (runs, members) = (stack.runs, stack.networks);
         match self {
-            Self::Numbers(drawn) => {
-                let outputs = stack.forward(parameters, input);
-                let one = |m: usize| outputs.slice(1, m, m + 1);
-                (1..members).fold(one(0), |chosen, m| {
-                    drawn.equals(drawn.filled(m as f64)).select(one(m), chosen)
-                })
-            }
+            Self::Numbers(drawn) => own(drawn, stack.forward(parameters, input)),
             Self::Dealt { places, rows } => {
                 let (n, all) = (places.shape()[1], rows.shape()[1]);
                 let [inputs, outputs] = [0, stack.sizes.len() - 1].map(|l| stack.sizes[l]);
@@ -65,12 +59,7 @@ impl<'g> DrawnMembers<'g> {
     pub fn constants(self, of: Value<'g>) -> Value<'g> {
         let [runs, members, _, width] = of.shape()[..] else { unreachable!("an array of members") };
         match self {
-            Self::Numbers(drawn) => {
-                let one = |m: usize| of.slice(1, m, m + 1);
-                (1..members).fold(one(0), |chosen, m| {
-                    drawn.equals(drawn.filled(m as f64)).select(one(m), chosen)
-                })
-            }
+            Self::Numbers(drawn) => own(drawn, of),
             Self::Dealt { places, rows } => {
                 let (n, all) = (places.shape()[1], rows.shape()[1]);
                 let spread = of.expand(&[runs, members, all / members, width]);
@@ -79,4 +68,11 @@ impl<'g> DrawnMembers<'g> {
             }
         }
     }
+}
+
+/// Of an array of all members, `[runs, members, …]`, what each row's member has.
+fn own<'g>(drawn: Value<'g>, of: Value<'g>) -> Value<'g> {
+    let one = |m: usize| of.slice(1, m, m + 1);
+    (1..of.shape()[1])
+        .fold(one(0), |chosen, m| drawn.equals(drawn.filled(m as f64)).select(one(m), chosen))
 }

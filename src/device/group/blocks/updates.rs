@@ -6,9 +6,9 @@ use super::arrays::BlockArrays;
 use crate::data::StateRing;
 use crate::data::minibatch::RowStreams;
 use crate::device::graph::{Graph, Number, ProductPrecision, Program, Value};
-use crate::device::group::dealing::{Dealing, DealtColumns};
+use crate::device::group::dealing::{Dealing, DealtColumns, DealtProgram};
 use crate::device::group::draws::Columns;
-use crate::device::pjrt::{Buffer, Device, DeviceError, Download, Executable};
+use crate::device::pjrt::{Buffer, Device, DeviceError, Download};
 use crate::device::programs::{
     CRITIC_NUMBERS, FACTORS, POLICY_NUMBERS, PathDraws, ShortPathRows, ShortPathShape,
     ShortPathUpdate,
@@ -21,11 +21,7 @@ use crate::path::ShortPathReport;
 /// `[slots, count·columns, members·places]` of them. It returns what is learned and what the updates saw.
 pub(super) struct BlockUpdates {
     of: ShortPathUpdate,
-    /// How rows are dealt out to the models' members.
-    dealt: Option<DealtColumns>,
-    program: Executable,
-    /// The same without dealing, for draws that have no places: compiled when it is needed, which is hardly ever.
-    undealt: Option<Executable>,
+    program: DealtProgram,
     precision: ProductPrecision,
     count: usize,
     staged: Staged,
@@ -37,7 +33,6 @@ struct Staged {
     rows: Vec<f32>,
     pairs: Vec<i32>,
     factors: Vec<f32>,
-    dealt: Vec<i32>,
 }
 
 /// What the updates of a call saw, `[slots, count, numbers]`, on its way to the host.
@@ -68,11 +63,9 @@ impl BlockUpdates {
         count: usize,
         precision: ProductPrecision,
     ) -> Result<Self, DeviceError> {
-        let dealt = dealt_columns(shape);
-        let text = text(shape, of, count, dealt.as_ref(), precision);
-        let program = device.compile(&text.text, text.outputs)?;
-        let (undealt, staged) = (None, Staged::default());
-        Ok(Self { of, dealt, program, undealt, precision, count, staged })
+        let text = |dealt: Option<&DealtColumns>| text(shape, of, count, dealt, precision);
+        let program = DealtProgram::compile(device, dealt_columns(shape), text)?;
+        Ok(Self { of, program, precision, count, staged: Staged::default() })
     }
 
     /// Draws and makes the updates of the runs that are there and learn: `true` for these.
@@ -86,9 +79,9 @@ impl BlockUpdates {
     ) -> Result<CallSeen, DeviceError> {
         let (slots, batch, width) =
             (shape.learner.runs(), shape.learner.batch, shape.draws_width());
-        let Self { of, dealt, program, undealt, precision, count, staged } = self;
-        let (of, count) = (*of, *count);
-        let Staged { rows, pairs, factors, dealt: dealt_rows } = staged;
+        let Self { program, staged, .. } = self;
+        let (of, precision, count) = (self.of, self.precision, self.count);
+        let Staged { rows, pairs, factors } = staged;
         rows.resize(slots * count * batch * width, 0.0);
         pairs.resize(slots * count * 2, 0);
         factors.resize(slots * count * FACTORS, 0.0);
@@ -116,25 +109,15 @@ impl BlockUpdates {
         });
         let there: Vec<bool> =
             runs.iter().zip(learns).map(|(run, &learns)| learns && run.is_some()).collect();
-        let is_dealt =
-            dealt.as_ref().is_some_and(|dealt| dealt.deal(count, &there, rows, dealt_rows));
+        let places = program.deal(device, count, &there, rows)?;
+        let text = |dealt: Option<&DealtColumns>| text(shape, of, count, dealt, precision);
+        let program = program.of(device, places.is_some(), text)?;
         let mut given = vec![
             device.upload(rows, &[slots, count, batch, width])?,
             device.upload(pairs, &[slots, 2 * count])?,
             device.upload(factors, &[slots, count, 1, FACTORS])?,
         ];
-        if let Some(DealtColumns { dealing, columns, .. }) = dealt.as_ref().filter(|_| is_dealt) {
-            let sizes = [slots, count * columns.len(), dealing.all()];
-            given.push(device.upload(dealt_rows, &sizes)?);
-        }
-        let program = if is_dealt || dealt.is_none() {
-            program
-        } else if let Some(program) = undealt {
-            program
-        } else {
-            let text = text(shape, of, count, None, *precision);
-            undealt.insert(device.compile(&text.text, text.outputs)?)
-        };
+        given.extend(places);
         let arguments: Vec<&Buffer> =
             arrays.learned.iter().chain(arrays.models()).chain(&given).collect();
         let mut outputs = program.run(&arguments)?;
