@@ -1,48 +1,54 @@
 //! Training a [`NormalisedModel`] for a budget of steps: weights are kept from one training to the next, moments are not; a fixed share of the
-//! transitions is held out, and each member gets the weights back that were best on them.
+//! transitions is held out, and all members get the weights back with which they were best on them together (docs/decisions/103).
 //!
-//! Members know nothing of each other, so each is trained from beginning to end by one thread.
+//! Members know nothing of each other between two looks at the held-out rows, so each is trained by one thread from look to look.
 
 use rayon::prelude::*;
 
 use super::budget_config::BudgetConfig;
+use super::budget_look::{Examiner, MixtureLosses};
+use super::lesson::Lesson;
 use super::normalised::{NormalisedMember, NormalisedModel};
-use super::secant::SecantUnits;
 use super::secant_data::SecantTerm;
 use super::split::{RowDraws, Split};
-use crate::data::{Replay, Standardiser};
+use crate::data::Replay;
 use crate::nn::{Adam, Keep, Real, StopFlag, Tape};
 use crate::rng::Rng;
 
 /// Rows of a minibatch that go through a network together.
 const ROWS_PER_PART: usize = 128;
 
-/// What a training came to, means over the members.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// What a training came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BudgetReport {
-    /// Weighted NLL over the last steps.
+    /// Weighted NLL over the last steps, mean over the members.
     pub nll: f64,
-    /// R̃ over the last steps; 0 where it is no part of the loss.
+    /// R̃ over the last steps, mean over the members; 0 where it is no part of the loss.
     pub secant_loss: f64,
-    /// Least loss on the held-out rows.
+    /// Least loss of the ensemble on the held-out rows.
     pub holdout_loss: f64,
-    /// Step at which it was met.
-    pub best_step: f64,
-    /// Mean squared error on the held-out rows at the end, standardised (r, Δs).
+    /// Step at which it was met; 0 where none was finite.
+    pub best_step: usize,
+    /// Mean squared error of the ensemble's mean on the held-out rows then, standardised (r, Δs).
     pub holdout_error: f64,
 }
 
-/// What one training is made with.
-pub(super) struct Lesson<'a, T> {
-    replay: &'a Replay,
-    split: &'a Split,
-    draws: RowDraws,
-    units: Option<(SecantTerm<'a, T>, SecantUnits<'a, T>)>,
-    inputs: &'a Standardiser<T>,
-    labels: &'a Standardiser<T>,
-    config: &'a BudgetConfig,
-    steps: usize,
-    stop: &'a StopFlag,
+impl Default for BudgetReport {
+    fn default() -> Self {
+        let (nll, secant_loss, holdout_error) = (0.0, 0.0, 0.0);
+        Self { nll, secant_loss, holdout_loss: f64::INFINITY, best_step: 0, holdout_error }
+    }
+}
+
+impl BudgetReport {
+    /// Notes the ensemble's loss and squared error on the held-out rows after step number `step`; whether it is the best yet.
+    pub fn note(&mut self, step: usize, loss: f64, squares: f64) -> bool {
+        let best = loss < self.holdout_loss;
+        if best {
+            (self.holdout_loss, self.best_step, self.holdout_error) = (loss, step, squares);
+        }
+        best
+    }
 }
 
 /// A member's buffers.
@@ -61,21 +67,23 @@ pub(super) struct Trainee<T> {
     pub(super) gradient: Vec<T>,
     pub(super) sigma_gradient: Vec<T>,
     best: NormalisedMember<T>,
-    report: BudgetReport,
+    /// Of the steps since the last look.
+    recent: Sums,
 }
 
-/// Sums over some rows.
-#[derive(Clone, Copy, Default)]
+/// Sums of losses over some rows, or some steps.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sums {
     pub(super) nll: f64,
     pub(super) secants: f64,
-    squares: f64,
 }
 
 /// Buffers of all members, allocated once.
 #[derive(Debug)]
 pub struct BudgetWorkspace<T> {
     pub(super) trainees: Vec<Trainee<T>>,
+    /// As many, so that looks take as many threads.
+    examiners: Vec<Examiner<T>>,
     /// A training ends when it is raised; what it came to is of no use then.
     pub stop: StopFlag,
 }
@@ -98,9 +106,14 @@ impl<T: Real> BudgetWorkspace<T> {
             gradient: vec![T::ZERO; len],
             sigma_gradient: vec![T::ZERO; labels],
             best: member.clone(),
-            report: BudgetReport::default(),
+            recent: Sums::default(),
         };
-        Self { trainees: model.members.iter().map(trainee).collect(), stop: StopFlag::default() }
+        let examiner = |_| Examiner::new(model.shape(), rows_each, directions);
+        Self {
+            trainees: model.members.iter().map(trainee).collect(),
+            examiners: (0..model.members.len()).map(examiner).collect(),
+            stop: StopFlag::default(),
+        }
     }
 }
 
@@ -117,79 +130,64 @@ pub fn fit_within<T: Real>(
     rng: &mut Rng,
 ) -> BudgetReport {
     let NormalisedModel { members, inputs, labels, trained, .. } = model;
-    let BudgetWorkspace { trainees, stop } = workspace;
+    let BudgetWorkspace { trainees, examiners, stop } = workspace;
     let of_labels = (&*inputs, &*labels);
-    let mut lesson = Lesson::new(replay, (split, draws), secants, of_labels, config, stop);
-    lesson.steps = steps;
-    trainees.iter_mut().for_each(|trainee| trainee.rng = Rng::from_word(rng.next_u64()));
-    let pairs = members.par_iter_mut().zip(&mut *trainees).enumerate();
-    pairs.for_each(|(m, (member, trainee))| trainee.train(m, member, &lesson));
-    *trained = true;
-    let mean = |of: fn(&BudgetReport) -> f64| {
-        trainees.iter().map(|trainee| of(&trainee.report)).sum::<f64>() / trainees.len() as f64
-    };
-    BudgetReport {
-        nll: mean(|r| r.nll),
-        secant_loss: mean(|r| r.secant_loss),
-        holdout_loss: mean(|r| r.holdout_loss),
-        best_step: mean(|r| r.best_step),
-        holdout_error: mean(|r| r.holdout_error),
+    let lesson = Lesson::new(replay, (split, draws), secants, of_labels, config, stop);
+    for trainee in &mut *trainees {
+        trainee.rng = Rng::from_word(rng.next_u64());
+        trainee.adam.restart();
+        trainee.sigma_adam.restart();
     }
+    let weight = secants.map_or(0.0, |term| term.weight);
+    let mut report = BudgetReport::default();
+    let mut done = 0;
+    while done < steps && !stop.is_raised() {
+        let count = config.look_every.min(steps - done);
+        done += count;
+        let pairs = members.par_iter_mut().zip(&mut *trainees).enumerate();
+        pairs.for_each(|(m, (member, trainee))| trainee.train(m, member, &lesson, count));
+        let mean = |of: fn(&Sums) -> f64| {
+            let sum = trainees.iter().map(|trainee| of(&trainee.recent)).sum::<f64>();
+            sum / (trainees.len() * count) as f64
+        };
+        (report.nll, report.secant_loss) = (mean(|sums| sums.nll), mean(|sums| sums.secants));
+        let losses = MixtureLosses::of(members, &lesson, examiners);
+        if report.note(done, losses.nll + weight * losses.secants, losses.squares) {
+            let pairs = members.iter().zip(&mut *trainees);
+            pairs.for_each(|(member, trainee)| copy(member, &mut trainee.best));
+        }
+    }
+    if report.best_step > 0 {
+        members.iter_mut().zip(&*trainees).for_each(|(to, trainee)| copy(&trainee.best, to));
+    }
+    *trained = true;
+    report
 }
 
-impl<'a, T: Real> Lesson<'a, T> {
-    /// A training with these standardisers of (s, a) and of (r, Δs).
-    pub(super) fn new(
-        replay: &'a Replay,
-        (split, draws): (&'a Split, RowDraws),
-        secants: Option<SecantTerm<'a, T>>,
-        (inputs, labels): (&'a Standardiser<T>, &'a Standardiser<T>),
-        config: &'a BudgetConfig,
-        stop: &'a StopFlag,
-    ) -> Self {
-        let units = secants.map(|term| {
-            let SecantTerm { weights, least_square, .. } = term;
-            let (label_scale, least_square) = (&labels.deviation[..], T::from_f64(least_square));
-            (term, SecantUnits { inputs, label_scale, weights, least_square })
-        });
-        Self { replay, split, draws, units, inputs, labels, config, steps: config.steps, stop }
-    }
-
-    /// How many rows these are, and how many of them have secants.
-    fn counts(&self, rows: &[u32]) -> (usize, usize) {
-        let has = |&&row: &&u32| self.units.is_some_and(|(term, _)| term.neighbours.has(row));
-        (rows.len(), rows.iter().filter(has).count())
-    }
+fn copy<T: Real>(from: &NormalisedMember<T>, to: &mut NormalisedMember<T>) {
+    to.log_sigma.copy_from_slice(&from.log_sigma);
+    to.network.update(|parameters, _| parameters.copy_from_slice(from.network.parameters()));
 }
 
 impl<T: Real> Trainee<T> {
-    fn train(&mut self, m: usize, member: &mut NormalisedMember<T>, lesson: &Lesson<'_, T>) {
-        let &Lesson { split, config, steps, .. } = lesson;
-        self.adam.restart();
-        self.sigma_adam.restart();
-        self.report = BudgetReport { holdout_loss: f64::INFINITY, ..BudgetReport::default() };
-        let (mut recent, mut count) = (Sums::default(), 0.0);
-        for step in 1..=steps {
+    /// Trains the member for `steps` steps.
+    fn train(
+        &mut self,
+        m: usize,
+        member: &mut NormalisedMember<T>,
+        lesson: &Lesson<'_, T>,
+        steps: usize,
+    ) {
+        self.recent = Sums::default();
+        for _ in 0..steps {
             if lesson.stop.is_raised() {
                 return;
             }
-            self.draw_rows(split);
+            self.draw_rows(lesson.split);
             let sums = self.differentiate(m, member, lesson, |_, _| {});
-            self.descend(member, config);
-            recent.nll += sums.nll;
-            recent.secants += sums.secants;
-            count += 1.0;
-            if step.is_multiple_of(config.look_every) || step == steps {
-                (self.report.nll, self.report.secant_loss) =
-                    (recent.nll / count, recent.secants / count);
-                (recent, count) = (Sums::default(), 0.0);
-                self.look(step, m, member, lesson);
-            }
-        }
-        if self.report.holdout_loss < f64::INFINITY {
-            member.log_sigma.copy_from_slice(&self.best.log_sigma);
-            let best = self.best.network.parameters();
-            member.network.update(|parameters, _| parameters.copy_from_slice(best));
+            self.descend(member, lesson.config);
+            self.recent.nll += sums.nll;
+            self.recent.secants += sums.secants;
         }
     }
 
@@ -212,12 +210,12 @@ impl<T: Real> Trainee<T> {
         let mut sums = Sums::default();
         let rows = std::mem::take(&mut self.rows);
         let counts = lesson.counts(&rows);
-        let directions = lesson.units.map_or(0, |(term, _)| term.directions);
+        let directions = lesson.directions();
         let rows_each = self.tape.rows() / (1 + directions);
         for part in rows.chunks(rows_each) {
             self.draw_ends(part, lesson);
             seen(part, &self.ends[..part.len() * directions]);
-            self.evaluate(Some(m), member, lesson, (part, counts), &mut sums);
+            self.evaluate(m, member, lesson, (part, counts), &mut sums);
         }
         self.rows = rows;
         sums
@@ -253,26 +251,20 @@ impl<T: Real> Trainee<T> {
         }
     }
 
-    /// Forward over some rows of a minibatch that has `batch` of them, `with_secants` among them, adding their share to the sums of losses, and, for member number `m`, back, adding to
-    /// the gradients.
+    /// Forward and back over some rows of a minibatch of member number `m` that has `batch` of them, `with_secants` among them: adds their
+    /// share to the sums of losses and to the gradients.
     fn evaluate(
         &mut self,
-        m: Option<usize>,
+        m: usize,
         member: &NormalisedMember<T>,
         lesson: &Lesson<'_, T>,
         (rows, (batch, with_secants)): (&[u32], (usize, usize)),
         sums: &mut Sums,
     ) {
         let Self { tape, ends, label, inverse_variance, gradient, sigma_gradient, .. } = self;
-        let directions = lesson.units.map_or(0, |(term, _)| term.directions);
+        let directions = lesson.directions();
         let ends = &ends[..rows.len() * directions];
-        let all = rows.len() + ends.len();
-        let inputs = lesson.inputs;
-        for (i, &row) in rows.iter().chain(ends).enumerate() {
-            let t = lesson.replay.get(row as usize);
-            let input = tape.input.row_mut(i);
-            inputs.apply((0..input.len()).map(|d| t.input(d)), input);
-        }
+        let all = lesson.load(rows, ends, tape);
         member.network.forward(tape, 0..all);
         let labels = label.len();
         let share = 1.0 / (batch * labels) as f64;
@@ -284,21 +276,18 @@ impl<T: Real> Trainee<T> {
         for (i, &row) in rows.iter().enumerate() {
             let t = lesson.replay.get(row as usize);
             lesson.labels.apply((0..labels).map(|d| t.label(d)), label);
-            let weight =
-                m.map_or(1.0, |m| lesson.draws.weight(lesson.replay.sequence_of(row as usize), m));
+            let weight = lesson.draws.weight(lesson.replay.sequence_of(row as usize), m);
             let scale = T::from_f64(weight * share);
-            let (mut nll, mut square) = (constant, T::ZERO);
+            let mut nll = constant;
             let (output, adjoint) = (tape.output.row(i), tape.output_adjoint.row_mut(i));
             for d in 0..labels {
                 let error = output[d] - label[d];
                 let weighted = error * inverse_variance[d];
                 nll += half * error * weighted;
-                square += error * error;
                 adjoint[d] = scale * weighted;
                 sigma_gradient[d] += scale * (T::ONE - error * weighted);
             }
             sums.nll += weight * share * nll.to_f64();
-            sums.squares += share * square.to_f64();
         }
         if let Some((term, units)) = lesson.units {
             // R̃ is the mean over the rows that have secants; the others' are to themselves, of which nothing is to be learned.
@@ -312,47 +301,7 @@ impl<T: Real> Trainee<T> {
                 sums.secants += each * units.add_secant(tape, pair, label, scale).to_f64();
             }
         }
-        if m.is_some() {
-            member.network.backward(tape, 0..all, Some(gradient), false);
-        }
-    }
-
-    /// Notes the member if it is the best yet on the held-out rows. There each row has one secant, always the same.
-    fn look(
-        &mut self,
-        step: usize,
-        m: usize,
-        member: &NormalisedMember<T>,
-        lesson: &Lesson<'_, T>,
-    ) {
-        let mut sums = Sums::default();
-        let directions = lesson.units.map_or(0, |(term, _)| term.directions);
-        let rows_each = self.tape.rows() / (1 + directions);
-        let holdout = &lesson.split.holdout;
-        let counts = lesson.counts(holdout);
-        for rows in holdout.chunks(rows_each) {
-            if let Some((term, _)) = lesson.units {
-                let n = term.neighbours.count();
-                for (ends, &row) in self.ends.chunks_exact_mut(directions).zip(rows) {
-                    for (k, end) in ends.iter_mut().enumerate() {
-                        *end = term.end(row, (row as usize + m + k) % n);
-                    }
-                }
-            }
-            self.evaluate(None, member, lesson, (rows, counts), &mut sums);
-        }
-        let weight = lesson.units.map_or(0.0, |(term, _)| term.weight);
-        let loss = sums.nll + weight * sums.secants;
-        if loss < self.report.holdout_loss {
-            self.report.holdout_loss = loss;
-            self.report.best_step = step as f64;
-            self.report.holdout_error = sums.squares;
-            let Self { best, .. } = self;
-            best.log_sigma.copy_from_slice(&member.log_sigma);
-            best.network.update_forward_only(|parameters| {
-                parameters.copy_from_slice(member.network.parameters());
-            });
-        }
+        member.network.backward(tape, 0..all, Some(gradient), false);
     }
 }
 

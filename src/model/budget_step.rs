@@ -1,7 +1,8 @@
 //! One step of a training within a budget, written out: what it draws and what it differentiates, without the step of the optimiser.
 
-use super::budget::{BudgetWorkspace, Lesson};
+use super::budget::BudgetWorkspace;
 use super::budget_config::BudgetConfig;
+use super::lesson::Lesson;
 use super::normalised::NormalisedModel;
 use super::secant_data::SecantTerm;
 use super::split::{RowDraws, Split};
@@ -39,7 +40,7 @@ impl<T: Real> BudgetWorkspace<T> {
         config: &BudgetConfig,
         rng: &mut Rng,
     ) -> Vec<BudgetStep<T>> {
-        let Self { trainees, stop } = self;
+        let Self { trainees, stop, .. } = self;
         let standardisers = (&model.inputs, &model.labels);
         let lesson = Lesson::new(replay, (split, draws), secants, standardisers, config, stop);
         let pairs = trainees.iter_mut().zip(&model.members).enumerate();

@@ -3,6 +3,7 @@
 pub mod bernoulli;
 pub mod budget;
 mod budget_config;
+mod budget_look;
 mod budget_step;
 pub mod dynamics;
 pub mod ensemble;
@@ -15,7 +16,8 @@ mod gradient_term;
 pub mod grouping;
 mod holdout;
 mod learned;
-pub mod likelihood;
+pub mod lesson;
+mod likelihood;
 pub(crate) mod likelihood_loss;
 pub mod neighbours;
 mod noise;

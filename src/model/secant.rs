@@ -37,11 +37,7 @@ impl<T: Real> SecantUnits<'_, T> {
         difference: &[T],
         scale: T,
     ) -> T {
-        let mut square = self.least_square;
-        for (&x, &x_i) in tape.input.row(own).iter().zip(tape.input.row(other)) {
-            square += (x_i - x) * (x_i - x);
-        }
-        // A row that is there twice, where many are: it says nothing of a derivative.
+        let square = self.square(tape, (own, other));
         if square == T::ZERO {
             return T::ZERO;
         }
@@ -55,6 +51,26 @@ impl<T: Real> SecantUnits<'_, T> {
             tape.output_adjoint.row_mut(own)[d] += -adjoint;
         }
         sum
+    }
+
+    /// The same without derivatives: what the tape's outputs come to, whoever made them.
+    pub fn secant(&self, tape: &Tape<T>, (own, other): (usize, usize), difference: &[T]) -> T {
+        let square = self.square(tape, (own, other));
+        if square == T::ZERO {
+            return T::ZERO;
+        }
+        let outputs = tape.output.row(own).iter().zip(tape.output.row(other));
+        let terms = outputs.zip(difference.iter().zip(self.weights));
+        terms.fold(T::ZERO, |sum, ((&from, &to), (&y, &weight))| {
+            let residual = (to - from) - y;
+            sum + weight / square * residual * residual
+        })
+    }
+
+    /// ‖ṽ‖² + ε². It is 0 where ε is and a row is there twice, or many are: such a secant says nothing of a derivative.
+    fn square(&self, tape: &Tape<T>, (own, other): (usize, usize)) -> T {
+        let ends = tape.input.row(own).iter().zip(tape.input.row(other));
+        ends.fold(self.least_square, |square, (&x, &x_i)| square + (x_i - x) * (x_i - x))
     }
 
     /// y_i − y of two rows of `replay`, in the network's units.

@@ -48,18 +48,18 @@ pub struct BudgetData<'g> {
     pub secants: Option<(Value<'g>, Value<'g>)>,
 }
 
-/// What losses are on.
+/// What losses are on: rows of each member's own, or, of the mixture, one set of rows for all.
 #[derive(Clone, Copy, Debug)]
 pub struct BudgetRows<'g> {
-    /// Rows of the table, `[runs, members·n·(1 + directions)]`: for each member n rows, then the first far ends of their secants, …
+    /// Rows of the table, `[runs, members or 1 · n·(1 + directions)]`: for each set n rows, then the first far ends of their secants, …
     pub rows: Value<'g>,
-    /// What each row's likelihood is multiplied by, `[runs, members, n, 1]`.
+    /// What each row's likelihood is multiplied by, `[runs, members or 1, n, 1]`.
     pub shares: Value<'g>,
-    /// What each secant's term is multiplied by in R̃, `[runs, members, n, 1]`.
+    /// What each secant's term is multiplied by in R̃, `[runs, members or 1, n, 1]`.
     pub secant_shares: Option<Value<'g>>,
 }
 
-/// Losses of each member, `[runs, members, 1, 1]`.
+/// Losses of each member, `[runs, members, 1, 1]`, or of their mixture, `[runs, 1, 1, 1]`.
 #[derive(Clone, Copy, Debug)]
 pub struct BudgetLosses<'g> {
     /// Σ shares·NLL.
@@ -116,7 +116,7 @@ impl BudgetShape {
         }
     }
 
-    /// Every member's losses on `n` rows.
+    /// Every member's losses on `n` rows of its own.
     pub fn losses<'g>(
         &self,
         parameters: &[Value<'g>],
@@ -125,33 +125,81 @@ impl BudgetShape {
         on: BudgetRows<'g>,
         n: usize,
     ) -> BudgetLosses<'g> {
-        let (inputs, labels, members) = (self.inputs(), self.labels, self.stack.networks);
-        let all = n * (1 + self.directions);
-        let shape = [self.stack.runs, members, all, inputs + labels];
-        let read = data.table.gather(on.rows).reshape(&shape);
-        let (x, raw) = (read.slice(3, 0, inputs), read.slice(3, inputs, inputs + labels));
-        let output = self.stack.forward(parameters, x);
-        let part = |of: Value<'g>, k: usize| of.slice(2, k * n, (k + 1) * n);
-        let errors = part(output, 0) - (part(raw, 0) - data.label_mean) / data.label_deviation;
+        let read = self.read(data, on, self.stack.networks);
+        let output = self.stack.forward(parameters, read.0);
+        let errors = part(output, n, 0) - standardised(part(read.1, n, 0), data);
         let squares = errors * errors;
-        let sum = |terms: Value<'g>| terms.sum(3).sum(2);
         let rows = squares * (-(log_sigma + log_sigma)).exp() * 0.5 + log_sigma;
         let nll = sum(rows * on.shares);
-        let mut secants = nll.filled(0.0);
-        if let (Some((weights, least_square)), Some(shares)) = (data.secants, on.secant_shares) {
-            for k in 1..=self.directions {
-                let between = part(x, k) - part(x, 0);
-                let square = (between * between).sum(3) + least_square;
-                // A row that is there twice, where many are, says nothing of a derivative.
-                let none = square.equals(square.filled(0.0));
-                let factor = shares / none.select(square.filled(1.0), square);
-                let factor = none.select(factor.filled(0.0), factor);
-                let change = (part(raw, k) - part(raw, 0)) / data.label_deviation;
-                let residuals = part(output, k) - part(output, 0) - change;
-                secants = secants + sum(residuals * residuals * weights * factor);
-            }
-        }
+        let secants = self.secants(output, read, data, on, n);
         BudgetLosses { nll, secants, squares: sum(squares * on.shares) }
+    }
+
+    /// Losses of the mixture of all members on `n` rows (`src/model/budget_look.rs`).
+    pub fn mixture_losses<'g>(
+        &self,
+        parameters: &[Value<'g>],
+        log_sigma: Value<'g>,
+        data: BudgetData<'g>,
+        on: BudgetRows<'g>,
+        n: usize,
+    ) -> BudgetLosses<'g> {
+        let each = 1.0 / self.stack.networks as f64;
+        let read = self.read(data, on, 1);
+        let outputs = self.stack.forward(parameters, read.0);
+        let first = outputs.slice(1, 0, 1);
+        let more = outputs - first;
+        let shift = more.sum(1) * each;
+        let mean = first + shift;
+        let apart = (more * more).sum(1) * each - shift * shift;
+        let noise = (log_sigma + log_sigma).exp().sum(1) * each;
+        let apart = part(apart, n, 0);
+        let variance = noise + apart.max(apart.filled(0.0));
+        let errors = part(mean, n, 0) - standardised(part(read.1, n, 0), data);
+        let squares = errors * errors;
+        let nll = sum((squares / variance + variance.ln()) * 0.5 * on.shares);
+        let secants = self.secants(mean, read, data, on, n);
+        BudgetLosses { nll, secants, squares: sum(squares * on.shares) }
+    }
+
+    /// Standardised (s, a) and raw (r, Δs) of the rows of so many sets, `[runs, sets, n·(1 + directions), …]`.
+    fn read<'g>(
+        &self,
+        data: BudgetData<'g>,
+        on: BudgetRows<'g>,
+        sets: usize,
+    ) -> (Value<'g>, Value<'g>) {
+        let (inputs, width) = (self.inputs(), self.inputs() + self.labels);
+        let rows = on.rows.shape()[1] / sets;
+        let read = data.table.gather(on.rows).reshape(&[self.stack.runs, sets, rows, width]);
+        (read.slice(3, 0, inputs), read.slice(3, inputs, width))
+    }
+
+    /// R̃ of these outputs, 0 where it is no part of the loss.
+    fn secants<'g>(
+        &self,
+        output: Value<'g>,
+        (x, raw): (Value<'g>, Value<'g>),
+        data: BudgetData<'g>,
+        on: BudgetRows<'g>,
+        n: usize,
+    ) -> Value<'g> {
+        let own = part(output, n, 0);
+        let none = sum(own).filled(0.0);
+        let Some(((weights, least_square), shares)) = data.secants.zip(on.secant_shares) else {
+            return none;
+        };
+        (1..=self.directions).fold(none, |secants, k| {
+            let between = part(x, n, k) - part(x, n, 0);
+            let square = (between * between).sum(3) + least_square;
+            // A row that is there twice, where many are, says nothing of a derivative.
+            let none = square.equals(square.filled(0.0));
+            let factor = shares / none.select(square.filled(1.0), square);
+            let factor = none.select(factor.filled(0.0), factor);
+            let change = (part(raw, n, k) - part(raw, n, 0)) / data.label_deviation;
+            let residuals = part(output, n, k) - own - change;
+            secants + sum(residuals * residuals * weights * factor)
+        })
     }
 
     /// One step of all members on `n` rows each.
@@ -181,4 +229,18 @@ impl BudgetShape {
         let seen = Value::concatenate(&[losses.nll, losses.secants], 3).convert(Number::Double);
         *sums = (*sums + seen).held();
     }
+}
+
+/// The k-th `n` rows of each set.
+fn part(of: Value<'_>, n: usize, k: usize) -> Value<'_> {
+    of.slice(2, k * n, (k + 1) * n)
+}
+
+/// Over a set's rows and their outputs.
+fn sum(terms: Value<'_>) -> Value<'_> {
+    terms.sum(3).sum(2)
+}
+
+fn standardised<'g>(raw: Value<'g>, data: BudgetData<'g>) -> Value<'g> {
+    (raw - data.label_mean) / data.label_deviation
 }

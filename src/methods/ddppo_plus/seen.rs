@@ -88,7 +88,7 @@ pub fn models_record(
         record.put(&format!("{name}_nll"), report.nll);
         record.put(&format!("{name}_holdout_loss"), report.holdout_loss);
         record.put(&format!("{name}_holdout_error"), report.holdout_error);
-        record.put(&format!("{name}_best_step"), report.best_step);
+        record.put_count(&format!("{name}_best_step"), report.best_step as u64);
     };
     put("prediction", prediction);
     if !(prediction.nll + prediction.holdout_loss).is_finite() {

@@ -1,5 +1,5 @@
-//! One run's training of a model within a budget, on the host: what each member draws, and which of its weights were best
-//! (`src/model/budget.rs` draws and decides the same).
+//! One run's training of a model within a budget, on the host: what each member draws, and which weights were best (`src/model/budget.rs`
+//! draws and decides the same).
 
 use rayon::prelude::*;
 
@@ -20,18 +20,19 @@ pub(super) struct BudgetJob<'m> {
     /// How much each row counts, `[members, rows]`.
     weights: Vec<Vec<f64>>,
     choice: Vec<usize>,
-    reports: Vec<BudgetReport>,
-    /// Σ of NLL and R̃ since the last look, by member, and over how many steps.
-    recent: (Vec<[f64; 2]>, f64),
+    /// What the training came to so far.
+    pub report: BudgetReport,
+    /// Σ of NLL and R̃ since the last look, over all members, and over how many steps of one.
+    recent: ([f64; 2], f64),
 }
 
-/// Where a step's draws of a run go, each member's after the other's.
+/// Where a step's draws of a run go, each member's after the other's, or held-out rows for all members.
 pub(super) struct BudgetRowsOut<'o> {
-    /// `[members, 1 + directions, n]`.
+    /// `[members or 1, 1 + directions, n]`.
     pub rows: &'o mut [i32],
-    /// `[members, n]`.
+    /// `[members or 1, n]`.
     pub shares: &'o mut [f32],
-    /// `[members, n]`; empty where there are no secants.
+    /// `[members or 1, n]`; empty where there are no secants.
     pub secant_shares: &'o mut [f32],
 }
 
@@ -49,13 +50,12 @@ impl<'m> BudgetJob<'m> {
         let weights = |m: usize| -> Vec<f64> {
             (0..real.len()).map(|row| draws.weight(real.sequence_of(row), m)).collect()
         };
-        let report = BudgetReport { holdout_loss: f64::INFINITY, ..BudgetReport::default() };
         Self {
             rngs: (0..members).map(|_| Rng::from_word(stream.next_u64())).collect(),
             weights: (0..members).into_par_iter().map(weights).collect(),
             choice: vec![0; secants.map_or(0, |term| term.neighbours.count())],
-            reports: vec![report; members],
-            recent: (vec![[0.0; 2]; members], 0.0),
+            report: BudgetReport::default(),
+            recent: ([0.0; 2], 0.0),
             model,
             real,
             split,
@@ -101,21 +101,17 @@ impl<'m> BudgetJob<'m> {
         }
     }
 
-    /// Held-out rows from number `first` on, at most `n`, for each member with secants that are always the same. Shares are the same for
-    /// all members here, `[n]`.
+    /// Held-out rows from number `first` on, at most `n`, with secants that are always the same.
     pub fn holdout(&self, first: usize, n: usize, to: &mut BudgetRowsOut<'_>) {
         let holdout = &self.split.holdout;
         let own = holdout.iter().skip(first).take(n);
         let directions = self.secants.map_or(0, |term| term.directions);
-        for (m, rows) in to.rows.chunks_exact_mut(n * (1 + directions)).enumerate() {
-            for (i, &row) in own.clone().enumerate() {
-                rows[i] = row as i32;
-                let Some(term) = self.secants else { continue };
-                let count = term.neighbours.count();
-                for k in 0..directions {
-                    let end = term.end(row, (row as usize + m + k) % count);
-                    rows[(1 + k) * n + i] = end as i32;
-                }
+        for (i, &row) in own.clone().enumerate() {
+            to.rows[i] = row as i32;
+            let Some(term) = self.secants else { continue };
+            let count = term.neighbours.count();
+            for k in 0..directions {
+                to.rows[(1 + k) * n + i] = term.end(row, (row as usize + k) % count) as i32;
             }
         }
         let count = holdout.len();
@@ -131,50 +127,19 @@ impl<'m> BudgetJob<'m> {
 
     /// Notes the sums over some steps, NLL and R̃ of each member.
     pub fn add(&mut self, sums: &[f64], steps: usize) {
-        for (recent, sums) in self.recent.0.iter_mut().zip(sums.chunks_exact(2)) {
+        let (recent, count) = &mut self.recent;
+        for sums in sums.chunks_exact(2) {
             recent.iter_mut().zip(sums).for_each(|(recent, sum)| *recent += sum);
         }
-        self.recent.1 += steps as f64;
+        *count += steps as f64;
     }
 
-    /// Notes the losses on the held-out rows after step number `step`, (NLL, R̃, squares) of each member; which of them are the best yet.
-    pub fn look(&mut self, step: usize, losses: &[f64]) -> Vec<bool> {
+    /// Notes the mixture's losses on the held-out rows after step number `step`, (NLL, R̃, squares); whether they are the best yet.
+    pub fn look(&mut self, step: usize, losses: &[f64]) -> bool {
         let weight = self.secants.map_or(0.0, |term| term.weight);
-        let (sums, count) = &mut self.recent;
-        let each = self.reports.iter_mut().zip(sums).zip(losses.chunks_exact(3));
-        let improved = each.map(|((report, sums), losses)| {
-            [report.nll, report.secant_loss] = sums.map(|sum| sum / *count);
-            *sums = [0.0; 2];
-            let loss = losses[0] + weight * losses[1];
-            let improved = loss < report.holdout_loss;
-            if improved {
-                report.holdout_loss = loss;
-                report.best_step = step as f64;
-                report.holdout_error = losses[2];
-            }
-            improved
-        });
-        let improved = improved.collect();
-        *count = 0.0;
-        improved
-    }
-
-    /// The members of which no weights were the best: none had a finite loss.
-    pub fn without_best(&self) -> Vec<bool> {
-        self.reports.iter().map(|report| report.holdout_loss == f64::INFINITY).collect()
-    }
-
-    /// What the training came to.
-    pub fn report(&self) -> BudgetReport {
-        let mean = |of: fn(&BudgetReport) -> f64| {
-            self.reports.iter().map(of).sum::<f64>() / self.reports.len() as f64
-        };
-        BudgetReport {
-            nll: mean(|r| r.nll),
-            secant_loss: mean(|r| r.secant_loss),
-            holdout_loss: mean(|r| r.holdout_loss),
-            best_step: mean(|r| r.best_step),
-            holdout_error: mean(|r| r.holdout_error),
-        }
+        let (sums, count) = std::mem::take(&mut self.recent);
+        let of_members = count * self.model.members.len() as f64;
+        [self.report.nll, self.report.secant_loss] = sums.map(|sum| sum / of_members);
+        self.report.note(step, losses[0] + weight * losses[1], losses[2])
     }
 }

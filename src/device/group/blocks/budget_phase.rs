@@ -118,8 +118,8 @@ impl<'d> BudgetPhase<'d> {
         first: usize,
     ) -> Result<Vec<Buffer>, DeviceError> {
         let shape = &self.programs.shape;
-        let (slots, members, n) = (shape.stack.runs, shape.stack.networks, HELD_OUT_ROWS);
-        let all = members * n * (1 + shape.directions);
+        let (slots, n) = (shape.stack.runs, HELD_OUT_ROWS);
+        let all = n * (1 + shape.directions);
         let mut rows = vec![0_i32; slots * all];
         let (mut shares, mut secants) = (vec![0.0_f32; slots * n], vec![0.0_f32; slots * n]);
         for (slot, job) in jobs.iter().enumerate() {
@@ -159,8 +159,10 @@ impl<'d> BudgetPhase<'d> {
             }
             self.look(jobs, from, step)?;
         }
-        let without = |job: &Option<BudgetJob<'_>>| job.as_ref().map(BudgetJob::without_best);
-        let kept: Vec<_> = jobs.iter().map(without).collect();
+        // The last weights of a run that never had a finite loss.
+        let without =
+            |job: &Option<BudgetJob<'_>>| job.as_ref().is_some_and(|job| job.report.best_step == 0);
+        let kept: Vec<bool> = jobs.iter().map(without).collect();
         self.keep(&kept)?;
         self.fetch(jobs)
     }
@@ -239,41 +241,33 @@ impl<'d> BudgetPhase<'d> {
         let mut sums = vec![0.0_f64; slots * members * 2];
         self.state.last().expect("the sums are the last array").download(&mut sums)?;
         self.clear_sums()?;
-        let mut losses = vec![0.0_f64; slots * members * 3];
-        let mut part = vec![0.0_f32; slots * members * 3];
+        let mut losses = vec![0.0_f64; slots * 3];
+        let mut part = vec![0.0_f32; slots * 3];
         for piece in &self.holdout {
             let arguments: Vec<&Buffer> = self.present().chain(&self.data).chain(piece).collect();
             self.programs.losses.run(&arguments)?[0].download(&mut part)?;
             losses.iter_mut().zip(&part).for_each(|(sum, &x)| *sum += f64::from(x));
         }
-        let mut improved: Vec<Option<Vec<bool>>> = Vec::new();
         let each = jobs.iter_mut().zip(sums.chunks_exact(2 * members));
-        for ((job, sums), losses) in each.zip(losses.chunks_exact(3 * members)) {
-            improved.push(job.as_mut().filter(|job| from < job.steps).and_then(|job| {
-                job.add(sums, step - from);
-                let looks = step == job.steps || step.is_multiple_of(self.look_every);
-                looks.then(|| job.look(step, losses))
-            }));
-        }
+        let improved = each.zip(losses.chunks_exact(3)).map(|((job, sums), losses)| {
+            let Some(job) = job.as_mut().filter(|job| from < job.steps) else { return false };
+            job.add(sums, step - from);
+            let looks = step == job.steps || step.is_multiple_of(self.look_every);
+            looks && job.look(step, losses)
+        });
+        let improved: Vec<bool> = improved.collect();
         self.keep(&improved)
     }
 
-    /// Takes the present weights of some members as their best, by slot.
-    fn keep(&mut self, taken: &[Option<Vec<bool>>]) -> Result<(), DeviceError> {
-        let stack = &self.programs.shape.stack;
-        let mut mask = vec![0.0_f32; stack.runs * stack.networks];
-        for (mask, taken) in mask.chunks_exact_mut(stack.networks).zip(taken) {
-            let taken = taken.iter().flatten();
-            mask.iter_mut()
-                .zip(taken)
-                .for_each(|(mask, &taken)| *mask = f32::from(u8::from(taken)));
-        }
-        if mask.iter().all(|&taken| taken == 0.0) {
+    /// Takes the present weights of these slots as their best.
+    fn keep(&mut self, taken: &[bool]) -> Result<(), DeviceError> {
+        if !taken.contains(&true) {
             return Ok(());
         }
-        let mask = self.device.upload(&mask, &[stack.runs, stack.networks, 1, 1])?;
+        let taken: Vec<f32> = taken.iter().map(|&taken| f32::from(u8::from(taken))).collect();
+        let taken = self.device.upload(&taken, &[taken.len(), 1, 1, 1])?;
         let arguments: Vec<&Buffer> =
-            std::iter::once(&mask).chain(self.present()).chain(&self.best).collect();
+            std::iter::once(&taken).chain(self.present()).chain(&self.best).collect();
         self.best = self.programs.keep.run(&arguments)?;
         Ok(())
     }

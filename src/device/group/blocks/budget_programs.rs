@@ -17,9 +17,9 @@ pub(super) struct BudgetPrograms {
     pub batch: usize,
     /// Steps of a call, and their program: of several and of one, or of one alone.
     pub steps: Vec<(usize, Executable)>,
-    /// Losses on held-out rows.
+    /// Losses of the members' mixture on held-out rows.
     pub losses: Executable,
-    /// Takes the present weights of some members as their best.
+    /// Takes the present weights of some runs' members as their best.
     pub keep: Executable,
 }
 
@@ -77,31 +77,30 @@ fn step_program(
     graph.program(&state.arrays(), &overwritten, precision)
 }
 
-/// Arguments: parameters, log σ, data, rows `[slots, members·(1 + directions)·HELD_OUT_ROWS]`, shares `[slots, 1, HELD_OUT_ROWS, 1]`, shares
-/// of secants likewise where there are some. Returns NLL, R̃ and squares, `[slots, members, 1, 3]`.
+/// Arguments: parameters, log σ, data, rows `[slots, (1 + directions)·HELD_OUT_ROWS]`, shares `[slots, 1, HELD_OUT_ROWS, 1]`, shares of
+/// secants likewise where there are some. Returns NLL, R̃ and squares of the members' mixture, `[slots, 1, 1, 3]`.
 fn losses_program(shape: &BudgetShape, precision: ProductPrecision) -> Program {
     let graph = Graph::new();
     let parameters = shape.stack.arguments(&graph);
     let log_sigma = graph.argument(&shape.log_sigma(), Number::Single);
     let data = shape.data(&graph);
-    let (slots, members) = (shape.stack.runs, shape.stack.networks);
-    let all = members * HELD_OUT_ROWS * (1 + shape.directions);
+    let slots = shape.stack.runs;
+    let all = HELD_OUT_ROWS * (1 + shape.directions);
     let rows = graph.argument(&[slots, all], Number::Index);
     let of_rows = || graph.argument(&[slots, 1, HELD_OUT_ROWS, 1], Number::Single);
     let shares = of_rows();
     let secant_shares = (shape.directions > 0).then(of_rows);
     let on = BudgetRows { rows, shares, secant_shares };
-    let losses = shape.losses(&parameters, log_sigma, data, on, HELD_OUT_ROWS);
+    let losses = shape.mixture_losses(&parameters, log_sigma, data, on, HELD_OUT_ROWS);
     let all = Value::concatenate(&[losses.nll, losses.secants, losses.squares], 3);
     graph.program(&[all], &[], precision)
 }
 
-/// Arguments: 1 for a member whose weights are taken, else 0, `[slots, members, 1, 1]`; parameters and log σ; and the best ones, which are
+/// Arguments: 1 for a run whose weights are taken, else 0, `[slots, 1, 1, 1]`; parameters and log σ; and the best ones, which are
 /// returned.
 fn keep_program(shape: &BudgetShape, precision: ProductPrecision) -> Program {
     let graph = Graph::new();
-    let (slots, members) = (shape.stack.runs, shape.stack.networks);
-    let taken = graph.argument(&[slots, members, 1, 1], Number::Single);
+    let taken = graph.argument(&[shape.stack.runs, 1, 1, 1], Number::Single);
     let taken = taken.equals(taken.filled(1.0));
     let arrays = || {
         let mut arrays = shape.stack.arguments(&graph);

@@ -62,7 +62,7 @@ impl BlockMemory {
         let step = (slots * members * batch * (1 + directions)) as u64 * SINGLE * of_members;
         let training = 4 * (stack_bytes(&model.stack) + log_sigma)
             + size(&[slots, table, inputs + labels], SINGLE)
-            + size(&[slots, held_out, members * (1 + directions)], INDEX)
+            + size(&[slots, held_out, 1 + directions], INDEX)
             + minibatch * config.model.look_every as u64
             + step * per_call("an accelerator") as u64;
         Self { kept, updates, training }

@@ -207,7 +207,7 @@ impl BlockGroup {
             let programs = &training[&(table, of_gradient)];
             let mut phase = BudgetPhase::begin(device, programs, &jobs, &config.model)?;
             phase.train(&mut jobs)?;
-            reports.push(jobs.iter().map(|job| job.as_ref().map(BudgetJob::report)).collect());
+            reports.push(jobs.iter().map(|job| job.as_ref().map(|job| job.report)).collect());
         }
         let seconds = started.elapsed().as_secs_f64();
         for (slot, run) in runs.iter_mut().enumerate() {
