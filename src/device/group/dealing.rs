@@ -183,7 +183,16 @@ fn overflow(rows: usize, members: usize, places: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::graph::{Graph, Number, ProductPrecision};
     use crate::rng::Rng;
+
+    /// XLA's plugin for processors, fetched on first use.
+    fn device() -> Device {
+        let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/pjrt-cpu");
+        let output = std::process::Command::new(tool).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+        Device::open(String::from_utf8(output.stdout).unwrap().trim().as_ref()).unwrap()
+    }
 
     #[test]
     fn places_are_enough_and_fewer_than_rows() {
@@ -211,5 +220,36 @@ mod tests {
         dealing.deal(&mut numbers, 2, 1, &mut rows);
         assert_eq!(rows, [1, 4, 5, 0, 2, 3]);
         assert_eq!(numbers, [7.0, 3.0, 7.0, 0.0, 7.0, 4.0, 7.0, 5.0, 7.0, 1.0]);
+    }
+
+    #[test]
+    fn draws_without_places_run_undealt_and_the_next_are_dealt_again() {
+        let device = &device();
+        let dealing = Dealing { rows: 4, members: 2, places: 3 };
+        let columns = DealtColumns { dealing, columns: vec![0], width: 1 };
+        // Programs that say which of the two they are.
+        let text = |columns: Option<&DealtColumns>| {
+            let graph = Graph::new();
+            let value = if columns.is_some() { 1.0 } else { 2.0 };
+            let said = graph.argument(&[2], Number::Single).filled(value);
+            graph.program(&[said], &[], ProductPrecision::Single)
+        };
+        let mut program = DealtProgram::compile(device, Some(columns), text).unwrap();
+        let mut says = |drawn: [f32; 8], learns: [bool; 2]| {
+            let mut rows = drawn;
+            let dealt = program.deal(device, 1, &learns, &mut rows).unwrap();
+            let any = device.upload(&[0.0_f32; 2], &[2]).unwrap();
+            let program = program.of(device, dealt.is_some(), text).unwrap();
+            let mut said = [0.0_f32; 2];
+            program.run(&[&any]).unwrap()[0].download(&mut said).unwrap();
+            (said[0], rows == drawn)
+        };
+        let (even, uneven) = ([0.0, 1.0, 0.0, 1.0], [1.0; 4]);
+        let both = |a: [f32; 4], b: [f32; 4]| [a, b].concat().try_into().unwrap();
+        assert_eq!(says(both(even, even), [true; 2]), (1.0, false));
+        // One run's draws suffice, if it learns; the draws stay as they were.
+        assert_eq!(says(both(even, uneven), [true; 2]), (2.0, true));
+        assert_eq!(says(both(even, uneven), [true, false]), (1.0, false));
+        assert_eq!(says(both(even, even), [true; 2]), (1.0, false));
     }
 }
