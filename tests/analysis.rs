@@ -129,7 +129,7 @@ fn biases_follow_from_the_derivatives() {
     let task = ddppo::env::task("PointMass").unwrap();
     let run = trained();
     let models = run.method().models().unwrap();
-    let of = run.method().objective().unwrap();
+    let of = run.method().valuation().unwrap();
     let bias = policy_gradient_bias(of, models, &*task, 2, 50, 1).unwrap().unwrap();
     assert_eq!((bias.horizon, bias.trajectories), (2, 50));
     for bias in [bias.prediction_model, bias.gradient_model.unwrap()] {
@@ -162,7 +162,7 @@ fn mixtures_lie_between_the_models() {
     let task = ddppo::env::task("PointMass").unwrap();
     let run = trained();
     let models = run.method().models().unwrap();
-    let of = run.method().objective().unwrap();
+    let of = run.method().valuation().unwrap();
     let bias = policy_gradient_bias(of, models, &*task, 1, 50, 1).unwrap().unwrap();
     assert_eq!(bias.mixtures.iter().map(|mixture| mixture.share).collect::<Vec<_>>(), SHARES);
     let between = bias.mixtures.iter().map(|mixture| mixture.bias.relative);

@@ -14,7 +14,7 @@ use ddppo::lab::{kept, precision};
 use ddppo::methods;
 use ddppo::methods::ddppo::Ddppo;
 use ddppo::model::DynamicsModel;
-use ddppo::path::{GradientSource, Imagination, Objective, PolicyWorkspace};
+use ddppo::path::{GradientSource, Imagination, Objective, PolicyWorkspace, Valuation};
 use ddppo::rng::Rng;
 use ddppo::train::Trainer;
 
@@ -144,7 +144,7 @@ fn on_one_thread<T: Send>(run: impl FnOnce() -> T + Send) -> T {
 #[test]
 fn the_longest_horizons_bias_is_that_over_its_own_paths() {
     let run = trained();
-    let (of, models) = (run.method().objective().unwrap(), run.method().models().unwrap());
+    let (of, models) = (run.method().valuation().unwrap(), run.method().models().unwrap());
     let task = run.task();
     let all = [models.prediction, models.gradient.unwrap()];
     let paths = PairedPaths::meet(of, task, 30, 4).unwrap().unwrap();
@@ -186,7 +186,7 @@ fn the_noise_is_that_of_the_runs_own_minibatches() {
 fn a_fresh_critic_is_seen_to_know_nothing_yet() {
     let run = trained();
     // Without the bonus for entropy, returns are sums of costs.
-    let of = Objective { alpha: 0.0, ..run.method().objective().unwrap() };
+    let of = Valuation { alpha: 0.0, ..run.method().valuation().unwrap() };
     let found = calibration(of, run.task(), 2).unwrap();
     // Five episodes of 200 steps, and a fresh critic: costs lie far below its values.
     assert_eq!((found.episodes, found.states), (5, 1000));

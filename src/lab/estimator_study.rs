@@ -21,7 +21,7 @@ use crate::methods::ddppo::{Ddppo, DdppoConfig};
 use crate::model::fit::{FitWorkspace, minibatch};
 use crate::model::{DynamicsModel, GradientData, GradientLoss, ModelConfig};
 use crate::nn::Adam;
-use crate::path::{Objective, value_slopes};
+use crate::path::value_slopes;
 use crate::policy::Actor;
 use crate::rng::Rng;
 use crate::train::Trainer;
@@ -119,7 +119,7 @@ impl<'a> EstimatorStudy<'a> {
             .downcast::<Ddppo>()
             .ok_or_else(|| Unsuitable::NoGradientLoss(algorithm.to_owned()))?;
         let task = run.task();
-        let of: Objective<'_, f32> = run.method().objective().ok_or(Unsuitable::NotTrained)?;
+        let of = run.method().valuation().ok_or(Unsuitable::NotTrained)?;
         let no_path = || StudyError::NoPath { task: task.name().to_owned(), states };
         let paths = PairedPaths::meet(of, task, states, STATES_SEED)?.ok_or_else(no_path)?;
         let mut actor = Actor::new(of.policy);

@@ -24,7 +24,7 @@ use std::any::Any;
 use crate::data::{Replay, Transition};
 use crate::model::Models;
 use crate::nn::{LearnError, StopFlag};
-use crate::path::Objective;
+use crate::path::{Objective, Valuation};
 use crate::policy::{Draw, Policy};
 use crate::run::{Entries, SnapshotError, Tally};
 
@@ -83,8 +83,14 @@ pub trait Method: Any + Send {
         None
     }
 
-    /// What the policy is improved on, for analyses; `None` while a model that it needs has not been trained.
+    /// What the policy is improved on, where that is an [`Objective`]; `None` while a model that it needs has not been trained.
     fn objective(&self) -> Option<Objective<'_, f32>>;
+
+    /// The policy and what values the end of its paths, for analyses along real paths; `None` of a method that differentiates no model, and while
+    /// it has not been trained.
+    fn valuation(&self) -> Option<Valuation<'_, f32>> {
+        self.objective().and_then(Valuation::of)
+    }
 
     /// Transitions whose states the objective's imagined steps begin in, for analyses; `None` where there are none.
     fn starts(&self) -> Option<&Replay> {

@@ -14,6 +14,7 @@ mod short_adjoint;
 mod short_update;
 mod step;
 mod update;
+mod valuation;
 mod value_slopes;
 mod workspace;
 
@@ -27,6 +28,7 @@ pub use recorded_workspace::{RecordedReport, RecordedWorkspace};
 pub use short::{DerivativeSource, ShortPart, ShortPath, ShortPathConfig};
 pub use short_update::{ShortPathReport, ShortPathWorkspace};
 pub use update::PolicyUpdate;
+pub use valuation::{EndValue, Valuation};
 pub use value_slopes::value_slopes;
 pub use workspace::PolicyWorkspace;
 

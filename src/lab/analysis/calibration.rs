@@ -6,11 +6,12 @@
 
 use serde::Serialize;
 
-use crate::critic::LeastTape;
+use super::end_values::EndValues;
+use super::real_path::read;
 use crate::env::{EnvironmentError, Task};
 use crate::nn::{Keep, Matrix};
-use crate::path::Objective;
-use crate::policy::PolicyTape;
+use crate::path::Valuation;
+use crate::policy::{Policy, PolicyTape};
 use crate::rng::Rng;
 
 /// Episodes that are played.
@@ -23,11 +24,11 @@ pub struct Calibration {
     pub episodes: usize,
     /// States in them.
     pub states: usize,
-    /// Mean of min Q over all states.
+    /// Mean of Q over all states: of what the policy is improved on, min Q or the critics' mean.
     pub value: f64,
     /// Mean discounted return over all states.
     pub discounted_return: f64,
-    /// Mean of min Q at the episodes' first states.
+    /// Mean of Q at the episodes' first states.
     pub start_value: f64,
     /// Mean discounted return from there.
     pub start_return: f64,
@@ -63,41 +64,43 @@ impl Episode {
 /// # Errors
 /// When the environment fails.
 pub fn calibration(
-    of: Objective<'_, f32>,
+    of: Valuation<'_, f32>,
     task: &dyn Task,
     seed: u64,
 ) -> Result<Calibration, EnvironmentError> {
     let mut rng = Rng::new(seed, "calibration");
-    let episodes: Vec<Episode> =
-        (0..EPISODES).map(|_| play(of, task, &mut rng)).collect::<Result<_, _>>()?;
+    let values = EndValues::new(of);
+    let episodes: Vec<Episode> = (0..EPISODES)
+        .map(|_| play(of.policy, &values, task, &mut rng))
+        .collect::<Result<_, _>>()?;
     Ok(summary(&episodes, of.alpha, of.discount))
 }
 
 fn play(
-    of: Objective<'_, f32>,
+    policy: &Policy<f32>,
+    of_end: &EndValues,
     task: &dyn Task,
     rng: &mut Rng,
 ) -> Result<Episode, EnvironmentError> {
     let mut environment = task.make()?;
-    let mut acting = PolicyTape::new(of.policy, 1, Keep::Nothing);
-    let mut value = LeastTape::new(of.critic, 1);
+    let mut acting = PolicyTape::new(policy, 1, Keep::Nothing);
     let mut observation = vec![0.0; task.observation_dim()];
     environment.reset(rng, &mut observation);
-    // Samples an action; (min Q, log π) of it.
+    // Samples an action; (Q, log π) of it.
     let mut act = |observation: &[f64]| {
-        let mut state = Matrix::zeros(1, observation.len());
-        state.row_mut(0).iter_mut().zip(observation).for_each(|(to, &s)| *to = s as f32);
-        acting.network.input.row_mut(0).copy_from_slice(state.row(0));
+        let narrow: Vec<f32> = observation.iter().map(|&s| s as f32).collect();
+        read(policy, &narrow, acting.network.input.row_mut(0));
         rng.fill_normal(&mut acting.noise);
-        of.policy.sample(&mut acting, 1);
-        of.critic.least(&mut value, &state, &acting.actions);
+        policy.sample(&mut acting, 1);
         let action: Vec<f64> = acting.actions.iter().map(|&a| f64::from(a)).collect();
-        (action, f64::from(value.value(0)), f64::from(acting.log_probs[0]))
+        let mut state = Matrix::zeros(1, observation.len());
+        state.row_mut(0).copy_from_slice(observation);
+        (of_end.values(&state, &action)[0], f64::from(acting.log_probs[0]), action)
     };
     let (values, rewards, log_probs) = (Vec::new(), Vec::new(), Vec::new());
     let mut episode = Episode { values, rewards, log_probs, after: None };
     for _ in 0..task.time_limit() {
-        let (action, value, log_prob) = act(&observation);
+        let (value, log_prob, action) = act(&observation);
         let step = environment.step(&action, &mut observation)?;
         episode.values.push(value);
         episode.rewards.push(step.reward);
@@ -106,7 +109,7 @@ fn play(
             return Ok(episode);
         }
     }
-    let (_, value, log_prob) = act(&observation);
+    let (value, log_prob, _) = act(&observation);
     episode.after = Some((value, log_prob));
     Ok(episode)
 }

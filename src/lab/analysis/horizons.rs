@@ -4,14 +4,14 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::end_values::EndValues;
 use super::learned_steps::LearnedSteps;
 use super::real_objective::RealObjective;
 use super::real_path::{RealPath, live};
-use crate::critic::Critic;
 use crate::env::{EnvironmentError, Task};
 use crate::lab::precision;
 use crate::model::DynamicsModel;
-use crate::path::Objective;
+use crate::path::Valuation;
 use crate::policy::Policy;
 
 /// H, shortest first.
@@ -44,7 +44,7 @@ pub struct HorizonBias {
 /// Real paths, and what a run's policy is improved on.
 pub struct PairedPaths {
     policy: Policy<f64>,
-    critic: Critic<f64>,
+    values: EndValues,
     alpha: f64,
     discount: f64,
     paths: Vec<RealPath>,
@@ -57,7 +57,7 @@ impl PairedPaths {
     /// # Errors
     /// When the environment fails, or cannot be displaced.
     pub fn meet(
-        of: Objective<'_, f32>,
+        of: Valuation<'_, f32>,
         task: &dyn Task,
         starts: usize,
         seed: u64,
@@ -65,9 +65,9 @@ impl PairedPaths {
         let policy = precision::policy(of.policy);
         let longest = HORIZONS[HORIZONS.len() - 1];
         let paths = live(of.policy, task, &policy, (longest, starts), seed)?;
-        let critic = precision::critic(of.critic);
+        let values = EndValues::new(of);
         let (alpha, discount) = (of.alpha, of.discount);
-        Ok((!paths.is_empty()).then_some(Self { policy, critic, alpha, discount, paths }))
+        Ok((!paths.is_empty()).then_some(Self { policy, values, alpha, discount, paths }))
     }
 
     /// How many paths there are.
@@ -83,8 +83,8 @@ impl PairedPaths {
     }
 
     fn over(&self, horizon: usize, learned: &[LearnedSteps]) -> HorizonBias {
-        let Self { policy, critic, alpha, discount, paths } = self;
-        let objective = RealObjective { policy, critic, alpha: *alpha, discount: *discount };
+        let Self { policy, values, alpha, discount, paths } = self;
+        let objective = RealObjective { policy, values, alpha: *alpha, discount: *discount };
         let of_path = |i: usize| -> Vec<Vec<f64>> {
             let path = [paths[i].beginning(horizon)];
             let truth = vec![path[0].truth.clone()];

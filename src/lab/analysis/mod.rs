@@ -1,6 +1,7 @@
 //! What is measured on a finished or saved run.
 
 pub mod calibration;
+mod end_values;
 pub mod gradient_error;
 pub mod gradient_noise;
 pub mod horizons;

@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use super::end_values::EndValues;
 use super::gradient_error::cosine;
 use super::learned_steps::{LearnedSteps, StepJacobians};
 use super::real_objective::RealObjective;
@@ -12,7 +13,7 @@ use super::theorem1_terms::{ModelTerms, Terms};
 use crate::env::{EnvironmentError, Task};
 use crate::lab::precision;
 use crate::model::Models;
-use crate::path::Objective;
+use crate::path::Valuation;
 
 /// Shares of M^g in the mixtures, beside 0 (M^p) and 1 (M^g).
 pub const SHARES: [f64; 3] = [0.25, 0.5, 0.75];
@@ -70,7 +71,7 @@ fn mixed(a: &StepJacobians, b: &StepJacobians, c: f64) -> Vec<Vec<Vec<f64>>> {
 /// # Errors
 /// When the environment fails, or cannot be displaced.
 pub fn policy_gradient_bias(
-    of: Objective<'_, f32>,
+    of: Valuation<'_, f32>,
     models: Models<'_>,
     task: &dyn Task,
     horizon: usize,
@@ -78,9 +79,9 @@ pub fn policy_gradient_bias(
     seed: u64,
 ) -> Result<Option<PolicyGradientBias>, EnvironmentError> {
     let policy = precision::policy(of.policy);
-    let critic = precision::critic(of.critic);
+    let values = EndValues::new(of);
     let (alpha, discount) = (of.alpha, of.discount);
-    let objective = RealObjective { policy: &policy, critic: &critic, alpha, discount };
+    let objective = RealObjective { policy: &policy, values: &values, alpha, discount };
     let trajectories = live(of.policy, task, &policy, (horizon, starts), seed)?;
     if trajectories.is_empty() {
         return Ok(None);

@@ -3,7 +3,7 @@
 use crate::env::jacobian::jacobians;
 use crate::env::trajectory::{VisitedState, sample_points};
 use crate::env::{EnvironmentError, Task};
-use crate::nn::Keep;
+use crate::nn::{Keep, Real};
 use crate::policy::{Actor, Policy, PolicyTape};
 use crate::rng::Rng;
 
@@ -41,6 +41,14 @@ impl RealPath {
     }
 }
 
+/// What a policy's network is given of a state.
+pub(crate) fn read<T: Real>(policy: &Policy<T>, state: &[T], input: &mut [T]) {
+    match &policy.input {
+        Some(standardiser) => standardiser.apply(state.iter().copied(), input),
+        None => input.copy_from_slice(state),
+    }
+}
+
 /// Real trajectories without contact events and ends.
 pub(crate) fn live(
     acting: &Policy<f32>,
@@ -69,7 +77,7 @@ pub(crate) fn live(
             rng.fill_normal(noise);
         }
         for j in 0..horizon {
-            tape.network.input.row_mut(0).copy_from_slice(&trajectory.last);
+            read(policy, &trajectory.last, tape.network.input.row_mut(0));
             tape.noise.copy_from_slice(&trajectory.noise[j]);
             policy.sample(&mut tape, 1);
             let (state, action) = (environment.state(), tape.actions.clone());

@@ -46,7 +46,8 @@ pub struct Analysis {
     pub seed: u64,
     /// By horizon; `None` where the run differentiates no model, or no path is free of events.
     pub policy_gradient_by_horizon: Option<PairedBias>,
-    /// In the run's own minibatches; `None` where the run differentiates no model, or the models diverge.
+    /// In the run's own minibatches; `None` where the run differentiates no model, the models diverge, or its paths are not the paper's (ddppo-plus
+    /// measures it while it trains).
     pub policy_gradient_noise: Option<GradientNoise>,
     /// The critic; `None` where the run differentiates no model.
     pub calibration: Option<Calibration>,
@@ -68,9 +69,6 @@ pub fn analyse(run: &Trainer, states: usize, seed: u64) -> Result<Analysis, Anal
     let models = trained_models(method, run.config().algorithm())?;
     let errors = RealStates::meet(method.policy(), task, states, seed)?.errors(models, task);
     let multi_step = multi_step_errors(method.policy(), models, task, states, seed)?;
-    // A method that does not differentiate its model has no such gradient; and paths of real states are what policy and critic read only where
-    // they read raw observations.
-    let of = method.objective().filter(|of| of.imagination.is_some() && of.policy.input.is_none());
     let mut analysis = Analysis {
         task: task.name().to_owned(),
         step: run.step(),
@@ -82,7 +80,7 @@ pub fn analyse(run: &Trainer, states: usize, seed: u64) -> Result<Analysis, Anal
         multi_step,
         policy_gradient: None,
     };
-    let Some(of) = of else { return Ok(analysis) };
+    let Some(of) = method.valuation() else { return Ok(analysis) };
     let all: Vec<_> = std::iter::once(models.prediction).chain(models.gradient).collect();
     let paths = PairedPaths::meet(of, task, states, seed)?;
     analysis.policy_gradient_by_horizon = paths.map(|paths| PairedBias {
@@ -92,9 +90,10 @@ pub fn analyse(run: &Trainer, states: usize, seed: u64) -> Result<Analysis, Anal
     });
     let batch = run.config().get("training.batch_size").and_then(toml::Value::as_integer);
     let batch = batch.map_or(256, |rows| rows as usize);
+    let noise = method.objective().zip(method.starts());
     analysis.policy_gradient_noise =
-        method.starts().and_then(|starts| gradient_noise(of, starts, batch, seed));
+        noise.and_then(|(of, starts)| gradient_noise(of, starts, batch, seed));
     analysis.calibration = Some(calibration(of, task, seed)?);
-    analysis.policy_gradient = policy_gradient_bias(of, models, task, of.horizon(), states, seed)?;
+    analysis.policy_gradient = policy_gradient_bias(of, models, task, of.horizon, states, seed)?;
     Ok(analysis)
 }

@@ -116,7 +116,7 @@ fn calibration_table(found: &Calibration) -> String {
         found.episodes,
         found.states,
         "",
-        "min Q",
+        "Q",
         "return",
         "ratio",
         "first states",

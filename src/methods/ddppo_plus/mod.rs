@@ -20,7 +20,7 @@ use crate::data::{Replay, RowStorage, Standardiser, StateRing};
 use crate::env::Task;
 use crate::model::{DynamicsModel, Models, NormalisedModel};
 use crate::nn::{Activation, LearnError, Mlp, Shape, StopFlag};
-use crate::path::{DerivativeSource, Objective};
+use crate::path::{DerivativeSource, EndValue, Objective, Valuation};
 use crate::policy::{Head, Policy, Temperature};
 use crate::rng::Rng;
 use crate::run::{Entries, SnapshotError, Tally};
@@ -212,9 +212,18 @@ impl Method for DdppoPlus {
         Some(Models { prediction, gradient: gradient.as_ref() })
     }
 
-    /// None in the form that analyses know: states are standardised, and the policy is improved on the mean of the critics.
+    /// None in this form: states are standardised, and the policy is improved on the mean of the critics.
     fn objective(&self) -> Option<Objective<'_, f32>> {
         None
+    }
+
+    fn valuation(&self) -> Option<Valuation<'_, f32>> {
+        let Self { policy, critic, range, temperature, config, .. } = self;
+        let end = EndValue::Mean { centre: range.centre(), half_width: range.half_width() };
+        let (alpha, discount) = (temperature.alpha(), config.training.experience.discount);
+        let horizon = config.policy.path.horizon;
+        let trained = self.prediction_model.trained;
+        trained.then_some(Valuation { policy, critic, end, alpha, discount, horizon })
     }
 
     fn visit(&mut self, entries: &mut Entries<'_>) -> Result<(), SnapshotError> {
