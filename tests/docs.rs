@@ -12,7 +12,7 @@ use std::path::Path;
 use ddppo::config::{Config, Setting, SettingKind};
 use ddppo::lab::analysis::observer;
 use ddppo::methods::{self, MethodInfo};
-use small_runs::{trainer, with};
+use small_runs::{trainer, with, with_both_models};
 
 fn kind_in_words(kind: &SettingKind) -> String {
     match kind {
@@ -147,7 +147,7 @@ fn measured_metrics() -> BTreeMap<String, BTreeSet<String>> {
     let settings: Vec<&str> = settings.iter().flat_map(|line| line.split(' ')).collect();
     let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for info in methods::all() {
-        let config = with(&info.preset("PointMass").unwrap(), &settings);
+        let config = with_both_models(&with(&info.preset("PointMass").unwrap(), &settings));
         let mut trainer = trainer(&config);
         while trainer.step() < config.steps() {
             let mut records = trainer.advance().unwrap();

@@ -25,6 +25,7 @@ fn trained(settings: &[&str]) -> Trainer {
         "model.first_steps=60",
         "model.look_every=30",
         "rollout.starts=64",
+        "policy.gradient_source=gradient",
     ];
     let settings: Vec<&str> = small.iter().chain(settings).copied().collect();
     let config = methods::preset("ddppo-plus", "Hopper").unwrap().with_settings(&settings).unwrap();

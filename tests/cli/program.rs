@@ -171,6 +171,10 @@ pub fn small_run_by<'a>(algorithm: &'a str, out: &'a str, steps: &'a str) -> Vec
     let preset = ddppo::methods::preset(algorithm, "PointMass").unwrap();
     let mut arguments = vec!["train", "PointMass", "--algo", algorithm];
     arguments.extend(["--quiet", "--out", out, "--steps", steps]);
+    if algorithm == "ddppo-plus" {
+        // With both of its models.
+        arguments.extend(["--variant", "gradient-model"]);
+    }
     let has = |setting: &&str| preset.get(setting.split('=').next().unwrap()).is_some();
     for setting in SMALL.split_whitespace().chain(SMALL_BLOCKS.split_whitespace()).filter(has) {
         arguments.extend(["--set", setting]);

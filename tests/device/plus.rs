@@ -3,7 +3,7 @@
 use crate::runs;
 
 /// Blocks of few steps and updates. The one that is compared is the second: critics begin at 0, where they have no slope.
-pub const SETTINGS: [&str; 29] = [
+pub const SETTINGS: [&str; 30] = [
     "training.warmup_steps=200",
     "training.batch_size=40",
     "training.block_steps=50",
@@ -27,6 +27,7 @@ pub const SETTINGS: [&str; 29] = [
     "policy.hidden=16",
     "policy.layers=2",
     "policy.horizon=2",
+    "policy.gradient_source=\"gradient\"",
     "critic.members=3",
     "critic.hidden=16",
     "critic.layers=2",

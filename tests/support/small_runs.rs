@@ -14,6 +14,14 @@ pub fn with(config: &Config, settings: &[&str]) -> Config {
     config.with_settings(&own).unwrap()
 }
 
+/// The configuration with the gradient model of `ddppo-plus`, whose preset has none.
+pub fn with_both_models(config: &Config) -> Config {
+    match config.algorithm() {
+        "ddppo-plus" => with(config, &["policy.gradient_source=gradient"]),
+        _ => config.clone(),
+    }
+}
+
 /// A small run with all of a method's parts at work.
 pub fn small(algorithm: &str, task: &str) -> Config {
     let config = ddppo::methods::preset(algorithm, task).unwrap();
@@ -48,7 +56,7 @@ pub fn small(algorithm: &str, task: &str) -> Config {
         "evaluation.episodes=2",
         "seed=11",
     ];
-    with(&config, &settings)
+    with_both_models(&with(&config, &settings))
 }
 
 /// The run at step 0.

@@ -1,5 +1,5 @@
-//! DDPPO+: the paper's second model, trained on secants, in a loop of few updates on short differentiable paths, as that of DHMBPO (TMLR 2025).
-//! Critic and policy are updated on the same paths; these start from states of long imagined ones.
+//! DDPPO+: a loop of few updates on short differentiable paths, as that of DHMBPO (TMLR 2025), and in it, where the settings say so, the paper's second
+//! model, trained on secants. Critic and policy are updated on the same paths; these start from states of long imagined ones.
 
 mod block;
 mod buffers;
@@ -29,7 +29,7 @@ use buffers::Buffers;
 /// DDPPO+.
 pub const INFO: MethodInfo = MethodInfo {
     name: "ddppo-plus",
-    summary: "DDPPO's two models, the second trained on secants, in a loop of few updates.",
+    summary: "Few, good updates on short imagined paths; DDPPO's second model by a variant.",
     description: Description::of::<DdppoPlusConfig>,
     default: include_str!("presets/default.toml"),
     tasks: &[
@@ -44,7 +44,7 @@ pub const INFO: MethodInfo = MethodInfo {
     ],
     robot: include_str!("presets/robot.toml"),
     variants: &[
-        ("prediction-gradients", include_str!("variants/prediction_gradients.toml")),
+        ("gradient-model", include_str!("variants/gradient_model.toml")),
         ("value-weights", include_str!("variants/value_weights.toml")),
         ("mean-of-five", include_str!("variants/mean_of_five.toml")),
     ],
