@@ -1,5 +1,4 @@
-//! Estimators of the derivative and of the policy's gradient: the mean of several members, what is measured of bias and noise, and the off-line study
-//! of gradient losses.
+//! Estimators of the derivative and of the policy's gradient: the mean of several members, and what is measured of bias and noise.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
@@ -7,10 +6,7 @@ use ddppo::lab::analysis::calibration::calibration;
 use ddppo::lab::analysis::gradient_noise::gradient_noise;
 use ddppo::lab::analysis::horizons::{HORIZONS, PairedPaths};
 use ddppo::lab::analysis::policy_gradient::policy_gradient_bias;
-use ddppo::lab::estimator_study::{EstimatorStudy, StudySize};
-use ddppo::lab::estimator_trial::{EstimatorOutcome, EstimatorTrial, StudiedLoss};
-use ddppo::lab::figures::estimators;
-use ddppo::lab::{kept, precision};
+use ddppo::lab::precision;
 use ddppo::methods;
 use ddppo::methods::ddppo::Ddppo;
 use ddppo::model::DynamicsModel;
@@ -192,69 +188,4 @@ fn a_fresh_critic_is_seen_to_know_nothing_yet() {
     assert_eq!((found.episodes, found.states), (5, 1000));
     assert!(found.discounted_return < found.value - 1.0, "{found:?}");
     assert!(found.relative_error > 0.5 && found.correlation.unwrap().abs() <= 1.0, "{found:?}");
-}
-
-/// A trial of a study, small.
-fn study_of(run: &Trainer) -> (EstimatorStudy<'_>, Vec<EstimatorTrial>) {
-    let study = EstimatorStudy::new(run, 12).unwrap();
-    let size =
-        StudySize { steps: 8, seconds: 0.0, seeds: 1, states: 12, members: Some(2), fresh: false };
-    let trials = study.trials(size).unwrap();
-    (study, trials)
-}
-
-#[test]
-fn trials_of_a_study_repeat_and_differ_in_their_loss_alone() {
-    let run = trained();
-    let (study, trials) = study_of(&run);
-    assert_eq!(trials.len(), StudiedLoss::ALL.len());
-    let numbers = |trial: &EstimatorTrial| {
-        let outcome = study.run(trial).unwrap();
-        assert_eq!(outcome.by_steps.iter().map(|m| m.steps).collect::<Vec<_>>(), [1, 2, 4, 8]);
-        assert_eq!(outcome.at_seconds.steps, 1);
-        outcome.by_steps.into_iter().map(|m| m.biases).collect::<Vec<_>>()
-    };
-    let all: Vec<_> = trials.iter().map(numbers).collect();
-    for (i, own) in all.iter().enumerate() {
-        assert_eq!(numbers(&trials[i]), *own, "{:?}", trials[i].loss);
-        assert!(all[..i].iter().all(|other| other != own), "{:?}", trials[i].loss);
-    }
-    // So small a weight that single precision does not see it: the same minibatches, so the same model as without.
-    let mut weightless = trials[3].clone();
-    weightless.gradient_loss.weight = 1e-30;
-    let mut without = trials[0].clone();
-    // Neighbours are drawn for either, from streams of their own.
-    without.gradient_loss.window = weightless.gradient_loss.window;
-    assert_eq!(numbers(&weightless), numbers(&without));
-    let too_many =
-        StudySize { steps: 1, seconds: 0.0, seeds: 1, states: 1, members: Some(4), fresh: true };
-    let message = study.trials(too_many).unwrap_err().to_string();
-    assert_eq!(message, "--members is 4, but the run's ensemble has 3");
-}
-
-#[test]
-fn studies_are_kept_and_drawn() {
-    let run = trained();
-    let (study, trials) = study_of(&run);
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("estimator-trial.json");
-    let _ = std::fs::remove_file(&path);
-    assert!(kept::read_of::<EstimatorOutcome>(&path, &trials[0]).unwrap().is_none());
-    let outcomes: Vec<EstimatorOutcome> =
-        trials.iter().map(|trial| study.run(trial).unwrap()).collect();
-    kept::write(&path, &outcomes[0]).unwrap();
-    let found = kept::read_of::<EstimatorOutcome>(&path, &trials[0]).unwrap();
-    assert_eq!(found.as_ref(), Some(&outcomes[0]));
-    let message = kept::read_of::<EstimatorOutcome>(&path, &trials[1]).unwrap_err().to_string();
-    assert!(
-        message.contains("estimator-trial.json holds a trial with other settings"),
-        "{message}"
-    );
-    let table = estimators::summary(&outcomes);
-    let csv = estimators::csv(&outcomes);
-    for loss in StudiedLoss::ALL {
-        assert_eq!(table.matches(&format!("| {} |", loss.name())).count(), 2, "{table}");
-        // Five measurements of three horizons.
-        assert_eq!(csv.matches(&format!(",{},0,2,false,", loss.name())).count(), 15, "{csv}");
-    }
-    estimators::picture(&outcomes);
 }

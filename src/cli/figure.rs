@@ -90,7 +90,7 @@ Examples:
   ddppo figure estimators runs/Hopper-seed0-1 --dry-run
   ddppo figure estimators runs/Hopper-seed0-1 --seeds 3 -o figures/estimators-hopper")]
 pub struct EstimatorsArgs {
-    /// Folder of a run of ddppo
+    /// Folder of a run of ddppo or ddppo-plus
     pub run: PathBuf,
     /// Minibatches of each trial, at least
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
@@ -104,7 +104,7 @@ pub struct EstimatorsArgs {
     /// Start states of the real paths that gradients are compared along
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub states: u32,
-    /// Networks of the ensemble, the run's best [default: all]
+    /// Networks of the ensemble: the run's best, or its first where it knows no best [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub members: Option<u16>,
     /// Begin with fresh networks instead of the run's prediction model

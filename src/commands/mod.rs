@@ -27,7 +27,7 @@ use ddppo::env::robot::RobotError;
 use ddppo::export::ExportError;
 use ddppo::lab::analysis::{AnalysisError, Unsuitable};
 use ddppo::lab::bench::BenchError;
-use ddppo::lab::estimator_study::StudyError;
+use ddppo::lab::estimators::study::StudyError;
 use ddppo::lab::kept::KeptError;
 use ddppo::lab::model_trial::TrialError;
 use ddppo::report::PictureError;

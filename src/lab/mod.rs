@@ -2,8 +2,7 @@
 
 pub mod analysis;
 pub mod bench;
-pub mod estimator_study;
-pub mod estimator_trial;
+pub mod estimators;
 pub mod figures;
 pub mod kept;
 pub mod model_trial;

@@ -117,6 +117,40 @@ impl<T: Real> BudgetWorkspace<T> {
     }
 }
 
+impl<T: Real> BudgetWorkspace<T> {
+    /// Begins a training that goes on by [`BudgetWorkspace::advance`]: moments anew, each member's rows from a stream of its own.
+    pub fn begin(&mut self, rng: &mut Rng) {
+        self.trainees.iter_mut().for_each(|trainee| trainee.begin(rng));
+    }
+
+    /// Trains all members for one step more, whatever the held-out rows would say of it.
+    pub fn advance(
+        &mut self,
+        model: &mut NormalisedModel<T>,
+        replay: &Replay,
+        (split, draws): (&Split, RowDraws),
+        secants: Option<SecantTerm<'_, T>>,
+        config: &BudgetConfig,
+    ) {
+        let NormalisedModel { members, inputs, labels, trained, .. } = model;
+        let of_labels = (&*inputs, &*labels);
+        let lesson = Lesson::new(replay, (split, draws), secants, of_labels, config, &self.stop);
+        train(members, &mut self.trainees, &lesson, 1);
+        *trained = true;
+    }
+}
+
+/// Trains each member for `steps` steps by a thread of its own.
+fn train<T: Real>(
+    members: &mut [NormalisedMember<T>],
+    trainees: &mut [Trainee<T>],
+    lesson: &Lesson<'_, T>,
+    steps: usize,
+) {
+    let pairs = members.par_iter_mut().zip(trainees).enumerate();
+    pairs.for_each(|(m, (member, trainee))| trainee.train(m, member, lesson, steps));
+}
+
 /// Trains all members for `steps` steps on the rows of `split`. The standardisers are the caller's to renew.
 #[allow(clippy::too_many_arguments)]
 pub fn fit_within<T: Real>(
@@ -133,19 +167,14 @@ pub fn fit_within<T: Real>(
     let BudgetWorkspace { trainees, examiners, stop } = workspace;
     let of_labels = (&*inputs, &*labels);
     let lesson = Lesson::new(replay, (split, draws), secants, of_labels, config, stop);
-    for trainee in &mut *trainees {
-        trainee.rng = Rng::from_word(rng.next_u64());
-        trainee.adam.restart();
-        trainee.sigma_adam.restart();
-    }
+    trainees.iter_mut().for_each(|trainee| trainee.begin(rng));
     let weight = secants.map_or(0.0, |term| term.weight);
     let mut report = BudgetReport::default();
     let mut done = 0;
     while done < steps && !stop.is_raised() {
         let count = config.look_every.min(steps - done);
         done += count;
-        let pairs = members.par_iter_mut().zip(&mut *trainees).enumerate();
-        pairs.for_each(|(m, (member, trainee))| trainee.train(m, member, &lesson, count));
+        train(members, trainees, &lesson, count);
         let mean = |of: fn(&Sums) -> f64| {
             let sum = trainees.iter().map(|trainee| of(&trainee.recent)).sum::<f64>();
             sum / (trainees.len() * count) as f64
@@ -170,6 +199,13 @@ fn copy<T: Real>(from: &NormalisedMember<T>, to: &mut NormalisedMember<T>) {
 }
 
 impl<T: Real> Trainee<T> {
+    /// Begins a training: fresh moments, and a stream of rows drawn from `rng`.
+    fn begin(&mut self, rng: &mut Rng) {
+        self.rng = Rng::from_word(rng.next_u64());
+        self.adam.restart();
+        self.sigma_adam.restart();
+    }
+
     /// Trains the member for `steps` steps.
     fn train(
         &mut self,

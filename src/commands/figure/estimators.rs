@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use ddppo::lab::estimator_study::{EstimatorStudy, StudyError, StudySize};
-use ddppo::lab::estimator_trial::{EstimatorOutcome, EstimatorTrial};
+use ddppo::lab::estimators::study::{EstimatorStudy, StudyError, StudySize};
+use ddppo::lab::estimators::trial::{EstimatorOutcome, EstimatorTrial};
 use ddppo::lab::figures::estimators;
 
 use ddppo::sweep::trials::{PlacedTrial, estimates, run_missing};

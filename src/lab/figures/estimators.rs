@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::lab::estimator_trial::{EstimatorMeasurement, EstimatorOutcome, StudiedLoss};
+use crate::lab::estimators::trial::{EstimatorMeasurement, EstimatorOutcome, StudiedLoss};
 use crate::report::aggregate::{Aggregate, deviation, mean, paired_ratio};
 use crate::report::chart::{Panel, Point, Series, draw};
 use crate::report::picture::Picture;

@@ -6,24 +6,17 @@
 
 use std::time::Instant;
 
-use super::analysis::Unsuitable;
-use super::analysis::gradient_error::RealStates;
-use super::analysis::horizons::{PairedPaths, PathBias};
-use super::estimator_trial::{
-    EstimatorMeasurement, EstimatorOutcome, EstimatorTrial, STANDARDISED_NEIGHBOURS, StudiedLoss,
+use super::subject::{Course, Subject, subject};
+use super::trial::{
+    EstimatorMeasurement, EstimatorOutcome, EstimatorTrial, LossSettings, StudiedLoss,
 };
-use super::kept::KeptError;
-use super::precision;
-use crate::data::Standardiser;
 use crate::env::{EnvironmentError, Task};
-use crate::methods;
-use crate::methods::ddppo::{Ddppo, DdppoConfig};
-use crate::model::fit::{FitWorkspace, minibatch};
-use crate::model::{DynamicsModel, GradientData, GradientLoss, ModelConfig};
-use crate::nn::Adam;
-use crate::path::value_slopes;
+use crate::lab::analysis::Unsuitable;
+use crate::lab::analysis::gradient_error::RealStates;
+use crate::lab::analysis::horizons::{PairedPaths, PathBias};
+use crate::lab::kept::KeptError;
+use crate::lab::precision;
 use crate::policy::Actor;
-use crate::rng::Rng;
 use crate::train::Trainer;
 
 /// Shares of the steps at which a trial is measured.
@@ -101,7 +94,7 @@ pub struct StudySize {
 /// A run, and the real paths of its policy.
 pub struct EstimatorStudy<'a> {
     run: &'a Trainer,
-    ddppo: &'a Ddppo,
+    subject: &'a dyn Subject,
     paths: PairedPaths,
     states: RealStates,
     smooth: Vec<usize>,
@@ -111,12 +104,10 @@ impl<'a> EstimatorStudy<'a> {
     /// Meets the paths.
     ///
     /// # Errors
-    /// When the run is none of DDPPO, its models are not trained, its environment fails or no path is free of events.
+    /// When the run has no gradient loss, its models are not trained, its environment fails or no path is free of events.
     pub fn new(run: &'a Trainer, states: usize) -> Result<Self, StudyError> {
         let algorithm = run.config().algorithm();
-        let ddppo = run
-            .method()
-            .downcast::<Ddppo>()
+        let subject = subject(run.method())
             .ok_or_else(|| Unsuitable::NoGradientLoss(algorithm.to_owned()))?;
         let task = run.task();
         let of = run.method().valuation().ok_or(Unsuitable::NotTrained)?;
@@ -130,7 +121,7 @@ impl<'a> EstimatorStudy<'a> {
         if smooth.is_empty() {
             return Err(no_path());
         }
-        Ok(Self { run, ddppo, paths, states, smooth })
+        Ok(Self { run, subject, paths, states, smooth })
     }
 
     /// Paths that gradients are compared along.
@@ -143,28 +134,26 @@ impl<'a> EstimatorStudy<'a> {
     /// # Errors
     /// When the run has not as many members or transitions.
     pub fn trials(&self, size: StudySize) -> Result<Vec<EstimatorTrial>, StudyError> {
-        let config = self.ddppo.config();
-        let ensemble = &config.model.ensemble;
-        let members = size.members.unwrap_or(ensemble.members);
-        if members == 0 || members > ensemble.members {
-            return Err(StudyError::Members { wanted: members, members: ensemble.members });
+        let (all, holdout_fraction) = self.subject.ensemble();
+        let members = size.members.unwrap_or(all);
+        if members == 0 || members > all {
+            return Err(StudyError::Members { wanted: members, members: all });
         }
-        let preset = methods::preset("ddppo", self.run.task().name()).ok();
-        let preset = preset.map(|preset| preset.view::<DdppoConfig>());
-        let preset = preset.as_ref().unwrap_or(config);
-        let paper = (&preset.gradient_loss, preset.model.ensemble.members);
-        let held = self.ddppo.real.len();
-        let training = held as f64 * (1.0 - ensemble.holdout_fraction);
-        let needed = paper.0.neighbours.max(STANDARDISED_NEIGHBOURS);
+        let task = self.run.task().name();
+        let losses = self.subject.losses(task, members);
+        let needed = losses.iter().map(|(_, settings)| settings.neighbours()).max();
+        let needed = needed.unwrap_or(0);
+        let held = self.subject.real().len();
+        let training = held as f64 * (1.0 - holdout_fraction);
         if (training as usize) <= needed {
             return Err(StudyError::Transitions { held, needed });
         }
-        let of = |seed: u64, loss: StudiedLoss| EstimatorTrial {
-            task: self.run.task().name().to_owned(),
+        let of = |seed: u64, (loss, settings): &(StudiedLoss, LossSettings)| EstimatorTrial {
+            task: task.to_owned(),
             run_seed: self.run.config().seed(),
             run_step: self.run.step(),
-            loss,
-            gradient_loss: loss.config(paper, members),
+            loss: *loss,
+            settings: settings.clone(),
             seed,
             members,
             fresh: size.fresh,
@@ -173,7 +162,7 @@ impl<'a> EstimatorStudy<'a> {
             states: size.states,
         };
         let seeds = 0..size.seeds;
-        Ok(seeds.flat_map(|seed| StudiedLoss::ALL.map(|loss| of(seed, loss))).collect())
+        Ok(seeds.flat_map(|seed| losses.iter().map(move |loss| of(seed, loss))).collect())
     }
 
     /// Runs one.
@@ -226,11 +215,11 @@ impl<'a> EstimatorStudy<'a> {
         training: &Training<'_>,
         trial: &EstimatorTrial,
     ) -> Result<EstimatorMeasurement, StudyError> {
-        let (model, task): (_, &dyn Task) = (&training.model, self.run.task());
-        let horizons = self.paths.biases(&[model], task);
+        let (model, task): (_, &dyn Task) = (training.course.model(), self.run.task());
+        let horizons = self.paths.biases(&[&model], task);
         let biases: Vec<(usize, PathBias)> =
             horizons.iter().map(|horizon| (horizon.horizon, horizon.models[0])).collect();
-        let errors = self.states.error(&precision::model(model), task, &self.smooth);
+        let errors = self.states.error(&precision::model(&model), task, &self.smooth);
         let steps = training.steps;
         let finite = biases.iter().all(|(_, bias)| bias.relative.is_finite());
         if !(finite && errors.relative_gradient.is_finite()) {
@@ -247,90 +236,22 @@ impl<'a> EstimatorStudy<'a> {
     }
 }
 
-/// A model in training.
+/// A course, and what it has taken.
 struct Training<'a> {
-    ddppo: &'a Ddppo,
-    config: ModelConfig,
-    batch: usize,
-    model: DynamicsModel<f32>,
-    workspace: FitWorkspace<f32>,
-    /// Lists of neighbours even where no loss reads them: their order is drawn from the minibatches' stream.
-    data: GradientData,
-    with_loss: bool,
-    rows: usize,
-    first: usize,
-    rng: Rng,
+    course: Box<dyn Course + 'a>,
     steps: u64,
     seconds: f64,
 }
 
 impl<'a> Training<'a> {
     fn new(study: &EstimatorStudy<'a>, trial: &EstimatorTrial) -> Self {
-        let ddppo = study.ddppo;
-        let DdppoConfig { training, model: own, .. } = ddppo.config();
-        let (batch, discount) = (training.experience.batch_size, training.experience.discount);
-        let config =
-            ModelConfig { members: trial.members, elites: trial.members, ..own.ensemble.clone() };
-        let real = &ddppo.real;
-        let stream = |name: &str| Rng::new(trial.seed, name);
-        let learned = &ddppo.prediction_model.model;
-        let sizes = (learned.observation_dim(), learned.action_dim());
-        let mut model = if trial.fresh {
-            DynamicsModel::new(sizes.0, sizes.1, &config, &mut stream("initial weights"))
-        } else {
-            // The elites first; a member that is none comes after them.
-            let others = (0..learned.members.len() as u32).filter(|m| !learned.elites.contains(m));
-            let order = learned.elites.iter().copied().chain(others).take(trial.members);
-            let members = order.map(|m| {
-                let mut member = learned.members[m as usize].clone();
-                let parameters = member.network.parameters().len();
-                member.adam = Adam::new(parameters, config.learning_rate);
-                member
-            });
-            learned.with_members(members.collect(), learned.standardiser.clone())
-        };
-        let mut rng = stream("model training");
-        let mut order: Vec<u32> = (0..real.len() as u32).collect();
-        rng.shuffle(&mut order);
-        let held_out = ((order.len() as f64 * config.holdout_fraction) as usize).max(1);
-        let training = order.split_off(held_out);
-        model.standardiser = Standardiser::fit(real, &training, sizes.0 + sizes.1);
-        model.elites = (0..trial.members as u32).collect();
-        let mut data = GradientData::new(&trial.gradient_loss, sizes);
-        data.update(real, || value_slopes(&ddppo.policy, &ddppo.critic, discount, real));
-        let with_loss = trial.gradient_loss.weight > 0.0;
-        let loss: Option<GradientLoss<'_>> = with_loss.then(|| data.loss());
-        let mut workspace = FitWorkspace::new(&model, batch, loss);
-        workspace.start(&training, Some(data.loss()));
-        let rows = training.len();
-        Self {
-            ddppo,
-            config,
-            batch,
-            model,
-            workspace,
-            data,
-            with_loss,
-            rows,
-            first: rows,
-            rng,
-            steps: 0,
-            seconds: 0.0,
-        }
+        Self { course: study.subject.course(trial), steps: 0, seconds: 0.0 }
     }
 
-    /// One Adam step of every member.
     fn advance(&mut self) {
-        if self.first >= self.rows {
-            self.workspace.shuffle(&mut self.rng);
-            self.first = 0;
-        }
-        let Self { ddppo, config, model, workspace, data, rng, first, .. } = self;
-        let loss = self.with_loss.then(|| data.loss());
         let started = Instant::now();
-        minibatch(model, workspace, &ddppo.real, loss, &config.weight_decay, *first, rng);
+        self.course.advance();
         self.seconds += started.elapsed().as_secs_f64();
-        self.first += self.batch;
         self.steps += 1;
     }
 }

@@ -1,14 +1,10 @@
-//! Trials of the off-line study (`estimator_study.rs`): which losses are compared, what decides a trial, and what comes of it.
+//! Trials of the off-line study (`study.rs`): which losses are compared, what decides a trial, and what comes of it.
 
 use serde::{Deserialize, Serialize};
 
-use super::analysis::horizons::{HORIZONS, PathBias};
-use super::kept::TrialResult;
-use crate::model::{Estimator, GradientLossConfig, InputCoordinates, OutputWeights};
-
-/// The weight of a standardised loss for each member, and its neighbours.
-const STANDARDISED_WEIGHT: f64 = 1000.0;
-pub(super) const STANDARDISED_NEIGHBOURS: usize = 25;
+use crate::lab::analysis::horizons::{HORIZONS, PathBias};
+use crate::lab::kept::TrialResult;
+use crate::model::{GradientLossConfig, SecantConfig};
 
 /// The losses that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,42 +37,24 @@ impl StudiedLoss {
             Self::SecantByValue => "secant by value",
         }
     }
+}
 
-    /// The settings of the loss for an ensemble of `members`; `paper` are those of the paper's R for `paper_members`.
-    pub(super) fn config(
-        self,
-        (paper, paper_members): (&GradientLossConfig, usize),
-        members: usize,
-    ) -> GradientLossConfig {
-        // A loss is a mean over members, so that its weight is shared by them.
-        let shared = members as f64;
-        let plain = GradientLossConfig {
-            estimator: Estimator::Directional,
-            coordinates: InputCoordinates::Raw,
-            output_weights: OutputWeights::Equal,
-            unit_directions: false,
-            weight: paper.weight / paper_members as f64 * shared,
-            ..paper.clone()
-        };
-        let standardised = GradientLossConfig {
-            weight: STANDARDISED_WEIGHT * shared,
-            neighbours: STANDARDISED_NEIGHBOURS,
-            directions_per_row: 1,
-            coordinates: InputCoordinates::Standardised,
-            output_weights: OutputWeights::Deviation,
-            unit_directions: true,
-            ..plain.clone()
-        };
-        let estimator = Estimator::Secant;
+/// The settings of a loss, as the run's kind of model knows them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossSettings {
+    /// R and its estimators; w = 0 is likelihood alone.
+    Ddppo(GradientLossConfig),
+    /// Secants; w = 0 is likelihood alone.
+    DdppoPlus(SecantConfig),
+}
+
+impl LossSettings {
+    /// n.
+    pub fn neighbours(&self) -> usize {
         match self {
-            Self::Likelihood => GradientLossConfig { weight: 0.0, ..plain },
-            Self::Paper => plain,
-            Self::Standardised => standardised,
-            Self::Secant => GradientLossConfig { estimator, ..standardised },
-            Self::SecantByValue => {
-                let output_weights = OutputWeights::Value;
-                GradientLossConfig { estimator, output_weights, ..standardised }
-            }
+            Self::Ddppo(settings) => settings.neighbours,
+            Self::DdppoPlus(settings) => settings.neighbours,
         }
     }
 }
@@ -93,10 +71,10 @@ pub struct EstimatorTrial {
     /// The loss.
     pub loss: StudiedLoss,
     /// Its settings.
-    pub gradient_loss: GradientLossConfig,
+    pub settings: LossSettings,
     /// Seed of split, minibatches and fresh weights.
     pub seed: u64,
-    /// Members, the run's best.
+    /// Members, the run's best or, where all are alike to it, its first.
     pub members: usize,
     /// Whether networks begin anew instead of with the prediction model's weights.
     pub fresh: bool,
