@@ -67,14 +67,22 @@ fn parts() -> Parts {
     let of_policy = network(&[s, 16, 16, 2 * a], rng);
     let mut policy = Policy::from_network(of_policy, (&low, &high), Head::Softplus, 1e-3, 1.0);
     policy.normalise_density();
-    let networks: Vec<_> = (0..3).map(|_| network(&[s + a, 16, 16, 1], rng)).collect();
+    // Normalised layers' outputs are of the order of 1: values well inside their range are small ones.
+    let one = |_| {
+        let mut network = network(&[s + a, 16, 16, 1], rng).with_layer_norm(|_| 0.01);
+        network.update(|p, shape| {
+            p[shape.layers[2].weight.clone()].iter_mut().for_each(|w| *w *= 0.1)
+        });
+        network
+    };
+    let networks: Vec<_> = (0..3).map(one).collect();
     let critic = Critic::from_networks(
         networks.into_iter(),
         1e-3,
         1.0,
         ddppo::critic::TargetRule::Polyak(0.005),
     );
-    let mut model = NormalisedModel::<f64>::new((s, a), 4, (16, 2), rng);
+    let mut model = NormalisedModel::<f64>::new((s, a), 4, (16, 2), rng).with_layer_norm();
     let mut numbers = |n: usize, low: f64, high: f64| -> Vec<f64> {
         (0..n).map(|_| rng.uniform_in(low, high)).collect()
     };

@@ -84,7 +84,8 @@ fn updates_with_the_gradient_model_equal_autodiff_and_a_wrong_one_is_seen() {
 
 #[test]
 fn updates_with_the_prediction_model_alone_equal_autodiff() {
-    let run = trained(&["policy.gradient_source=prediction"]);
+    let plain = ["model.layer_norm=false", "critic.layer_norm=false"];
+    let run = trained(&["policy.gradient_source=prediction", plain[0], plain[1]]);
     let (code, text) = check("plus-prediction", written::<f64>(&run), "1e-8");
     assert_eq!(code, Some(0), "{text}");
 }

@@ -17,6 +17,9 @@ pub struct BudgetConfig {
     /// Hidden layers (3).
     #[schemars(range(min = 1, max = 64))]
     pub layers: usize,
+    /// Layer normalisation behind each hidden layer, without gain and bias, so that what a member says far from its data stays bounded.
+    #[serde(default)]
+    pub layer_norm: bool,
     /// Adam's step size (1e-3).
     #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0))]
     pub learning_rate: f64,

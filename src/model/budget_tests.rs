@@ -26,6 +26,7 @@ fn config(members: usize) -> BudgetConfig {
         members,
         hidden: 12,
         layers: 2,
+        layer_norm: true,
         learning_rate: 1e-3,
         weight_decay: vec![0.0; 3],
         batch_size: 20,
@@ -41,7 +42,7 @@ fn gradients_of_likelihood_and_secants_equal_central_differences() {
     let rng = &mut Rng::new(0, "budget");
     let replay = replay(rng);
     let config = config(2);
-    let mut model = NormalisedModel::<f64>::new((2, 1), 2, (12, 2), rng);
+    let mut model = NormalisedModel::<f64>::new((2, 1), 2, (12, 2), rng).with_layer_norm();
     model.standardise(&replay);
     let draws = RowDraws::new(0, "test");
     let mut split = Split::default();
@@ -121,7 +122,7 @@ fn row_draws_are_fixed_and_have_their_distributions() {
 fn a_look_sees_the_mixture_of_all_members() {
     let rng = &mut Rng::new(1, "look");
     let (replay, config) = (replay(rng), config(3));
-    let mut model = NormalisedModel::<f64>::new((2, 1), 3, (12, 2), rng);
+    let mut model = NormalisedModel::<f64>::new((2, 1), 3, (12, 2), rng).with_layer_norm();
     model.standardise(&replay);
     for (m, member) in model.members.iter_mut().enumerate() {
         member.log_sigma = vec![-0.5 + 0.3 * m as f64, 0.2, -1.0 - 0.2 * m as f64];

@@ -1,6 +1,7 @@
 //! An ensemble whose members see standardised (s, a) and predict the mean of standardised (r, Δs); the noise about it has one learned deviation an
 //! output and member, whatever the input is.
 
+use super::budget_config::BudgetConfig;
 use super::grouping::Grouping;
 use crate::data::{Replay, Standardiser};
 use crate::nn::{Activation, Keep, Mlp, Real, Shape, Tape};
@@ -114,6 +115,23 @@ impl<T: Real> NormalisedModel<T> {
             observation_dim,
             action_dim,
         }
+    }
+
+    /// The same weights with layer normalisation behind each hidden layer. Its ε falls from layer to layer: 1, 0.1, 0.01, … (docs/decisions/106).
+    pub fn with_layer_norm(mut self) -> Self {
+        let epsilon = |layer: usize| 0.1_f64.powi(layer as i32).max(1e-5);
+        let normalised = |member: NormalisedMember<T>| NormalisedMember {
+            network: member.network.with_layer_norm(epsilon),
+            ..member
+        };
+        self.members = self.members.into_iter().map(normalised).collect();
+        self
+    }
+
+    /// Freshly drawn networks of these settings.
+    pub fn of_config(dims: (usize, usize), config: &BudgetConfig, rng: &mut Rng) -> Self {
+        let model = Self::new(dims, config.members, (config.hidden, config.layers), rng);
+        if config.layer_norm { model.with_layer_norm() } else { model }
     }
 
     /// The same sizes around other members, with standardisers of (s, a) and of (r, Δs).

@@ -53,7 +53,8 @@ impl<T: Real> NormalisedModel<T> {
         let (own, labels) = (member.network.shape(), self.label_dim());
         let mut sizes: Vec<usize> = own.layers.iter().map(|layer| layer.inputs).collect();
         sizes.push(2 * labels);
-        let shape = Shape::new(&sizes, Activation::Silu);
+        let mut shape = Shape::new(&sizes, Activation::Silu);
+        shape.norms.clone_from(&own.norms);
         let last = own.layers.len() - 1;
         let mut network = Mlp::new(shape, |_| 0.0);
         network.update(|parameters, shape| {
@@ -93,7 +94,12 @@ mod tests {
     #[test]
     fn means_and_deviations_are_the_same() {
         let rng = &mut Rng::new(0, "raw");
-        let mut model = NormalisedModel::<f64>::new((3, 1), 2, (8, 2), rng);
+        let model = NormalisedModel::<f64>::new((3, 1), 2, (8, 2), rng);
+        means_and_deviations_of(model.clone());
+        means_and_deviations_of(model.with_layer_norm());
+    }
+
+    fn means_and_deviations_of(mut model: NormalisedModel<f64>) {
         model.inputs =
             Standardiser { mean: vec![0.5, -1.0, 2.0, 0.1], deviation: vec![2.0, 0.3, 1.0, 0.6] };
         model.labels =

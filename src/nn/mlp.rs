@@ -12,6 +12,7 @@ use super::cpu::matrix::{Rows, RowsMut};
 use super::cpu::outer;
 use super::cpu::pack;
 use super::cpu::sparse;
+use super::layer_norm::{normalise, project, scale};
 use super::shape::{Layer, Shape};
 use super::tape::{Keep, Tape, around, below};
 use crate::machine::Real;
@@ -60,6 +61,11 @@ impl<T: Real> Mlp<T> {
         })
     }
 
+    /// The same weights with layer normalisation: [`Shape::with_layer_norm`].
+    pub fn with_layer_norm(self, epsilon: impl Fn(usize) -> f64) -> Self {
+        Self { shape: self.shape.with_layer_norm(epsilon), ..self }
+    }
+
     /// Sizes and nonlinearity.
     pub fn shape(&self) -> &Shape {
         &self.shape
@@ -97,7 +103,7 @@ impl<T: Real> Mlp<T> {
     pub fn forward(&self, tape: &mut Tape<T>, rows: Range<usize>) {
         let last = self.shape.layers.len() - 1;
         let own = tape.value_rows(&rows);
-        let Tape { input, output, values, slopes, curves, keep, .. } = tape;
+        let Tape { input, output, values, slopes, curves, scales, keep, .. } = tape;
         let input = input.view(rows.clone());
         for l in 0..last {
             let (before, after) = around(input, values, l, own.clone());
@@ -113,6 +119,11 @@ impl<T: Real> Mlp<T> {
                     let curve = curves[l].view_mut(rows.clone());
                     self.map(l, before, after, &mut SiluCurve { slope, curve });
                 }
+            }
+            if let Some(&epsilon) = self.shape.norms.get(l) {
+                let count = values.len();
+                let after = values[l % count].view_mut(own.clone());
+                normalise(after, T::from_f64(epsilon), &mut scales[l][rows.clone()]);
             }
         }
         let before = below(input, values, last, own);
@@ -132,7 +143,8 @@ impl<T: Real> Mlp<T> {
         assert!(gradient.is_none() || tape.keep >= Keep::Values, "weight gradients need values");
         let last = self.shape.layers.len() - 1;
         let own = tape.value_rows(&rows);
-        let Tape { input, output_adjoint, input_adjoint, values, slopes, adjoints, .. } = tape;
+        let Tape { input, output_adjoint, input_adjoint, values, slopes, adjoints, scales, .. } =
+            tape;
         let input = input.view(rows.clone());
         // Adjoints of hidden layers live in the first rows, whatever the range: an ensemble does not keep them.
         let first = 0..rows.len();
@@ -159,6 +171,13 @@ impl<T: Real> Mlp<T> {
                 }
                 return;
             };
+            if let Some(scales) = scales.get(l - 1) {
+                self.map_transposed(l, above, under.view_mut(first.clone()), &mut Plain);
+                let normal = values[l - 1].view(own.clone());
+                project(under.view_mut(first.clone()), normal, &scales[rows.clone()], 1);
+                scale(under.view_mut(first.clone()), slopes[l - 1].view(rows.clone()));
+                continue;
+            }
             let under = under.view_mut(first.clone());
             match slopes.get(l - 1) {
                 Some(slope) => {

@@ -6,8 +6,20 @@ use crate::rng::Rng;
 const ROWS: usize = 7;
 const DIRECTIONS: usize = 2;
 
-fn network(hidden: usize, activation: Activation, rng: &mut Rng) -> Mlp<f64> {
+/// Whether layers are normalised. The second ε shows in the derivatives as a small one does not.
+const NORMS: [Option<[f64; 2]>; 2] = [None, Some([1e-5, 0.5])];
+
+fn network(
+    hidden: usize,
+    activation: Activation,
+    norms: Option<[f64; 2]>,
+    rng: &mut Rng,
+) -> Mlp<f64> {
     let shape = Shape::new(&[5, hidden, hidden, 4], activation);
+    let shape = match norms {
+        Some(epsilon) => shape.with_layer_norm(|l| epsilon[l]),
+        None => shape,
+    };
     let mut network = Mlp::xavier(shape, rng);
     network.update(|p, shape| {
         for l in &shape.layers {
@@ -95,11 +107,11 @@ fn parameter_error(network: &Mlp<f64>, gradient: &[f64], loss: impl Fn(&Mlp<f64>
 #[test]
 fn backward_equals_central_differences() {
     // At 64 a ReLU's zeros are left out of products.
-    for (hidden, activation) in
-        [(19, Activation::Relu), (64, Activation::Relu), (19, Activation::Silu)]
-    {
+    let plain = [(19, Activation::Relu, None), (64, Activation::Relu, None)];
+    let normed = NORMS.map(|norms| (19, Activation::Silu, norms));
+    for (hidden, activation, norms) in plain.into_iter().chain(normed) {
         let mut rng = Rng::new(1, "mlp");
-        let network = network(hidden, activation, &mut rng);
+        let network = network(hidden, activation, norms, &mut rng);
         let problem = Problem::new(&mut rng);
         let (mut tape, _) = problem.forward(&network, &problem.input);
         let mut gradient = vec![0.0; network.parameters().len()];
@@ -109,7 +121,7 @@ fn backward_equals_central_differences() {
         network.backward(&mut tape, 0..4, Some(&mut gradient), true);
         network.backward(&mut tape, 4..ROWS, Some(&mut gradient), true);
         let error = parameter_error(&network, &gradient, |n| problem.value_loss(n, &problem.input));
-        assert!(error < 1e-8, "{hidden} {activation:?} parameters: {error:e}");
+        assert!(error < 1e-8, "{hidden} {activation:?} {norms:?} parameters: {error:e}");
         for i in 0..ROWS * 5 {
             let at = |x: f64| {
                 let mut input = problem.input.clone();
@@ -131,8 +143,12 @@ fn backward_equals_central_differences() {
 
 #[test]
 fn tangent_equals_central_differences() {
+    NORMS.into_iter().for_each(tangent_of);
+}
+
+fn tangent_of(norms: Option<[f64; 2]>) {
     let mut rng = Rng::new(2, "mlp");
-    let network = network(19, Activation::Silu, &mut rng);
+    let network = network(19, Activation::Silu, norms, &mut rng);
     let problem = Problem::new(&mut rng);
     let (_, tangent) = problem.forward(&network, &problem.input);
     for row in 0..ROWS {
@@ -150,7 +166,7 @@ fn tangent_equals_central_differences() {
                 let difference = (plus[o] - minus[o]) / 2e-5;
                 assert!(
                     (difference - tangent.output.row(t)[o]).abs() < 1e-8,
-                    "row {row} direction {k} output {o}"
+                    "{norms:?} row {row} direction {k} output {o}"
                 );
             }
         }
@@ -160,7 +176,7 @@ fn tangent_equals_central_differences() {
 #[test]
 fn tangent_backward_equals_central_differences() {
     let mut rng = Rng::new(3, "mlp");
-    let network = network(19, Activation::Silu, &mut rng);
+    let network = network(19, Activation::Silu, None, &mut rng);
     let problem = Problem::new(&mut rng);
     let (mut tape, mut tangent) = problem.forward(&network, &problem.input);
     for (i, u) in problem.tangent_weights.chunks(4).enumerate() {
@@ -199,7 +215,7 @@ fn passes_over_no_rows_do_nothing() {
 #[test]
 fn padding_stays_zero() {
     let mut rng = Rng::new(4, "mlp");
-    let network = network(19, Activation::Silu, &mut rng);
+    let network = network(19, Activation::Silu, None, &mut rng);
     let problem = Problem::new(&mut rng);
     let (mut tape, mut tangent) = problem.forward(&network, &problem.input);
     let mut gradient = vec![0.0; network.parameters().len()];
@@ -219,7 +235,7 @@ fn padding_stays_zero() {
 #[test]
 fn the_first_outputs_alone_are_those_of_the_whole_pass() {
     let mut rng = Rng::new(5, "mlp");
-    let network = network(19, Activation::Silu, &mut rng);
+    let network = network(19, Activation::Silu, None, &mut rng);
     let problem = Problem::new(&mut rng);
     let (mut whole, mut tangents) = problem.forward(&network, &problem.input);
     let mut tape = Tape::of_first_outputs(network.shape(), 2, ROWS, Keep::Curves);
@@ -258,9 +274,11 @@ fn the_first_outputs_alone_are_those_of_the_whole_pass() {
 
 #[test]
 fn what_a_tape_keeps_changes_no_result() {
-    for activation in [Activation::Relu, Activation::Silu] {
+    let shape = |activation| Shape::new(&[5, 19, 19, 19, 19, 4], activation);
+    let normed = shape(Activation::Silu).with_layer_norm(|_| 0.1);
+    for shape in [shape(Activation::Relu), shape(Activation::Silu), normed] {
         let mut rng = Rng::new(4, "keep");
-        let network = Mlp::<f64>::xavier(Shape::new(&[5, 19, 19, 19, 19, 4], activation), &mut rng);
+        let network = Mlp::<f64>::xavier(shape.clone(), &mut rng);
         let (mut input, mut adjoint) = (vec![0.0; ROWS * 5], vec![0.0; ROWS * 4]);
         rng.fill_normal(&mut input);
         rng.fill_normal(&mut adjoint);
@@ -287,13 +305,10 @@ fn what_a_tape_keeps_changes_no_result() {
         for keep in [Keep::Nothing, Keep::Slopes, Keep::Values] {
             let tape = run(keep);
             for i in 0..ROWS {
-                assert_eq!(tape.output.row(i), all.output.row(i), "{activation:?} {keep:?}");
+                assert_eq!(tape.output.row(i), all.output.row(i), "{shape:?} {keep:?}");
                 if keep > Keep::Nothing {
                     let (one, other) = (tape.input_adjoint.row(i), all.input_adjoint.row(i));
-                    assert!(
-                        one == other && one.iter().all(|&x| x != 0.0),
-                        "{activation:?} {keep:?}"
-                    );
+                    assert!(one == other && one.iter().all(|&x| x != 0.0), "{shape:?} {keep:?}");
                 }
             }
         }

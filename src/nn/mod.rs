@@ -1,6 +1,6 @@
 //! Multilayer perceptrons with four passes, the optimiser, the elementwise functions. Nothing here knows of reinforcement learning.
 //!
-//! **Order**: a file uses only files before it. `cpu` (whose own order is in `cpu/mod.rs`), `activation`, `shape`, `tape`, `mlp`,
+//! **Order**: a file uses only files before it. `cpu` (whose own order is in `cpu/mod.rs`), `activation`, `shape`, `tape`, `layer_norm`, `mlp`,
 //! `gradient` and `tangent`; `guard` and `adam` need `cpu::vector` alone, `stop` needs `guard`, `saved` all that is saved. Below all of them are the rooms `machine` and `rng`.
 //!
 //! **Words**, the same in all files. *Row*: a row of a minibatch. *Lanes*: [`LANES`](crate::machine::LANES) numbers of a row next to
@@ -13,6 +13,7 @@ pub mod adam;
 pub mod cpu;
 mod gradient;
 pub mod guard;
+mod layer_norm;
 pub mod mlp;
 mod orthogonal;
 mod saved;

@@ -23,12 +23,14 @@ pub struct Layer {
 }
 
 /// Sizes and nonlinearity of a network.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
     /// The affine maps, first to last.
     pub layers: Vec<Layer>,
     /// After every map but the last.
     pub activation: Activation,
+    /// ε of the layer normalisation behind each hidden layer's nonlinearity; empty where there is none.
+    pub norms: Vec<f64>,
 }
 
 impl Shape {
@@ -58,7 +60,15 @@ impl Shape {
                 Layer { inputs, outputs, weight, bias, transposed: back }
             })
             .collect();
-        Self { layers, activation }
+        Self { layers, activation, norms: Vec::new() }
+    }
+
+    /// The same with layer normalisation behind each hidden layer, whose ε is `epsilon` of its number. SiLU alone can have it: a ReLU's slope is
+    /// read off its value, which would be no longer there.
+    pub fn with_layer_norm(mut self, epsilon: impl Fn(usize) -> f64) -> Self {
+        assert!(self.activation == Activation::Silu, "layer normalisation is for SiLU");
+        self.norms = (0..self.layers.len() - 1).map(epsilon).collect();
+        self
     }
 
     /// Size of the input.

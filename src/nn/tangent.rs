@@ -8,6 +8,7 @@ use super::activation::{Activation, Owner, Scale, TangentBackward, TangentForwar
 use super::cpu::epilogue::Plain;
 use super::cpu::matrix::Matrix;
 use super::cpu::panels::Panels;
+use super::layer_norm::project;
 use super::mlp::Mlp;
 use super::shape::Shape;
 use super::tape::{Keep, Tape, around, below};
@@ -86,6 +87,11 @@ impl<T: Real> Mlp<T> {
                     self.map_tangent(l, before, after, &mut TangentForward { slope, pre, owner });
                 }
             }
+            if let Some(scales) = tape.scales.get(l) {
+                let normal = tape.values[l].view(rows.clone());
+                let after = post[l].view_mut(all.clone());
+                project(after, normal, &scales[rows.clone()], tangent.directions);
+            }
         }
         let before = below(input, post, last, all.clone());
         self.map_tangent(last, before, output.view_mut(all), &mut Plain);
@@ -95,6 +101,8 @@ impl<T: Real> Mlp<T> {
     /// by J(x)·v. Where `gradient` is given, the derivative by the parameters is added to it. Where `to_input`, the
     /// derivative by v is written to `tangent.input_adjoint` and that by x to `tape.input_adjoint`, over what a
     /// [`Mlp::backward`] left there: a loss on values and tangents adds the two.
+    ///
+    /// Not for networks with layer normalisation: no loss on a derivative of theirs has been wanted yet.
     ///
     /// SiLU needs a tape that keeps [`Keep::Curves`], ReLU, whose second derivative is 0, any from [`Keep::Slopes`] on;
     /// where a ReLU's value is 0 its derivative is taken to be 0.
@@ -106,6 +114,7 @@ impl<T: Real> Mlp<T> {
         gradient: Option<&mut [T]>,
         to_input: bool,
     ) {
+        assert!(self.shape().norms.is_empty(), "the way back of tangents knows no normalisation");
         match self.shape().activation {
             Activation::Relu => self.gated_backward(tape, tangent, rows, gradient, to_input),
             Activation::Silu => self.curved_backward(tape, tangent, rows, gradient, to_input),

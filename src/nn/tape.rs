@@ -38,6 +38,8 @@ pub struct Tape<T> {
     pub(crate) values: Vec<Matrix<T>>,
     pub(crate) slopes: Vec<Panels<T>>,
     pub(crate) curves: Vec<Panels<T>>,
+    /// r of each row, of every hidden layer whose values are normalised.
+    pub(crate) scales: Vec<Vec<T>>,
     /// Derivatives of the loss by the hidden layers before their nonlinearity: a matrix each where adjoints are kept, else two
     /// that serve in turn. Never fewer than two.
     pub(crate) adjoints: Vec<Matrix<T>>,
@@ -58,7 +60,7 @@ impl<T: Real> Tape<T> {
             hidden.iter().filter(|_| wanted).map(|l| Panels::zeros(rows, l.outputs)).collect()
         };
         let silu = shape.activation == Activation::Silu;
-        let keeps_values = keeps_values(shape.activation, keep);
+        let keeps_values = keeps_values(shape, keep);
         let matrices = if keeps_values { hidden.len() } else { hidden.len().min(2) };
         let back = if keep >= Keep::Slopes { rows } else { 0 };
         let adjoints = if keep == Keep::Adjoints { hidden.len().max(2) } else { 2 };
@@ -70,6 +72,7 @@ impl<T: Real> Tape<T> {
             values: hidden[..matrices].iter().map(|l| Matrix::zeros(rows, l.outputs)).collect(),
             slopes: kept(silu && keep >= Keep::Slopes),
             curves: kept(silu && keep >= Keep::Curves),
+            scales: shape.norms.iter().map(|_| vec![T::ZERO; rows]).collect(),
             adjoints: (0..adjoints).map(|_| Matrix::zeros(back, shape.hidden())).collect(),
             keep,
             keeps_values,
@@ -93,9 +96,10 @@ impl<T: Real> Tape<T> {
     }
 }
 
-/// Whether each hidden layer has a matrix of its own. A ReLU's slope is read off its value.
-fn keeps_values(activation: Activation, keep: Keep) -> bool {
-    keep >= Keep::Values || (keep == Keep::Slopes && activation == Activation::Relu)
+/// Whether each hidden layer has a matrix of its own. A ReLU's slope is read off its value, and so is the derivative of a normalisation.
+fn keeps_values(shape: &Shape, keep: Keep) -> bool {
+    let by_value = shape.activation == Activation::Relu || !shape.norms.is_empty();
+    keep >= Keep::Values || (keep == Keep::Slopes && by_value)
 }
 
 /// What layer `l` reads: the network's input, or `rows` of the layer below.

@@ -22,6 +22,11 @@ LEAST_SIGMA = 1e-5
 TANH_EPSILON = 1e-6
 
 
+def epsilons(probe, of):
+    """Of the layer normalisations; none where there are none."""
+    return tuple(float(word) for word in probe.header.get(f"{of}_norms", "").split())
+
+
 class Model:
     """M networks of one shape: raw (s, a) to the mean of raw (r, Δs), and the deviation of the noise about it."""
 
@@ -29,12 +34,13 @@ class Model:
         self.ensemble = probe.ensemble(name)
         outputs = self.ensemble.layers[-1][0].shape[-1]
         self.label_mean, self.label_std = (probe.array(f"{name}/label_{m}", (outputs,)) for m in ("mean", "std"))
+        self.norms = epsilons(probe, "model")
         members = range(self.ensemble.members)
         self.log_sigma = jnp.stack([probe.array(f"{name}/{m}/log_sigma", (outputs,)) for m in members])
 
     def mean(self, member, x):
         layers = self.ensemble.member(member)
-        standardised = perceptron(layers, (x - self.ensemble.mean) / self.ensemble.std, jax.nn.silu)
+        standardised = perceptron(layers, (x - self.ensemble.mean) / self.ensemble.std, jax.nn.silu, self.norms)
         return self.label_mean + self.label_std * standardised
 
     def means(self, x, members):
@@ -111,7 +117,7 @@ def recompute_update(probe, states_from):
 
     def value(network, state, action):
         x = jnp.concatenate([(state - mean) / std, (action - bias) / scale], axis=-1)
-        return centre + half_width * perceptron(network, x, jax.nn.silu)[:, 0]
+        return centre + half_width * perceptron(network, x, jax.nn.silu, epsilons(probe, "critic"))[:, 0]
 
     def path(network):
         """States, actions, log-densities at 0..=H and rewards of the H steps."""
@@ -177,7 +183,7 @@ def recompute_model_step(probe):
 
     def mean(layers, x):
         """Raw."""
-        standardised = perceptron(layers, (x - model.ensemble.mean) / model.ensemble.std, jax.nn.silu)
+        standardised = perceptron(layers, (x - model.ensemble.mean) / model.ensemble.std, jax.nn.silu, model.norms)
         return model.label_mean + model.label_std * standardised
 
     def losses(parameters, m):

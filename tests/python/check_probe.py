@@ -107,10 +107,12 @@ class Probe:
         return Ensemble(layers, mean, std)
 
 
-def perceptron(layers, x, activation):
-    """x [.., in] through linear maps with `activation` between them."""
-    for weight, bias in layers[:-1]:
+def perceptron(layers, x, activation, norms=()):
+    """x [.., in] through linear maps with `activation` between them and, where `norms` has its epsilons, layer normalisation after it."""
+    for layer, (weight, bias) in enumerate(layers[:-1]):
         x = activation(x @ weight + bias)
+        if norms:
+            x = (x - jnp.mean(x, axis=-1, keepdims=True)) / jnp.sqrt(jnp.var(x, axis=-1, keepdims=True) + norms[layer])
     weight, bias = layers[-1]
     return x @ weight + bias
 

@@ -12,7 +12,8 @@ pub(super) const LEAST_SLOTS: usize = 2;
 pub(super) fn stack(slots: usize, networks: usize, shape: &Shape) -> StackShape {
     let outputs = shape.layers.iter().map(|layer| layer.outputs);
     let sizes = std::iter::once(shape.inputs()).chain(outputs).collect();
-    StackShape { runs: slots, networks, sizes, activation: shape.activation }
+    let norms = shape.norms.clone();
+    StackShape { runs: slots, networks, sizes, activation: shape.activation, norms }
 }
 
 /// Brings a stack to a device: `of(slot, network)` is a vector laid out like the parameters of `shape`.

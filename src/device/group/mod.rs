@@ -231,7 +231,7 @@ impl DeviceGroup {
             models.choose_elites((&*device, *precision), &learning.parts)?;
         }
         let Some(shape) = models.path_shape() else { return Ok(None) };
-        let kind = || UpdateKind::Path(shape.clone());
+        let kind = || UpdateKind::Path(Box::new(shape.clone()));
         let program = match path {
             Some(program) => program,
             None => path.insert(UpdateProgram::compile(

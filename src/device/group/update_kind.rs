@@ -23,7 +23,7 @@ pub(super) enum UpdateKind {
     /// Of critic and temperature, and of the policy on the same minibatch.
     Together,
     /// Of the policy, through models.
-    Path(PathShape),
+    Path(Box<PathShape>),
 }
 
 /// Numbers that an update of the critic tells.

@@ -9,7 +9,7 @@ const BETA_2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
 /// Shapes of a stack of networks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StackShape {
     /// Runs of the group.
     pub runs: usize,
@@ -19,6 +19,8 @@ pub struct StackShape {
     pub sizes: Vec<usize>,
     /// After every map but the last.
     pub activation: Activation,
+    /// ε of the layer normalisation behind each hidden layer; empty where there is none.
+    pub norms: Vec<f64>,
 }
 
 impl StackShape {
@@ -47,6 +49,11 @@ impl StackShape {
                     Activation::Relu => y.relu(),
                     Activation::Silu => y.silu(),
                 };
+            }
+            if let Some(&epsilon) = self.norms.get(l) {
+                let units = self.sizes[l + 1] as f64;
+                let off = y - y.sum(3) / units;
+                y = off / ((off * off).sum(3) / units + epsilon).sqrt();
             }
         }
         y

@@ -7,7 +7,8 @@ use super::trial::{EstimatorTrial, LossSettings, StudiedLoss};
 use crate::data::Replay;
 use crate::methods::ddppo_plus::DdppoPlus;
 use crate::model::{
-    BudgetWorkspace, DynamicsModel, NormalisedModel, RowDraws, SecantConfig, SecantData, Split,
+    BudgetConfig, BudgetWorkspace, DynamicsModel, NormalisedModel, RowDraws, SecantConfig,
+    SecantData, Split,
 };
 use crate::path::mean_value_slopes;
 use crate::rng::Rng;
@@ -53,8 +54,8 @@ impl<'a> Training<'a> {
         let stream = |name: &str| Rng::new(trial.seed, name);
         let sizes = (learned.observation_dim(), learned.action_dim());
         let mut model = if trial.fresh {
-            let hidden = (config.model.hidden, config.model.layers);
-            NormalisedModel::new(sizes, trial.members, hidden, &mut stream("initial weights"))
+            let config = BudgetConfig { members: trial.members, ..config.model.clone() };
+            NormalisedModel::of_config(sizes, &config, &mut stream("initial weights"))
         } else {
             let members = learned.members[..trial.members].to_vec();
             learned.with_members(members, (learned.inputs.clone(), learned.labels.clone()))

@@ -6,7 +6,7 @@ use crate::lab::analysis::Unsuitable;
 use crate::lab::precision;
 use crate::methods::ddppo_plus::DdppoPlus;
 use crate::model::{BudgetWorkspace, NormalisedModel, RowDraws, SecantData, Split};
-use crate::nn::Real;
+use crate::nn::{Real, Shape};
 use crate::path::{DerivativeSource, ShortPart, ShortPath, ShortPathWorkspace, mean_value_slopes};
 use crate::policy::Policy;
 use crate::rng::Rng;
@@ -52,6 +52,11 @@ fn at<T, E>(parts: &[ShortPart<T>], of: impl Fn(&ShortPart<T>) -> Vec<E>) -> Vec
     parts.iter().flat_map(of).collect()
 }
 
+/// ε of the layer normalisations, separated by blanks.
+fn norms(shape: &Shape) -> String {
+    shape.norms.iter().map(f64::to_string).collect::<Vec<_>>().join(" ")
+}
+
 impl Probe {
     fn say_plus<T: Real>(&mut self, path: &ShortPath<'_, T>) {
         let source = match path.config.gradient_source {
@@ -65,6 +70,8 @@ impl Probe {
         self.say("horizon", path.config.horizon);
         self.say("gradient_source", source);
         self.say("derivative_members", path.config.derivative_members);
+        self.say("critic_norms", norms(path.critic.shape()));
+        self.say("model_norms", norms(path.prediction_model.shape()));
         self.say("value_centre", path.range.0);
         self.say("value_half_width", path.range.1);
     }

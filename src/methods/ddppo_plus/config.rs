@@ -100,6 +100,9 @@ pub struct PlusCritic {
     /// Hidden layers (3).
     #[schemars(range(min = 1, max = 64))]
     pub layers: usize,
+    /// Layer normalisation behind each hidden layer, without gain and bias.
+    #[serde(default)]
+    pub layer_norm: bool,
     /// Adam's step size (3e-4).
     #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0))]
     pub learning_rate: f64,

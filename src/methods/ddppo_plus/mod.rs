@@ -79,6 +79,9 @@ pub struct DdppoPlus {
     pub task: Arc<dyn Task>,
 }
 
+/// ε of the critics' layer normalisation.
+const CRITIC_EPSILON: f64 = 1e-5;
+
 /// Sizes of a network of `layers` hidden layers.
 fn shape(inputs: usize, (hidden, layers): (usize, usize), outputs: usize) -> Shape {
     let mut sizes = vec![inputs];
@@ -110,13 +113,11 @@ impl DdppoPlus {
                 let last = &shape.layers[critic.layers];
                 parameters[last.weight.clone()].fill(0.0);
             });
-            network
+            if critic.layer_norm { network.with_layer_norm(|_| CRITIC_EPSILON) } else { network }
         });
         let (rate, clip) = (critic.learning_rate, critic.gradient_clip);
         let q = Critic::from_networks(networks, rate, clip, TargetRule::Polyak(critic.target_rate));
-        let mut learned = || {
-            NormalisedModel::new((s, a), model.members, (model.hidden, model.layers), &mut weights)
-        };
+        let mut learned = || NormalisedModel::of_config((s, a), model, &mut weights);
         let prediction_model = learned();
         let two = policy.path.gradient_source == DerivativeSource::Gradient;
         Self {
