@@ -95,10 +95,16 @@ mod tests {
 
     #[test]
     fn the_gradient_is_the_same_however_rows_and_weights_are_shared_out() {
+        // The middle layer is worth 8 threads, the others none.
+        let shape = |activation| Shape::new(&[5, 256, 256, 3], activation);
+        same_gradient(shape(Activation::Relu));
+        same_gradient(shape(Activation::Silu).with_layer_norm(|_| 0.1));
+    }
+
+    fn same_gradient(shape: Shape) {
         const ROWS: usize = 150;
         let mut rng = Rng::new(0, "gradient");
-        // The middle layer is worth 8 threads, the others none.
-        let network = Mlp::<f32>::xavier(Shape::new(&[5, 256, 256, 3], Activation::Relu), &mut rng);
+        let network = Mlp::<f32>::xavier(shape, &mut rng);
         let (mut input, mut adjoint) = ([0.0; ROWS * 5], [0.0; ROWS * 3]);
         rng.fill_normal(&mut input);
         rng.fill_normal(&mut adjoint);

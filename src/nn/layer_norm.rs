@@ -4,10 +4,10 @@
 //! Its Jacobian r·(I − (1·1ᵀ + n·nᵀ)/d) is symmetric: tangents go forward by the same map by which adjoints go back.
 #![allow(clippy::needless_range_loop)] // As in `activation.rs`.
 
-use super::cpu::lanes::padded;
+use super::cpu::lanes::{lanes, lanes_mut, padded};
 use super::cpu::matrix::{Rows, RowsMut};
 use super::cpu::panels::PanelRows;
-use crate::machine::isa::dispatched;
+use crate::machine::isa::{Isa, dispatched};
 use crate::machine::{LANES, Real};
 
 /// The sum of lanes, in an order that no instruction set changes.
@@ -23,32 +23,35 @@ fn total<T: Real>(mut lanes: [T; LANES]) -> T {
     lanes[0]
 }
 
-/// How many of the lanes from column `column` on are columns, not padding.
-#[inline(always)]
-fn own_lanes(columns: usize, column: usize) -> usize {
-    (columns - column).min(LANES)
-}
-
 dispatched! {
     /// Normalises rows, whose r go into `scales`. Padding stays zero.
     pub(crate) fn normalise<T, I>(rows: RowsMut<'_, T>, epsilon: T, scales: &mut [T]) {
         let RowsMut { data, columns, stride } = rows;
         let share = T::ONE / T::from_f64(columns as f64);
         for (row, scale) in data.chunks_exact_mut(stride).zip(scales) {
-            let chunks = row[..padded(columns)].as_chunks_mut::<LANES>().0;
+            // Loops over whole chunks have a fixed number of lanes, so that they become registers; the rest is a chunk that padding fills up.
+            let (chunks, rest) = row[..columns].as_chunks_mut::<LANES>();
             let mut sums = [T::ZERO; LANES];
             for chunk in &*chunks {
                 for lane in 0..LANES {
                     sums[lane] += chunk[lane];
                 }
             }
+            for lane in 0..rest.len() {
+                sums[lane] += rest[lane];
+            }
             let mean = total(sums) * share;
             let mut squares = [T::ZERO; LANES];
-            for (j, chunk) in chunks.iter_mut().enumerate() {
-                for lane in 0..own_lanes(columns, j * LANES) {
-                    chunk[lane] -= mean;
-                    squares[lane] = I::fma(chunk[lane], chunk[lane], squares[lane]);
+            for chunk in &mut *chunks {
+                for lane in 0..LANES {
+                    let off = chunk[lane] - mean;
+                    squares[lane] = I::fma(off, off, squares[lane]);
+                    chunk[lane] = off;
                 }
+            }
+            for lane in 0..rest.len() {
+                rest[lane] -= mean;
+                squares[lane] = I::fma(rest[lane], rest[lane], squares[lane]);
             }
             *scale = T::ONE / I::fma(total(squares), share, epsilon).sqrt();
             for chunk in chunks {
@@ -56,8 +59,25 @@ dispatched! {
                     chunk[lane] *= *scale;
                 }
             }
+            for x in rest {
+                *x *= *scale;
+            }
         }
     }
+}
+
+/// mean v and mean(n·v) of a row.
+#[inline(always)]
+fn means<T: Real, I: Isa>(row: &[T], normal: &[T], share: T) -> (T, T) {
+    let (mut sums, mut products) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+    let (chunks, normals) = (row.as_chunks::<LANES>().0, normal.as_chunks::<LANES>().0);
+    for (chunk, normal) in chunks.iter().zip(normals) {
+        for lane in 0..LANES {
+            sums[lane] += chunk[lane];
+            products[lane] = I::fma(chunk[lane], normal[lane], products[lane]);
+        }
+    }
+    (total(sums) * share, total(products) * share)
 }
 
 dispatched! {
@@ -65,40 +85,48 @@ dispatched! {
     /// [`normalise`] left, and of `scales`.
     pub(crate) fn project<T, I>(rows: RowsMut<'_, T>, normal: Rows<'_, T>, scales: &[T], directions: usize) {
         let RowsMut { data, columns, stride } = rows;
-        let share = T::ONE / T::from_f64(columns as f64);
+        let (share, padded) = (T::ONE / T::from_f64(columns as f64), padded(columns));
         let owned = data.chunks_exact_mut(stride * directions);
         for ((own, normal), &scale) in owned.zip(normal.data.chunks_exact(normal.stride)).zip(scales) {
-            let normal = normal[..padded(columns)].as_chunks::<LANES>().0;
             for row in own.chunks_exact_mut(stride) {
-                let chunks = row[..padded(columns)].as_chunks_mut::<LANES>().0;
-                let (mut sums, mut products) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-                for (chunk, normal) in chunks.iter().zip(normal) {
-                    for lane in 0..LANES {
-                        sums[lane] += chunk[lane];
-                        products[lane] = I::fma(chunk[lane], normal[lane], products[lane]);
-                    }
-                }
-                let (mean, along) = (total(sums) * share, total(products) * share);
-                for (j, (chunk, normal)) in chunks.iter_mut().zip(normal).enumerate() {
-                    for lane in 0..own_lanes(columns, j * LANES) {
-                        chunk[lane] = scale * (chunk[lane] - mean - normal[lane] * along);
-                    }
+                let (mean, along) = means::<T, I>(&row[..padded], &normal[..padded], share);
+                for (x, &n) in row[..columns].iter_mut().zip(normal) {
+                    *x = scale * (*x - mean - n * along);
                 }
             }
         }
     }
 }
 
+/// Rows that are taken through a panel together: with what belongs to them they stay in the nearest cache.
+const GROUP: usize = 8;
+
 dispatched! {
-    /// Each number times its slope.
-    pub(crate) fn scale<T, I>(rows: RowsMut<'_, T>, slope: PanelRows<'_, T>) {
+    /// [`project`], one direction a row, and back through the nonlinearity: then each number times its slope.
+    pub(crate) fn project_back<T, I>(rows: RowsMut<'_, T>, normal: Rows<'_, T>, scales: &[T], slope: PanelRows<'_, T>) {
         let RowsMut { data, columns, stride } = rows;
-        for (i, row) in data.chunks_exact_mut(stride).enumerate() {
-            for (j, chunk) in row[..padded(columns)].as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                let slope = slope.at(i, j * LANES);
-                for lane in 0..LANES {
-                    chunk[lane] *= slope[lane];
+        let (share, padded) = (T::ONE / T::from_f64(columns as f64), padded(columns));
+        let groups = data.chunks_mut(stride * GROUP).zip(normal.data.chunks(normal.stride * GROUP));
+        for (g, ((own, normals), scales)) in groups.zip(scales.chunks(GROUP)).enumerate() {
+            let mut of = [(T::ZERO, T::ZERO); GROUP];
+            let pairs = own.chunks_exact(stride).zip(normals.chunks_exact(normal.stride));
+            for ((row, normal), of) in pairs.zip(&mut of) {
+                *of = means::<T, I>(&row[..padded], &normal[..padded], share);
+            }
+            // Panel by panel, as slopes lie.
+            for column in (0..padded).step_by(LANES) {
+                for (i, &scale) in scales.iter().enumerate() {
+                    let (mean, along) = of[i];
+                    let normal: &[T; LANES] = lanes(normals, i * normal.stride + column);
+                    let slope = slope.at(g * GROUP + i, column);
+                    let x: &mut [T; LANES] = lanes_mut(own, i * stride + column);
+                    for lane in 0..LANES {
+                        x[lane] = scale * slope[lane] * (x[lane] - mean - normal[lane] * along);
+                    }
                 }
+            }
+            if columns < padded {
+                own.chunks_exact_mut(stride).for_each(|row| row[columns..padded].fill(T::ZERO));
             }
         }
     }

@@ -12,7 +12,7 @@ use super::cpu::matrix::{Rows, RowsMut};
 use super::cpu::outer;
 use super::cpu::pack;
 use super::cpu::sparse;
-use super::layer_norm::{normalise, project, scale};
+use super::layer_norm::{normalise, project_back};
 use super::shape::{Layer, Shape};
 use super::tape::{Keep, Tape, around, below};
 use crate::machine::Real;
@@ -174,8 +174,8 @@ impl<T: Real> Mlp<T> {
             if let Some(scales) = scales.get(l - 1) {
                 self.map_transposed(l, above, under.view_mut(first.clone()), &mut Plain);
                 let normal = values[l - 1].view(own.clone());
-                project(under.view_mut(first.clone()), normal, &scales[rows.clone()], 1);
-                scale(under.view_mut(first.clone()), slopes[l - 1].view(rows.clone()));
+                let slope = slopes[l - 1].view(rows.clone());
+                project_back(under.view_mut(first.clone()), normal, &scales[rows.clone()], slope);
                 continue;
             }
             let under = under.view_mut(first.clone());

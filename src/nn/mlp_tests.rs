@@ -3,7 +3,8 @@
 use crate::nn::{Activation, Keep, Mlp, Shape, Tangent, Tape};
 use crate::rng::Rng;
 
-const ROWS: usize = 7;
+/// More than a normalisation takes at a time on its way back.
+const ROWS: usize = 13;
 const DIRECTIONS: usize = 2;
 
 /// Whether layers are normalised. The second ε shows in the derivatives as a small one does not.
