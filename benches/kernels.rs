@@ -110,3 +110,23 @@ fn gradient_loss(bencher: Bencher, (rows, directions): (usize, usize)) {
         network.tangent_backward(&mut tape, &mut tangent, 0..rows, Some(&mut gradient), false);
     });
 }
+
+/// A model of DDPPO+ on HalfCheetah, with and without layer normalisation: there, and back to the input.
+#[divan::bench(args = ROWS, consts = [true, false])]
+fn normalised<const NORMED: bool>(bencher: Bencher, rows: usize) {
+    let sizes = [23, 256, 256, 256, 18];
+    let shape = Shape::new(&sizes, Activation::Silu);
+    let shape = if NORMED { shape.with_layer_norm(|_| 0.1) } else { shape };
+    let mut rng = Rng::new(0, "bench");
+    let network = Mlp::<f32>::xavier(shape.clone(), &mut rng);
+    let mut tape = Tape::new(&shape, rows, Keep::Slopes);
+    for i in 0..rows {
+        rng.fill_normal(tape.input.row_mut(i));
+        rng.fill_normal(tape.output_adjoint.row_mut(i));
+    }
+    let products = sizes.windows(2).map(|pair| pair[0] * pair[1]).sum::<usize>();
+    bencher.counter(ItemsCount::new(2 * rows * products)).bench_local(|| {
+        network.forward(&mut tape, 0..rows);
+        network.backward(&mut tape, 0..rows, None, true);
+    });
+}

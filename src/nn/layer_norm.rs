@@ -23,61 +23,76 @@ fn total<T: Real>(mut lanes: [T; LANES]) -> T {
     lanes[0]
 }
 
+/// Rows that are taken together: they stay in the nearest cache. Their lanes lie in memory before they are summed up: a sum right behind its
+/// loop would have the compiler keep lanes two by two.
+const GROUP: usize = 8;
+
+/// A number of each lane, of each row of a group.
+type GroupLanes<T> = [[T; LANES]; GROUP];
+
+/// Adds x to the lanes, column by column.
+#[inline(always)]
+fn add<T: Real>(lanes: &mut [T; LANES], x: &[T]) {
+    for (lane, &x) in lanes.iter_mut().zip(x) {
+        *lane += x;
+    }
+}
+
+/// Adds x·y to the lanes.
+#[inline(always)]
+fn add_product<T: Real, I: Isa>(lanes: &mut [T; LANES], x: &[T], y: &[T]) {
+    for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
+        *lane = I::fma(x, y, *lane);
+    }
+}
+
+/// Lanes of Σ x over a row.
+#[inline(always)]
+fn sum_row<T: Real>(row: &[T], lanes: &mut [T; LANES]) {
+    let mut sums = [T::ZERO; LANES];
+    let chunks = row.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    chunks.for_each(|chunk| add(&mut sums, &chunk[..LANES]));
+    add(&mut sums, rest);
+    *lanes = sums;
+}
+
+/// Lanes of Σ x·y over two rows.
+#[inline(always)]
+fn multiply_rows<T: Real, I: Isa>(x: &[T], y: &[T], lanes: &mut [T; LANES]) {
+    let mut sums = [T::ZERO; LANES];
+    let (x, y) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+    let rest = (x.remainder(), y.remainder());
+    x.zip(y).for_each(|(x, y)| add_product::<T, I>(&mut sums, &x[..LANES], &y[..LANES]));
+    add_product::<T, I>(&mut sums, rest.0, rest.1);
+    *lanes = sums;
+}
+
 dispatched! {
     /// Normalises rows, whose r go into `scales`. Padding stays zero.
     pub(crate) fn normalise<T, I>(rows: RowsMut<'_, T>, epsilon: T, scales: &mut [T]) {
         let RowsMut { data, columns, stride } = rows;
         let share = T::ONE / T::from_f64(columns as f64);
-        for (row, scale) in data.chunks_exact_mut(stride).zip(scales) {
-            // Loops over whole chunks have a fixed number of lanes, so that they become registers; the rest is a chunk that padding fills up.
-            let (chunks, rest) = row[..columns].as_chunks_mut::<LANES>();
-            let mut sums = [T::ZERO; LANES];
-            for chunk in &*chunks {
-                for lane in 0..LANES {
-                    sums[lane] += chunk[lane];
-                }
+        let mut lanes: GroupLanes<T> = [[T::ZERO; LANES]; GROUP];
+        for (own, scales) in data.chunks_mut(stride * GROUP).zip(scales.chunks_mut(GROUP)) {
+            for (row, lanes) in own.chunks_exact(stride).zip(&mut lanes) {
+                sum_row(&row[..columns], lanes);
             }
-            for lane in 0..rest.len() {
-                sums[lane] += rest[lane];
+            for (row, &lanes) in own.chunks_exact_mut(stride).zip(&lanes) {
+                let mean = total(lanes) * share;
+                row[..columns].iter_mut().for_each(|x| *x -= mean);
             }
-            let mean = total(sums) * share;
-            let mut squares = [T::ZERO; LANES];
-            for chunk in &mut *chunks {
-                for lane in 0..LANES {
-                    let off = chunk[lane] - mean;
-                    squares[lane] = I::fma(off, off, squares[lane]);
-                    chunk[lane] = off;
-                }
+            for (row, lanes) in own.chunks_exact(stride).zip(&mut lanes) {
+                multiply_rows::<T, I>(&row[..columns], &row[..columns], lanes);
             }
-            for lane in 0..rest.len() {
-                rest[lane] -= mean;
-                squares[lane] = I::fma(rest[lane], rest[lane], squares[lane]);
+            for (scale, &lanes) in scales.iter_mut().zip(&lanes) {
+                *scale = T::ONE / I::fma(total(lanes), share, epsilon).sqrt();
             }
-            *scale = T::ONE / I::fma(total(squares), share, epsilon).sqrt();
-            for chunk in chunks {
-                for lane in 0..LANES {
-                    chunk[lane] *= *scale;
-                }
-            }
-            for x in rest {
-                *x *= *scale;
+            for (row, &scale) in own.chunks_exact_mut(stride).zip(&*scales) {
+                row[..columns].iter_mut().for_each(|x| *x *= scale);
             }
         }
     }
-}
-
-/// mean v and mean(n·v) of a row.
-#[inline(always)]
-fn means<T: Real, I: Isa>(row: &[T], normal: &[T], share: T) -> (T, T) {
-    let (mut sums, mut products) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-    let (chunks, normals) = (row.as_chunks::<LANES>().0, normal.as_chunks::<LANES>().0);
-    for (chunk, normal) in chunks.iter().zip(normals) {
-        for lane in 0..LANES {
-            sums[lane] += chunk[lane];
-            products[lane] = I::fma(chunk[lane], normal[lane], products[lane]);
-        }
-    }
-    (total(sums) * share, total(products) * share)
 }
 
 dispatched! {
@@ -85,12 +100,16 @@ dispatched! {
     /// [`normalise`] left, and of `scales`.
     pub(crate) fn project<T, I>(rows: RowsMut<'_, T>, normal: Rows<'_, T>, scales: &[T], directions: usize) {
         let RowsMut { data, columns, stride } = rows;
-        let (share, padded) = (T::ONE / T::from_f64(columns as f64), padded(columns));
+        let share = T::ONE / T::from_f64(columns as f64);
+        let mut lanes: GroupLanes<T> = [[T::ZERO; LANES]; GROUP];
         let owned = data.chunks_exact_mut(stride * directions);
         for ((own, normal), &scale) in owned.zip(normal.data.chunks_exact(normal.stride)).zip(scales) {
             for row in own.chunks_exact_mut(stride) {
-                let (mean, along) = means::<T, I>(&row[..padded], &normal[..padded], share);
-                for (x, &n) in row[..columns].iter_mut().zip(normal) {
+                let (row, normal) = (&mut row[..columns], &normal[..columns]);
+                sum_row(row, &mut lanes[0]);
+                multiply_rows::<T, I>(row, normal, &mut lanes[1]);
+                let (mean, along) = (total(lanes[0]) * share, total(lanes[1]) * share);
+                for (x, &n) in row.iter_mut().zip(normal) {
                     *x = scale * (*x - mean - n * along);
                 }
             }
@@ -98,31 +117,34 @@ dispatched! {
     }
 }
 
-/// Rows that are taken through a panel together: with what belongs to them they stay in the nearest cache.
-const GROUP: usize = 8;
-
 dispatched! {
     /// [`project`], one direction a row, and back through the nonlinearity: then each number times its slope.
     pub(crate) fn project_back<T, I>(rows: RowsMut<'_, T>, normal: Rows<'_, T>, scales: &[T], slope: PanelRows<'_, T>) {
         let RowsMut { data, columns, stride } = rows;
         let (share, padded) = (T::ONE / T::from_f64(columns as f64), padded(columns));
+        let (mut sums, mut products): (GroupLanes<T>, GroupLanes<T>) = ([[T::ZERO; LANES]; GROUP], [[T::ZERO; LANES]; GROUP]);
         let groups = data.chunks_mut(stride * GROUP).zip(normal.data.chunks(normal.stride * GROUP));
         for (g, ((own, normals), scales)) in groups.zip(scales.chunks(GROUP)).enumerate() {
-            let mut of = [(T::ZERO, T::ZERO); GROUP];
             let pairs = own.chunks_exact(stride).zip(normals.chunks_exact(normal.stride));
-            for ((row, normal), of) in pairs.zip(&mut of) {
-                *of = means::<T, I>(&row[..padded], &normal[..padded], share);
+            for (((row, normal), sums), products) in pairs.zip(&mut sums).zip(&mut products) {
+                sum_row(&row[..columns], sums);
+                multiply_rows::<T, I>(&row[..columns], &normal[..columns], products);
+            }
+            let mut means = [(T::ZERO, T::ZERO); GROUP];
+            for ((means, &sums), &products) in means.iter_mut().zip(&sums).zip(&products) {
+                *means = (total(sums) * share, total(products) * share);
             }
             // Panel by panel, as slopes lie.
             for column in (0..padded).step_by(LANES) {
-                for (i, &scale) in scales.iter().enumerate() {
-                    let (mean, along) = of[i];
-                    let normal: &[T; LANES] = lanes(normals, i * normal.stride + column);
-                    let slope = slope.at(g * GROUP + i, column);
-                    let x: &mut [T; LANES] = lanes_mut(own, i * stride + column);
+                for (i, (&scale, &(mean, along))) in scales.iter().zip(&means).enumerate() {
+                    let normal: [T; LANES] = *lanes(normals, i * normal.stride + column);
+                    let slope = *slope.at(g * GROUP + i, column);
+                    let at: &mut [T; LANES] = lanes_mut(own, i * stride + column);
+                    let mut x = *at;
                     for lane in 0..LANES {
                         x[lane] = scale * slope[lane] * (x[lane] - mean - normal[lane] * along);
                     }
+                    *at = x;
                 }
             }
             if columns < padded {
