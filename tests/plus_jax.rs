@@ -58,6 +58,8 @@ fn check(name: &str, probe: Probe, tolerance: &str) -> (Option<i32>, String) {
 #[test]
 fn updates_with_the_gradient_model_equal_autodiff_and_a_wrong_one_is_seen() {
     let run = trained(&[
+        "model.layer_norm=true",
+        "critic.layer_norm=true",
         "gradient_loss.directions_per_row=2",
         "gradient_loss.value_weights=true",
         "policy.derivative_members=2",
@@ -84,8 +86,7 @@ fn updates_with_the_gradient_model_equal_autodiff_and_a_wrong_one_is_seen() {
 
 #[test]
 fn updates_with_the_prediction_model_alone_equal_autodiff() {
-    let plain = ["model.layer_norm=false", "critic.layer_norm=false"];
-    let run = trained(&["policy.gradient_source=prediction", plain[0], plain[1]]);
+    let run = trained(&["policy.gradient_source=prediction"]);
     let (code, text) = check("plus-prediction", written::<f64>(&run), "1e-8");
     assert_eq!(code, Some(0), "{text}");
 }

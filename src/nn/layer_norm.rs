@@ -122,7 +122,8 @@ dispatched! {
     pub(crate) fn project_back<T, I>(rows: RowsMut<'_, T>, normal: Rows<'_, T>, scales: &[T], slope: PanelRows<'_, T>) {
         let RowsMut { data, columns, stride } = rows;
         let (share, padded) = (T::ONE / T::from_f64(columns as f64), padded(columns));
-        let (mut sums, mut products): (GroupLanes<T>, GroupLanes<T>) = ([[T::ZERO; LANES]; GROUP], [[T::ZERO; LANES]; GROUP]);
+        let mut sums: GroupLanes<T> = [[T::ZERO; LANES]; GROUP];
+        let mut products = sums;
         let groups = data.chunks_mut(stride * GROUP).zip(normal.data.chunks(normal.stride * GROUP));
         for (g, ((own, normals), scales)) in groups.zip(scales.chunks(GROUP)).enumerate() {
             let pairs = own.chunks_exact(stride).zip(normals.chunks_exact(normal.stride));

@@ -3,7 +3,7 @@
 use crate::runs;
 
 /// Blocks of few steps and updates. The one that is compared is the second: critics begin at 0, where they have no slope.
-pub const SETTINGS: [&str; 30] = [
+pub const SETTINGS: [&str; 32] = [
     "training.warmup_steps=200",
     "training.batch_size=40",
     "training.block_steps=50",
@@ -12,6 +12,7 @@ pub const SETTINGS: [&str; 30] = [
     "model.members=3",
     "model.hidden=16",
     "model.layers=2",
+    "model.layer_norm=true",
     "model.weight_decay=[1e-4, 2e-4, 3e-4]",
     "model.batch_size=150",
     "model.first_steps=30",
@@ -31,6 +32,7 @@ pub const SETTINGS: [&str; 30] = [
     "critic.members=3",
     "critic.hidden=16",
     "critic.layers=2",
+    "critic.layer_norm=true",
     "critic.learning_rate=3e-3",
     "evaluation.every_steps=100",
     "evaluation.episodes=2",

@@ -47,6 +47,7 @@ pub const INFO: MethodInfo = MethodInfo {
         ("gradient-model", include_str!("variants/gradient_model.toml")),
         ("value-weights", include_str!("variants/value_weights.toml")),
         ("mean-of-five", include_str!("variants/mean_of_five.toml")),
+        ("layer-norm", include_str!("variants/layer_norm.toml")),
     ],
     build: |config, task| Box::new(DdppoPlus::new(config, task)),
 };
