@@ -15,6 +15,7 @@ pub mod nn {
     #[path = "SOURCE/nn/activation.rs"] pub mod activation;
     #[path = "SOURCE/nn/cpu/mod.rs"] pub mod cpu;
     #[path = "SOURCE/nn/gradient.rs"] pub(crate) mod gradient;
+    #[path = "SOURCE/nn/layer_norm.rs"] mod layer_norm;
     #[path = "SOURCE/nn/mlp.rs"] pub mod mlp;
     #[path = "SOURCE/nn/orthogonal.rs"] pub(crate) mod orthogonal;
     #[path = "SOURCE/nn/shape.rs"] pub mod shape;

@@ -10,9 +10,11 @@ use super::cpu::panels::PanelRows;
 use crate::machine::isa::{Isa, dispatched};
 use crate::machine::{LANES, Real};
 
-/// The sum of lanes, in an order that no instruction set changes.
-#[inline(always)]
-fn total<T: Real>(mut lanes: [T; LANES]) -> T {
+/// The sum of lanes, in an order that no instruction set changes. A call of its own: within the loops over rows the compiler would gather the
+/// lanes of several rows.
+#[inline(never)]
+fn total<T: Real>(lanes: &[T; LANES]) -> T {
+    let mut lanes = *lanes;
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {
@@ -78,14 +80,14 @@ dispatched! {
             for (row, lanes) in own.chunks_exact(stride).zip(&mut lanes) {
                 sum_row(&row[..columns], lanes);
             }
-            for (row, &lanes) in own.chunks_exact_mut(stride).zip(&lanes) {
+            for (row, lanes) in own.chunks_exact_mut(stride).zip(&lanes) {
                 let mean = total(lanes) * share;
                 row[..columns].iter_mut().for_each(|x| *x -= mean);
             }
             for (row, lanes) in own.chunks_exact(stride).zip(&mut lanes) {
                 multiply_rows::<T, I>(&row[..columns], &row[..columns], lanes);
             }
-            for (scale, &lanes) in scales.iter_mut().zip(&lanes) {
+            for (scale, lanes) in scales.iter_mut().zip(&lanes) {
                 *scale = T::ONE / I::fma(total(lanes), share, epsilon).sqrt();
             }
             for (row, &scale) in own.chunks_exact_mut(stride).zip(&*scales) {
@@ -108,7 +110,7 @@ dispatched! {
                 let (row, normal) = (&mut row[..columns], &normal[..columns]);
                 sum_row(row, &mut lanes[0]);
                 multiply_rows::<T, I>(row, normal, &mut lanes[1]);
-                let (mean, along) = (total(lanes[0]) * share, total(lanes[1]) * share);
+                let (mean, along) = (total(&lanes[0]) * share, total(&lanes[1]) * share);
                 for (x, &n) in row.iter_mut().zip(normal) {
                     *x = scale * (*x - mean - n * along);
                 }
@@ -132,7 +134,7 @@ dispatched! {
                 multiply_rows::<T, I>(&row[..columns], &normal[..columns], products);
             }
             let mut means = [(T::ZERO, T::ZERO); GROUP];
-            for ((means, &sums), &products) in means.iter_mut().zip(&sums).zip(&products) {
+            for ((means, sums), products) in means.iter_mut().zip(&sums).zip(&products) {
                 *means = (total(sums) * share, total(products) * share);
             }
             // Panel by panel, as slopes lie.
