@@ -119,6 +119,25 @@ fn a_program_asks_a_run_to_stop() {
     fs::remove_dir_all(&root).unwrap();
 }
 
+#[test]
+fn what_may_change_is_as_the_same_line_says_it_now() {
+    let root = folder("resumed-by-its-line");
+    run(ready(&root, &["steps=40", "checkpoint.every_steps=40"]), 15);
+    let task = ddppo::env::task("PointMass").unwrap();
+    let now = ["steps=30", "checkpoint.every_steps=10", "checkpoint.keep=7"];
+    let again = begin_or_resume(&root, configured(&now), task, None).unwrap();
+    // A run that was made longer is not made shorter again.
+    let settings = |config: &Config| (config.steps(), config.run().checkpoint.clone());
+    let wanted =
+        settings(&configured(&["steps=40", "checkpoint.every_steps=10", "checkpoint.keep=7"]));
+    assert_eq!(settings(&again.config), wanted);
+    assert_eq!(run(again, 0).1, 40);
+    assert_eq!(settings(&ddppo::methods::config_of_run(&root).unwrap()), wanted);
+    let saved = |step: u64| root.join(format!("checkpoints/{step}")).exists();
+    assert_eq!([10, 15, 20, 30, 40].map(saved), [false, true, true, true, true]);
+    fs::remove_dir_all(&root).unwrap();
+}
+
 /// What is saved of a step, but for the configuration, which says where the run was to end.
 fn saved(root: &Path, step: u64) -> Vec<u8> {
     fs::read(root.join(format!("checkpoints/{step}/state.safetensors"))).unwrap()

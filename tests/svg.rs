@@ -1,11 +1,14 @@
 //! SVG's runs: what its importance weights are on real data, exact continuation and equality at any number of threads with every
 //! setting of its own at work, no allocation in the loop, and numbers that break.
 
+#[path = "support/pole.rs"]
+mod pole;
 #[path = "support/small_runs.rs"]
 mod small_runs;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 
 use ddppo::config::Config;
 use ddppo::methods::svg::{INFO, Svg};
@@ -15,6 +18,7 @@ use ddppo::rng::Rng;
 use ddppo::run::Tally;
 use ddppo::run::snapshot::Data;
 use ddppo::train::Trainer;
+use pole::{Balance, FAULTY_STEP, Fault};
 use small_runs::{advance, in_pool, small, trainer, with};
 
 thread_local! {
@@ -233,4 +237,21 @@ fn the_benchmarks_schedule_is_a_variant() {
     let numbers = (svg.updates_per_training, svg.return_epochs, svg.return_batch_size);
     assert_eq!((numbers, svg.updates_per_step, svg.batch_size), ((62, 50, 32), 0, 64));
     assert_eq!(settings.policy.learning_rate, 1e-4);
+}
+
+#[test]
+fn physics_that_breaks_ends_the_recorded_episode() {
+    let ends = |fault| {
+        let config = small("svg", "InvertedPendulum");
+        let mut trainer = Trainer::new(config, Arc::new(Balance { fault })).unwrap();
+        advance(&mut trainer, FAULTY_STEP as u64 + 5);
+        let real = &trainer.method().downcast::<Svg>().unwrap().real;
+        (real.len(), (0..real.len()).map(|row| real.ends_episode(row)).collect::<Vec<_>>())
+    };
+    let (whole, broken) = (ends(None), ends(Some(Fault::Physics)));
+    // The step that broke is no data; the one before it is the last of its episode, and was not.
+    assert_eq!((whole.0, broken.0), (FAULTY_STEP + 5, FAULTY_STEP + 4));
+    let last = FAULTY_STEP - 2;
+    assert_eq!((whole.1[last], broken.1[last]), (false, true));
+    assert_eq!(whole.1[..last], broken.1[..last]);
 }

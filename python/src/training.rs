@@ -29,9 +29,6 @@ use crate::environment::{Failures, PythonTask, Task};
 use crate::error::{exception, usage};
 use crate::watch::{Attentive, Shared, Watch};
 
-/// Methods that ask the task which imagined observations end an episode, and cannot learn it.
-const ASKING: [&str; 2] = ["mage", "ddppo-plus"];
-
 /// Between two looks at signals and news.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -113,7 +110,7 @@ fn prepare_in(args: &TrainArgs, task: Arc<PythonTask>, description: &str) -> any
     if !task.knows_termination() {
         if preset.get("model.termination").is_some() {
             preset = preset.with_settings(&["model.termination=learned"])?;
-        } else if ASKING.contains(&method.name) {
+        } else if methods::build(&preset, task.clone()).given_termination().is_some() {
             return Err(UsageError(format!(
                 "{} cannot learn which imagined observations end an episode: give `terminated`, a function of a batch of observations, or \
                  False where none does",
@@ -124,14 +121,15 @@ fn prepare_in(args: &TrainArgs, task: Arc<PythonTask>, description: &str) -> any
     }
     let config = configure(args, method, &preset, args.variant.as_deref())?;
     if let Some(root) = args.out.as_ref().filter(|_| args.resume)
-        && let Some(until) = start::begun(root, &config, None)?
+        && let Some(config) = start::begun(root, &config, None)?
     {
-        return Ok(start::resume_in(root, until, |_, _| Ok(task))?);
+        return Ok(start::resume_as(root, config, |_, _| Ok(task))?);
     }
     let place = match &args.out {
         Some(root) => Place::Folder(root),
         None => Place::Numbered(Path::new(RUNS)),
     };
+    observer::check(&config, &*task)?;
     let keep = |root: &Path| -> Result<(), SessionError> {
         Ok(replace(&Disk, &environment_path(root), description.as_bytes())?)
     };

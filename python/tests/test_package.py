@@ -287,6 +287,10 @@ class Environments(Package):
         ]:
             with self.assertRaisesRegex(ddppo.UsageError, sentence):
                 ddppo.train(worlds.Cart, steps=5, out=self.folder / "run", **arguments)
+        for settings, sentence in [({"model.termination": "given"}, "must be `learned`"), ({"analysis.every_steps": 5}, "displace")]:
+            with self.assertRaisesRegex(ddppo.Error, sentence):
+                ddppo.train(worlds.Cart, steps=5, out=self.folder / "refused", settings={**worlds.SMALL, **settings})
+            self.assertFalse((self.folder / "refused").exists(), "a refused run leaves no folder")
         with self.assertRaisesRegex(ddppo.Error, "`step` raised IndexError") as caught:
             later = lambda: raises() if made.append(1) or len(made) > 1 else worlds.Cart()
             made: list[int] = []

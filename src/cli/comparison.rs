@@ -6,6 +6,7 @@ use clap::Args;
 use ddppo::report::published;
 
 use super::session_args::SessionArgs;
+use super::words;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -20,17 +21,17 @@ Examples:
   ddppo figure 1 --runs runs/* results/hopper/curve.csv -o figures/so-far")]
 pub struct ComparisonArgs {
     /// Tasks [default: the paper's six]
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = words::task)]
     pub tasks: Vec<String>,
     /// Methods [default: all]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub methods: Vec<String>,
     /// Seeds: 0, 1, … up to this many
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 5, allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1000>)]
     #[arg(conflicts_with = "runs")]
     pub seeds: u16,
     /// Environment steps of every run [default: the task's preset]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u64, 1, 1_000_000_000>)]
     #[arg(conflicts_with = "runs")]
     pub steps: Option<u64>,
     /// Say what would be trained and how long it would take, and train nothing

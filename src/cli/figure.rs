@@ -93,19 +93,19 @@ pub struct EstimatorsArgs {
     /// Folder of a run of ddppo or ddppo-plus
     pub run: PathBuf,
     /// Minibatches of each trial, at least
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1000, allow_negative_numbers = true, value_parser = words::count::<u32, 1, 10_000_000>)]
     pub steps: u32,
     /// Seconds of training of each trial, at least
-    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    #[arg(long, value_name = "S", default_value_t = 60, allow_negative_numbers = true, value_parser = words::count::<u32, 0, 1_000_000>)]
     pub seconds: u32,
     /// Seeds: 0, 1, … up to this many
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1000>)]
     pub seeds: u16,
     /// Start states of the real paths that gradients are compared along
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 200, allow_negative_numbers = true, value_parser = words::count::<u32, 1, 1_000_000>)]
     pub states: u32,
     /// Networks of the ensemble: the run's best, or its first where it knows no best [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1000>)]
     pub members: Option<u16>,
     /// Begin with fresh networks instead of the run's prediction model
     #[arg(long)]
@@ -114,7 +114,7 @@ pub struct EstimatorsArgs {
     #[arg(long)]
     pub dry_run: bool,
     /// Worker threads; their number shows in the seconds only [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = words::count::<u16, 1, 1024>)]
     pub threads: Option<u16>,
     /// Folder of the trials and the figure
     #[arg(short, long, value_name = "DIR", default_value = "figures/estimators")]

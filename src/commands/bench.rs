@@ -10,7 +10,7 @@ use ddppo::lab::bench::twin::{Twin, TwinKind, TwinSettings};
 use ddppo::lab::bench::{Bench, Effort, Piece, Timing, quantile};
 use serde_json::json;
 
-use super::output::{UsageError, print};
+use super::output::{UsageError, print, say};
 use crate::cli::{Against, BenchArgs};
 
 /// Measured runs of a piece alone, and the time after which fewer have to do.
@@ -137,7 +137,7 @@ impl Session<'_> {
             threads: self.threads,
             directions: self.bench.directions(),
         };
-        let mut twin = Twin::start(settings, |what| eprintln!("{what}"))?;
+        let mut twin = Twin::start(settings, say)?;
         if !self.args.json {
             self.print_title()?;
             print(&format!(

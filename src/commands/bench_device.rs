@@ -13,7 +13,7 @@ use ddppo::lab::bench::quantile;
 use serde_json::json;
 
 use super::bench::{ROUNDS, sorted};
-use super::output::{UsageError, print};
+use super::output::{UsageError, print, say};
 use crate::cli::{Against, BenchArgs};
 
 /// Numbers of runs where none are given, those of docs/devices.md.
@@ -92,7 +92,7 @@ impl Session<'_> {
         if args.against == Some(Against::Jax) {
             let (threads, tf32) = (*threads, args.tf32);
             let settings = GroupTwinSettings { task: &args.task, platform, threads, tf32 };
-            *twin = Some(GroupTwin::start(settings, |what| eprintln!("{what}"))?);
+            *twin = Some(GroupTwin::start(settings, say)?);
         }
         if args.json {
             return Ok(());

@@ -77,6 +77,7 @@ fn is_mistake(error: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(error) = error.downcast_ref() {
         return match error {
             CurveError::Directory(error) => is_mistake(error),
+            CurveError::Robot(error) => is_mistake(error),
             CurveError::Metrics(_) => false,
             CurveError::Empty(_) | CurveError::NoMetric { .. } | CurveError::Published(_) => true,
         };

@@ -29,6 +29,6 @@ pub fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     };
     let mut out = BufWriter::new(std::io::stdout().lock());
     ddppo::env::trace(task, args.steps as usize, args.seed, &mut behaviour, &mut out)?;
-    out.flush()?;
+    out.flush().map_err(ddppo::env::TraceError::from)?;
     Ok(ExitCode::SUCCESS)
 }

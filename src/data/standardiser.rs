@@ -62,7 +62,11 @@ impl<T: Real> Standardiser<T> {
     /// Mean and (population) deviation of (s, a) over the given rows.
     pub fn fit(replay: &Replay, rows: &[u32], dim: usize) -> Self {
         let rows = rows.iter().map(|&row| replay.get(row as usize));
-        let moments = moments(rows, dim, Transition::input::<f64>);
+        Self::of(&moments(rows, dim, Transition::input::<f64>))
+    }
+
+    /// By these moments.
+    pub fn of(moments: &[Moments]) -> Self {
         Self {
             mean: moments.iter().map(|m| T::from_f64(m.mean)).collect(),
             deviation: moments.iter().map(|m| T::from_f64(m.deviation())).collect(),

@@ -58,7 +58,7 @@ impl DeviceLearner {
         DeviceGroup::memory(config, method, runs, transitions).map(|memory| memory.most())
     }
 
-    /// Brings runs to a device, whose configurations may differ in the seed alone.
+    /// Brings runs to a device, whose configurations may differ in the seed and, where models are trained step by step, in R.
     ///
     /// # Errors
     /// When no program is for such runs, or the device fails.

@@ -163,8 +163,9 @@ impl<'a> Probe<'a> {
                     let action = index - states;
                     let (low, high) =
                         (self.task.action_low()[action], self.task.action_high()[action]);
-                    // At a bound the centre moves inwards by one step: environments clip what lies outside.
-                    let centre = self.action[action].clamp(low + step, high - step);
+                    // At a bound the centre moves inwards by one step: environments clip what lies outside. Of a range narrower than two, one
+                    // side is outside.
+                    let centre = self.action[action].min(high - step).max(low + step);
                     self.action[action] = centre + amount;
                 }
             }

@@ -53,6 +53,10 @@ pub trait Method: Any + Send {
     /// Takes in a real step.
     fn store(&mut self, step: RealStep<'_>);
 
+    /// The stored step before this one was the last of its episode: the physics broke in the one that followed, which is no data. Of use to
+    /// methods that read real steps one after the other.
+    fn end_episode(&mut self) {}
+
     /// All learning after environment step number `step`, whose transition has been stored; `tally` is told of it.
     ///
     /// # Errors
@@ -77,8 +81,8 @@ pub trait Method: Any + Send {
         None
     }
 
-    /// The setting by which the task's own function ends imagined episodes ([`crate::env::Task::knows_termination`]); `None` where it is not
-    /// asked.
+    /// The setting by which the task's own function ends imagined episodes ([`crate::env::Task::knows_termination`]): `algorithm` of a method
+    /// that always asks it; `None` where it is not asked.
     fn given_termination(&self) -> Option<&'static str> {
         None
     }

@@ -115,9 +115,7 @@ impl<T: Real> BudgetWorkspace<T> {
             stop: StopFlag::default(),
         }
     }
-}
 
-impl<T: Real> BudgetWorkspace<T> {
     /// Begins a training that goes on by [`BudgetWorkspace::advance`]: moments anew, each member's rows from a stream of its own.
     pub fn begin(&mut self, rng: &mut Rng) {
         self.trainees.iter_mut().for_each(|trainee| trainee.begin(rng));

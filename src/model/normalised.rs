@@ -3,13 +3,10 @@
 
 use super::budget_config::BudgetConfig;
 use super::grouping::Grouping;
-use crate::data::{Replay, Standardiser};
+use crate::data::{Replay, Standardiser, Transition, moments};
 use crate::nn::{Activation, Keep, Mlp, Real, Shape, Tape};
 use crate::rng::Rng;
 use crate::run::{Entries, SnapshotError};
-
-/// Deviations under this count as 1.
-const SMALLEST_DEVIATION: f64 = 1e-12;
 
 /// One network of the ensemble.
 #[derive(Clone, Debug)]
@@ -67,27 +64,6 @@ impl<T: Real> NormalisedTape<T> {
     #[inline]
     pub fn input_adjoint(&self, i: usize) -> &[T] {
         self.tape.input_adjoint.row(self.grouping.place(i))
-    }
-}
-
-/// Mean and deviation of (r, Δs) over all transitions.
-fn label_standardiser<T: Real>(replay: &Replay, dim: usize) -> Standardiser<T> {
-    let n = replay.len() as f64;
-    let sums = |of: &dyn Fn(usize, f64) -> f64| -> Vec<f64> {
-        let mut sums = vec![0.0; dim];
-        for row in 0..replay.len() {
-            let t = replay.get(row);
-            sums.iter_mut().enumerate().for_each(|(d, sum)| *sum += of(d, t.label::<f64>(d)) / n);
-        }
-        sums
-    };
-    let mean = sums(&|_, y| y);
-    let variance = sums(&|d, y| (y - mean[d]) * (y - mean[d]));
-    let deviation = variance.iter().map(|variance| variance.sqrt());
-    let deviation = deviation.map(|d| T::from_f64(if d < SMALLEST_DEVIATION { 1.0 } else { d }));
-    Standardiser {
-        deviation: deviation.collect(),
-        mean: mean.iter().map(|&mean| T::from_f64(mean)).collect(),
     }
 }
 
@@ -168,7 +144,8 @@ impl<T: Real> NormalisedModel<T> {
     pub fn standardise(&mut self, replay: &Replay) {
         let rows: Vec<u32> = (0..replay.len() as u32).collect();
         self.inputs = Standardiser::fit(replay, &rows, self.observation_dim + self.action_dim);
-        self.labels = label_standardiser(replay, 1 + self.observation_dim);
+        let all = (0..replay.len()).map(|row| replay.get(row));
+        self.labels = Standardiser::of(&moments(all, self.label_dim(), Transition::label::<f64>));
     }
 
     /// Runs each of the first `members.len()` rows through its member: states `[rows, observation_dim]`, standardised, of `state`, actions

@@ -35,6 +35,9 @@ fn number(value: f64, step: f64) -> String {
     out
 }
 
+/// What is farther from 0 is drawn here: differences of two numbers stay finite.
+const FARTHEST: f64 = 1e300;
+
 /// A linear map from values to the drawing's units.
 pub(crate) struct Axis {
     ticks: Vec<f64>,
@@ -52,6 +55,7 @@ impl Axis {
     ) -> Self {
         let (low, high) = values
             .filter(|value| value.is_finite())
+            .map(|value| value.clamp(-FARTHEST, FARTHEST))
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
                 (low.min(value), high.max(value))
             });
@@ -66,6 +70,7 @@ impl Axis {
     /// Where a value lies.
     pub(crate) fn at(&self, value: f64) -> f64 {
         let (first, last) = (self.ticks[0], self.ticks[self.ticks.len() - 1]);
+        let value = value.clamp(-FARTHEST, FARTHEST);
         self.start + (value - first) / (last - first) * self.length
     }
 
@@ -93,6 +98,16 @@ mod tests {
                 ticks[0] <= low && ticks[ticks.len() - 1] >= high && (3..10).contains(&ticks.len()),
                 "{ticks:?}"
             );
+        }
+    }
+
+    #[test]
+    fn numbers_of_any_size_have_a_place() {
+        for values in [[-f64::MAX, f64::MAX], [0.0, f64::MAX], [1e-308, 2e-308], [-1e300, 1e300]] {
+            let axis = Axis::new(values.into_iter(), 10.0, 100.0, 6.0);
+            let places = values.map(|value| axis.at(value));
+            assert!(places.iter().all(|place| (10.0..=110.0).contains(place)), "{places:?}");
+            assert!(axis.labels().count() > 1 && places[0] <= places[1], "{places:?}");
         }
     }
 

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use super::metric::{Metric, Score, hint, words};
 use super::published::UnknownMethod;
 use crate::config::Config;
+use crate::env::robot::RobotError;
 use crate::methods;
-use crate::run::directory::{DirectoryError, metrics_path, robot_path};
+use crate::run::directory::{DirectoryError, metrics_path};
 use crate::run::metrics::{self, MetricsError};
-use crate::run::storage::read_regular;
 use crate::run::text::one_line;
 
 /// Why no curve can be drawn.
@@ -21,6 +21,9 @@ pub enum CurveError {
     /// Its metrics cannot be used.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// Which robot it has cannot be read.
+    #[error(transparent)]
+    Robot(#[from] RobotError),
     /// Nothing was measured yet.
     #[error("{0} has no evaluation yet: there is nothing to draw")]
     Empty(String),
@@ -48,17 +51,12 @@ pub(super) struct Run {
     pub scores: Vec<Score>,
 }
 
-/// Bytes of the longest file that says which robot a run has.
-const LONGEST_ORIGIN: u64 = 1 << 16;
-
 /// The run in a folder, and the names of all that it has measured.
 fn read(root: &Path, metric: &Metric) -> Result<(Run, BTreeSet<String>), CurveError> {
     let config = methods::config_of_run(root)?;
     let lines = metrics::read(&metrics_path(root))?;
     let scores = metric.values(&lines);
-    // It holds a checksum of all that the robot is made of.
-    let origin = read_regular(&robot_path(root).join("origin.toml"), LONGEST_ORIGIN).ok();
-    let robot = origin.map(|text| format!("{:08x}", crc32fast::hash(&text)));
+    let robot = crate::env::robot::identity(root)?;
     Ok((Run { root: root.to_owned(), config, robot, scores }, words(&lines)))
 }
 

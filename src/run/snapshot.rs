@@ -245,16 +245,6 @@ impl Snapshot {
         self.take(key, shape)
     }
 
-    /// Takes a [`f64`] array.
-    pub fn take_f64(&mut self, key: &str, shape: &[usize]) -> Result<Vec<f64>, SnapshotError> {
-        self.take(key, shape)
-    }
-
-    /// Takes a [`u64`] array.
-    pub fn take_u64(&mut self, key: &str, shape: &[usize]) -> Result<Vec<u64>, SnapshotError> {
-        self.take(key, shape)
-    }
-
     /// Takes a counter, flag, name or structure.
     pub fn take_value<T: DeserializeOwned>(&mut self, key: &str) -> Result<T, SnapshotError> {
         let expected = || format!("a value of type {}", std::any::type_name::<T>());

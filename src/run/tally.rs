@@ -152,7 +152,7 @@ mod tests {
             let record = tally.take_train_record(9, &[("alpha", 0.5)]);
             let seen = ["loss", "alpha", "updates"].map(|name| record.get(name));
             assert_eq!(seen, [Some(2.5), Some(0.5), Some(2.0)]);
-            assert!(record.get("broken").is_none_or(f64::is_nan));
+            assert!(record.get("broken").is_some_and(f64::is_nan));
             let empty = tally.take_train_record(18, &[]);
             assert_eq!((empty.get("loss"), empty.get("updates")), (None, Some(0.0)));
         }

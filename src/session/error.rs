@@ -36,6 +36,9 @@ pub enum SessionError {
     /// Runs cannot be trained together on a device.
     #[error(transparent)]
     Lockstep(#[from] LockstepError),
+    /// It was not trained since another run of its group could not be.
+    #[error("another run of the group could not begin: {0}")]
+    Together(String),
     /// A device failed, and with it all runs on it.
     #[error("{0}")]
     Device(String),

@@ -99,23 +99,33 @@ impl GroupSession {
         let mut batches: Vec<Batch> = places.iter().map(|_| Batch::default()).collect();
         for (number, GroupMember { ready, sinks, observers }) in members.into_iter().enumerate() {
             let begin = || Work::begin(ready, sinks, observers, threads, Some(name.clone()));
-            let (work, trainer) = workers.install(begin)?;
+            let (work, trainer) = match workers.install(begin) {
+                Ok(begun) => begun,
+                Err(error) => return Err(give_up(batches, error, started)),
+            };
             let at = places.iter().position(|batch| batch.contains(&number));
             batches[at.expect("every run is in a batch")].add(number, work, trainer);
         }
         // What cannot be begun is known before anything is trained.
         let mut begun = Vec::new();
-        for Batch { runs, trainers } in &mut batches {
-            let trainers = std::mem::take(trainers);
-            if !trainers.is_empty() {
-                let begin = || Lockstep::new(trainers, device.clone(), precision);
-                begun.push((runs, workers.install(begin)?));
+        for number in 0..batches.len() {
+            let trainers = std::mem::take(&mut batches[number].trainers);
+            if trainers.is_empty() {
+                continue;
+            }
+            let begin = || Lockstep::new(trainers, device.clone(), precision);
+            match workers.install(begin) {
+                Ok(lockstep) => begun.push((number, lockstep)),
+                Err(error) => return Err(give_up(batches, error.into(), started)),
             }
         }
         std::thread::scope(|scope| {
-            for (runs, lockstep) in begun {
-                let workers = &workers;
-                scope.spawn(move || train(runs, lockstep, workers, stop));
+            let mut begun = begun.into_iter().peekable();
+            for (number, Batch { runs, .. }) in batches.iter_mut().enumerate() {
+                if let Some((_, lockstep)) = begun.next_if(|(of, _)| *of == number) {
+                    let workers = &workers;
+                    scope.spawn(move || train(runs, lockstep, workers, stop));
+                }
             }
         });
         let mut ended = Vec::new();
@@ -128,6 +138,15 @@ impl GroupSession {
         ended.sort_by_key(|(number, _)| *number);
         Ok(ended.into_iter().map(|(_, outcome)| outcome).collect())
     }
+}
+
+/// Notes in the runs that were begun that one like them could not be; gives why.
+fn give_up(batches: Vec<Batch>, error: SessionError, started: Instant) -> SessionError {
+    for Running { work, step, result, .. } in batches.into_iter().flat_map(|batch| batch.runs) {
+        let other = || Err(SessionError::Together(error.to_string()));
+        let _ = work.end(step, result.unwrap_or_else(other), started.elapsed());
+    }
+    error
 }
 
 /// Runs that advance together, and those like them that were finished before.

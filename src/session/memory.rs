@@ -58,11 +58,15 @@ pub fn needed(config: &Config, task: &dyn Task) -> u64 {
 }
 
 /// Bytes by what takes them, and the setting that decides it.
-fn estimate(config: &Config, task: &dyn Task) -> [(&'static str, u64); 5] {
+fn estimate(config: &Config, task: &dyn Task) -> [(&'static str, u64); 6] {
     let [s, a] = [task.observation_dim(), task.action_dim()].map(|dim| dim as u64);
     let row = (2 * s + a + 2) * FLOAT;
-    // Of settings that the method does not have: 0.
-    let set = |key: &str| config.get(key).and_then(Value::as_integer).unwrap_or(0) as u64;
+    // What a method has without a setting for it.
+    let or = |key: &str, fixed: u64| match config.get(key).and_then(Value::as_integer) {
+        Some(value) => value as u64,
+        None => fixed,
+    };
+    let set = |key: &str| or(key, 0);
     let batch = set("training.batch_size");
     // Layers of `hidden` units, and a minibatch's activations of them.
     let network = |inputs: u64, hidden: u64, layers: u64, outputs: u64, copies: u64| {
@@ -72,20 +76,24 @@ fn estimate(config: &Config, task: &dyn Task) -> [(&'static str, u64); 5] {
         parameters.saturating_mul(copies).saturating_add(activations).saturating_mul(FLOAT)
     };
     // Two models where there may be two.
-    let alone = config.get("model.single_model").and_then(Value::as_bool).unwrap_or(true);
+    let alone = match config.get("policy.gradient_source").and_then(Value::as_str) {
+        Some(source) => source != "gradient",
+        None => config.get("model.single_model").and_then(Value::as_bool).unwrap_or(true),
+    };
     let members = set("model.members").saturating_mul(if alone { 1 } else { 2 });
     let models = network(s + a, set("model.hidden"), set("model.layers"), 2 * (s + 1), COPIES);
     let steps = config.steps().min(set("training.replay_capacity"));
     // Refilled at each training of the models with what the rollouts reach.
     let imagined = set("rollout.capacity_per_step").saturating_mul(set("rollout.max_length"));
-    let critic = network(s + a, set("critic.hidden"), 2, 1, COPIES + 1);
+    // Each with a target.
+    let critic = network(s + a, set("critic.hidden"), or("critic.layers", 2), 1, COPIES + 1);
     [
-        ("policy.hidden", network(s, set("policy.hidden"), 2, 2 * a, COPIES)),
-        // Two networks, each with a target.
-        ("critic.hidden", critic.saturating_mul(2)),
+        ("policy.hidden", network(s, set("policy.hidden"), or("policy.layers", 2), 2 * a, COPIES)),
+        ("critic.hidden", critic.saturating_mul(or("critic.members", 2))),
         ("model.hidden", models.saturating_mul(members)),
         ("training.replay_capacity", steps.saturating_mul(row)),
         ("rollout.capacity_per_step", imagined.saturating_mul(row)),
+        ("rollout.capacity", set("rollout.capacity").saturating_mul(s * FLOAT)),
     ]
 }
 
@@ -146,9 +154,12 @@ fn group(membership: &str) -> Option<u64> {
         let read = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
         Some(read(limit)?.saturating_sub(read(used)?))
     };
-    let own = membership.lines().find_map(|line| line.strip_prefix("0::"))?.trim_end_matches('/');
-    let v2 = format!("/sys/fs/cgroup{own}");
-    left(&format!("{v2}/memory.max"), &format!("{v2}/memory.current")).or_else(|| {
+    let own = membership.lines().find_map(|line| line.strip_prefix("0::"));
+    let v2 = own.and_then(|own| {
+        let folder = format!("/sys/fs/cgroup{}", own.trim_end_matches('/'));
+        left(&format!("{folder}/memory.max"), &format!("{folder}/memory.current"))
+    });
+    v2.or_else(|| {
         let v1 = "/sys/fs/cgroup/memory/memory";
         left(&format!("{v1}.limit_in_bytes"), &format!("{v1}.usage_in_bytes"))
     })
@@ -178,5 +189,11 @@ mod tests {
         assert!(advice(&needed).contains("`policy.hidden`"), "{}", advice(&needed));
         // 16384² weights, five copies of four bytes.
         assert!((5_300_000_000..6_500_000_000).contains(&needed[0].1), "{needed:?}");
+        let preset = crate::methods::preset("ddppo-plus", "PointMass").unwrap();
+        let large = ["critic.members=1000", "critic.hidden=2048"].map(str::to_owned);
+        let needed = estimate(&preset.with_settings(&large).unwrap(), &*task);
+        assert!(advice(&needed).contains("`critic.hidden`"), "{}", advice(&needed));
+        // Twice 2048² weights, six copies of four bytes, a thousand times.
+        assert!((200_000_000_000..240_000_000_000).contains(&needed[1].1), "{needed:?}");
     }
 }

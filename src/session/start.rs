@@ -9,11 +9,12 @@ use crate::env::robot::{Robot, task_of_run};
 use crate::methods::config_of_run;
 use crate::run::checkpoint::{CheckpointError, CheckpointStore, Damage, Info, Loaded};
 use crate::run::directory::{
-    RunDirectory, checkpoints_path, environment_path, metrics_path, robot_path,
+    DirectoryError, RunDirectory, checkpoints_path, environment_path, metrics_path, robot_path,
 };
 use crate::run::manifest::Manifest;
 use crate::run::metrics;
 use crate::run::storage::{Disk, FileKind, StorageError, is_folder, kind};
+use crate::train::{TrainError, Trainer};
 
 use super::{SessionError, memory};
 use crate::run::text::thousands;
@@ -106,6 +107,7 @@ pub fn begin_keeping(
 ) -> Result<Ready, SessionError> {
     let mut notices = Vec::new();
     notices.extend(memory::check(&config, &*task)?);
+    Trainer::check(&config, Arc::clone(&task)).map_err(TrainError::from)?;
     let directory = match place {
         Place::Folder(root) => RunDirectory::claim(root)?,
         Place::Numbered(parent) => RunDirectory::claim_numbered(parent, &config)?,
@@ -144,9 +146,32 @@ pub fn resume_in(
     until: Until,
     task: impl FnOnce(&Path, &Config) -> Result<Arc<dyn Task>, SessionError>,
 ) -> Result<Ready, SessionError> {
+    resume_changed(root, until.steps, |found| until.config(found), task)
+}
+
+/// [`resume_in`] with the configuration that [`begun`] gave.
+///
+/// # Errors
+/// As [`resume`], and those of `task`.
+pub fn resume_as(
+    root: &Path,
+    config: Config,
+    task: impl FnOnce(&Path, &Config) -> Result<Arc<dyn Task>, SessionError>,
+) -> Result<Ready, SessionError> {
+    resume_changed(root, None, |_| Ok(config), task)
+}
+
+/// Goes on with a run, its configuration changed, for the steps in all that were asked for.
+fn resume_changed(
+    root: &Path,
+    asked: Option<u64>,
+    change: impl FnOnce(&Config) -> Result<Config, ConfigError>,
+    task: impl FnOnce(&Path, &Config) -> Result<Arc<dyn Task>, SessionError>,
+) -> Result<Ready, SessionError> {
     let directory = RunDirectory::open(root)?;
-    let mut config = config_of_run(root)?;
-    let task = task(root, &config)?;
+    let found = config_of_run(root)?;
+    let task = task(root, &found)?;
+    let config = change(&found).map_err(DirectoryError::from)?;
     let mut notices: Vec<String> = directory.warning().map(str::to_owned).into_iter().collect();
     notices.extend(memory::check(&config, &*task)?);
     let mut store = store(root, &config);
@@ -159,7 +184,7 @@ pub fn resume_in(
             State::Saved(Box::new(loaded))
         }
         Err(CheckpointError::None { directory: path }) => {
-            if let Some(evidence) = evidence_of_saving(&directory, &config, &lines) {
+            if let Some(evidence) = evidence_of_saving(&directory, &found, &lines) {
                 return Err(SessionError::CheckpointsLost { path, evidence });
             }
             notices.push("nothing had been saved: the run begins anew".to_owned());
@@ -167,15 +192,13 @@ pub fn resume_in(
         }
         Err(error) => return Err(error.into()),
     };
-    if let (Some(steps), State::Saved(loaded)) = (until.steps, &state)
-        && steps < loaded.info.step
+    if let (Some(asked), State::Saved(loaded)) = (asked, &state)
+        && asked < loaded.info.step
     {
-        return Err(SessionError::Behind { asked: steps, done: loaded.info.step });
+        return Err(SessionError::Behind { asked, done: loaded.info.step });
     }
-    let longer = until.config(&config).map_err(crate::run::directory::DirectoryError::from)?;
-    if longer != config {
-        directory.write_config(&longer)?;
-        config = longer;
+    if config != found {
+        directory.write_config(&config)?;
     }
     Ok(Ready { directory, config, task, store, state, notices })
 }
@@ -288,12 +311,12 @@ pub fn begin_or_resume(
 ) -> Result<Ready, SessionError> {
     match begun(root, &config, robot)? {
         None => begin(Place::Folder(root), config, task, robot),
-        Some(until) => resume(root, until),
+        Some(config) => resume_as(root, config, task_of),
     }
 }
 
-/// Whether the run of `config` was begun in `root`, and for how long it is to go on then: one that was made longer is not made shorter
-/// again.
+/// Whether the run of `config` was begun in `root`, and the configuration that it goes on with then: one that was made longer is not made
+/// shorter again, and what may change between two sessions is as it is given now.
 ///
 /// # Errors
 /// When the run that is there has other settings, or another robot.
@@ -301,7 +324,7 @@ pub fn begun(
     root: &Path,
     config: &Config,
     robot: Option<&Robot>,
-) -> Result<Option<Until>, SessionError> {
+) -> Result<Option<Config>, SessionError> {
     if !crate::run::directory::holds_run(root) {
         return Ok(None);
     }
@@ -312,7 +335,6 @@ pub fn begun(
     if let Some(difference) = crate::env::robot::difference(root, robot)? {
         return Err(SessionError::OtherRobot { path: root.to_owned(), difference });
     }
-    let steps = Some(config.steps().max(found.steps()));
-    let stop_at_return = Some(config.run().evaluation.stop_at_return);
-    Ok(Some(Until { steps, stop_at_return }))
+    let steps = format!("steps={}", config.steps().max(found.steps()));
+    Ok(Some(config.with_settings(&[steps]).map_err(DirectoryError::from)?))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, require};
 use crate::data::Transition;
 use crate::env::{EnvironmentError, Episode, Outcome, Task};
 use crate::methods::{self, Method, RealStep};
@@ -44,6 +44,26 @@ pub enum TrainError {
         /// How many steps in a row.
         steps: u64,
     },
+}
+
+/// Refuses a method that asks the task what it does not know.
+fn check_termination(
+    method: &dyn Method,
+    config: &Config,
+    task: &dyn Task,
+) -> Result<(), ConfigError> {
+    let Some(key) = method.given_termination().filter(|_| !task.knows_termination()) else {
+        return Ok(());
+    };
+    let (value, instead) = match key {
+        "algorithm" => (
+            config.algorithm(),
+            "a method that can learn which observations end an episode, such as `ddppo`",
+        ),
+        _ => ("given", "`learned`"),
+    };
+    let silent = format!("task `{}` does not say which observations end an episode", task.name());
+    require(false, key, format!("`{value}`"), format!("{instead}: {silent}"))
 }
 
 /// A run: everything that changes, and the task and configuration that do not.
@@ -123,6 +143,14 @@ impl Trainer {
         Self::with_method(method, config, task)
     }
 
+    /// Refuses what [`Trainer::new`] would of a method and a task, before anything is made of the run.
+    ///
+    /// # Errors
+    /// When the method asks which observations end an episode, and the task does not say it.
+    pub fn check(config: &Config, task: Arc<dyn Task>) -> Result<(), ConfigError> {
+        check_termination(&*methods::build(config, Arc::clone(&task)), config, &*task)
+    }
+
     /// [`Trainer::new`] with a method of one's own, as it is at the start of a run.
     ///
     /// # Errors
@@ -132,16 +160,7 @@ impl Trainer {
         config: Config,
         task: Arc<dyn Task>,
     ) -> Result<Self, TrainError> {
-        if let Some(key) = method.given_termination().filter(|_| !task.knows_termination()) {
-            let name = task.name();
-            return Err(TrainError::Config(ConfigError::Impossible {
-                key: key.to_owned(),
-                value: "`given`".to_owned(),
-                expected: format!(
-                    "`learned`: task `{name}` does not say which observations end an episode"
-                ),
-            }));
-        }
+        check_termination(&*method, &config, &*task)?;
         let stream = |name: &str| Rng::new(config.seed(), name);
         let mut resets = stream("environment");
         let episode = Episode::begin(&*task, &mut resets)?;
@@ -307,6 +326,7 @@ impl Trainer {
         let over = outcome.is_over();
         // A step that broke the physics ends its episode and is no data.
         if outcome.broke {
+            method.end_episode();
             tally.count("unstable_steps", 1);
         } else {
             if !outcome.is_finite() {

@@ -41,6 +41,18 @@ fn traces_are_functions_of_task_seed_and_policy() {
 }
 
 #[test]
+fn a_short_trace_may_have_no_reader() {
+    let place = Place::new("trace-unread");
+    let mut command = place.command(&["trace", "Pendulum", "--steps", "5"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Closed before the program can have written: it loads a physics engine first.
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && text.is_empty(), "{text}");
+}
+
+#[test]
 fn a_trace_may_be_cut_by_its_reader() {
     let place = Place::new("trace-pipe");
     let mut child = place

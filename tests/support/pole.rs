@@ -8,13 +8,17 @@ use ddppo::rng::Rng;
 pub const LENGTH: usize = 100;
 
 /// The step, counted from the making of a world, at which a [`Fault`] shows.
-const FAULTY_STEP: usize = 120;
+pub const FAULTY_STEP: usize = 120;
 
-/// What a world may give that is no number.
+/// How a world may break.
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
+    /// An observation that is no number.
     Observation,
+    /// A reward that is no number.
     Reward,
+    /// It says that its physics broke.
+    Physics,
 }
 
 /// x″ = 10·x + 10·a, 20 steps a second. An episode ends when the pole has fallen to |x| > 1, or after [`LENGTH`] steps; a step
@@ -78,9 +82,13 @@ impl Environment for Pole {
         match self.fault.filter(|_| self.steps == FAULTY_STEP) {
             Some(Fault::Observation) => observation[1] = f64::INFINITY,
             Some(Fault::Reward) => reward = f64::NAN,
-            None => {}
+            Some(Fault::Physics) | None => {}
         }
         Ok(Step { reward, terminated: fallen(observation) })
+    }
+    fn take_warning(&mut self) -> Option<String> {
+        let broke = matches!(self.fault, Some(Fault::Physics)) && self.steps == FAULTY_STEP;
+        broke.then(|| "the pole broke".to_owned())
     }
     fn state(&self) -> Vec<f64> {
         self.state.to_vec()

@@ -10,7 +10,7 @@ use ddppo::lab::figures::estimators;
 use ddppo::sweep::trials::{PlacedTrial, estimates, run_missing};
 use ddppo::train::Trainer;
 
-use super::super::output::{print, saved_run};
+use super::super::output::{print, saved_run, say};
 use super::written::{duration, say_plan, worker_pool, write};
 use crate::cli::EstimatorsArgs;
 
@@ -44,14 +44,14 @@ fn study(saved: &Trainer, args: &EstimatorsArgs) -> anyhow::Result<ExitCode> {
     let done = |i: usize, place: &Path, outcome: &EstimatorOutcome| {
         let last = &outcome.by_steps[outcome.by_steps.len() - 1];
         let biases = last.biases.iter().map(|(h, bias)| format!("  H = {h}: {:.3}", bias.relative));
-        eprintln!(
+        say(&format!(
             "{}/{}  {}  bias{}  {}",
             i + 1,
             trials.len(),
             place.display(),
             biases.collect::<String>(),
             duration(last.seconds)
-        );
+        ));
     };
     let run = |trial: &EstimatorTrial| study.run(trial);
     let outcomes = run_missing::<_, StudyError>(&trials, run, done)?;

@@ -10,7 +10,7 @@ use ddppo::methods::ddppo::{DdppoConfig, INFO};
 use ddppo::model::GradientLossConfig;
 use ddppo::sweep::trials::{PlacedTrial, estimates, run_missing};
 
-use super::super::output::{UsageError, print};
+use super::super::output::{UsageError, print, say};
 use super::written::{duration, say_plan, worker_pool, write};
 use crate::cli::{DirectionsArgs, ModelsArgs, TrialArgs};
 
@@ -69,6 +69,14 @@ fn configure(task: &str, args: &TrialArgs, directions: Option<usize>) -> anyhow:
             "`task` and `seed` are not for --set here: tasks are arguments, and seeds go from 0 on";
         return Err(UsageError(message.to_owned()).into());
     }
+    let neighbours = loss(&config).neighbours;
+    if neighbours >= args.steps as usize {
+        let message = format!(
+            "{neighbours} neighbours of each transition need more than {neighbours} transitions, but --steps is {}",
+            args.steps
+        );
+        return Err(UsageError(message).into());
+    }
     Ok(config)
 }
 
@@ -122,7 +130,7 @@ fn make(
     let run = |trial: &ModelTrial| trial.run(&*ddppo::env::task(&trial.task)?, &mut |_| {});
     let done = |i: usize, place: &Path, outcome: &TrialOutcome| {
         let last = outcome.last();
-        eprintln!(
+        say(&format!(
             "{}/{}  {}  gradient error {:.3e}  prediction error {:.3e}  {}",
             i + 1,
             trials.len(),
@@ -130,7 +138,7 @@ fn make(
             last.error.mean_gradient(),
             last.error.mean_prediction(),
             duration(outcome.seconds)
-        );
+        ));
     };
     let outcomes = pool.install(|| run_missing::<_, TrialError>(&placed, run, done))?;
     write(folder, name, &model_trials::picture(&outcomes), &model_trials::csv(&outcomes))?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use ddppo::report::Picture;
 use ddppo::run::storage::{Disk, StorageError, replace};
+use ddppo::session::run::worker_threads;
 use ddppo::sweep::trials::PlacedTrial;
 use rayon::ThreadPool;
 
@@ -30,9 +31,9 @@ pub(crate) fn duration(seconds: f64) -> String {
     humantime::format_duration(Duration::from_secs(seconds.round() as u64)).to_string()
 }
 
-/// As many threads, or as many as there are cores.
+/// As many threads, or as many as there are cores, which are the most.
 pub(crate) fn worker_pool(threads: Option<u16>) -> anyhow::Result<ThreadPool> {
-    let builder = rayon::ThreadPoolBuilder::new().num_threads(threads.map_or(0, usize::from));
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(worker_threads(threads));
     builder.build().context("the worker threads cannot be started")
 }
 

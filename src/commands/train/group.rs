@@ -70,7 +70,7 @@ pub fn train(args: &TrainArgs, scene: &Scene) -> anyhow::Result<ExitCode> {
     };
     let threads = args.session.threads;
     let outcomes = GroupSession { members, device, precision, threads }.run(&stop)?;
-    let mut code = ExitCode::SUCCESS;
+    let (mut code, mut failed) = (ExitCode::SUCCESS, false);
     for (folder, outcome) in roots.iter().zip(outcomes) {
         let root = folder.display();
         match outcome {
@@ -80,7 +80,7 @@ pub fn train(args: &TrainArgs, scene: &Scene) -> anyhow::Result<ExitCode> {
                 evaluation,
                 ..
             }) => {
-                let score = evaluation.map_or("never evaluated".to_owned(), |evaluation| {
+                let score = evaluation.map_or("no score".to_owned(), |evaluation| {
                     format!("mean return {:.1}", evaluation.return_mean)
                 });
                 let solved = if end == End::Solved { "solved, " } else { "" };
@@ -91,13 +91,14 @@ pub fn train(args: &TrainArgs, scene: &Scene) -> anyhow::Result<ExitCode> {
             }
             Ok(SessionOutcome { end, step, .. }) => {
                 say(&format!("{root}: saved at step {}", thousands(step)));
-                if let End::Interrupted(signal) = end {
+                // What went wrong with another is the more important to say.
+                if let (End::Interrupted(signal), false) = (end, failed) {
                     code = ExitCode::from(signal.exit_code());
                 }
             }
             Err(error) => {
                 say(&format!("error: {root}: {:#}", anyhow::Error::from(error)));
-                code = ExitCode::FAILURE;
+                (code, failed) = (ExitCode::FAILURE, true);
             }
         }
     }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use ddppo::config::Config;
 use ddppo::device::DeviceChoice;
+use ddppo::lab::analysis::observer;
 use ddppo::session::start::Ready;
 
 use self::scene::{Scene, configured, scene, warn};
@@ -41,6 +42,8 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
 /// The run that is asked for, ready to be trained on the processor.
 pub fn prepare(args: &TrainArgs) -> anyhow::Result<Ready> {
     let (Scene { task, robot }, config) = alone(args)?;
+    // Before a folder is made.
+    observer::check(&config, &*task)?;
     Ok(common::start(args.out.as_deref(), args.resume, config, task, robot.as_ref())?)
 }
 

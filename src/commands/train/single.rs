@@ -90,7 +90,10 @@ fn conclusion(
         Some(Evaluation { return_mean, step }) => {
             format!("mean return {return_mean:.1} at step {}", thousands(*step))
         }
-        None => "never evaluated".to_owned(),
+        None => {
+            "no score, since it was never evaluated, or the physics broke in the last evaluation"
+                .to_owned()
+        }
     };
     let curve = curve.map_or(String::new(), |[svg, png]| {
         format!("  curve       {}\n              {}\n", svg.display(), png.display())

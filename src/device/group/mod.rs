@@ -88,7 +88,7 @@ impl DeviceGroup {
         DeviceMemory::of(&Recipe::of(config)?, method, runs, transitions)
     }
 
-    /// Brings runs to a device, whose configurations may differ in the seed alone.
+    /// Brings runs to a device, whose configurations may differ in the seed and, where models are trained step by step, in R.
     ///
     /// # Errors
     /// When no program is for such runs, or the device fails.

@@ -112,7 +112,7 @@ pub(crate) struct Hit {
 pub(crate) struct Simulation {
     data: MjData<Arc<MjModel>>,
     /// An error left MuJoCo's working memory undefined: it must be reset before anything else.
-    broken: bool,
+    broken: Option<String>,
 }
 
 impl Simulation {
@@ -130,7 +130,7 @@ impl Simulation {
             }
         })?;
         let data = MjData::try_new(Arc::clone(model)).map_err(|error| error.to_string())?;
-        Ok(Self { data, broken: false })
+        Ok(Self { data, broken: None })
     }
 
     /// The model simulated.
@@ -156,15 +156,15 @@ impl Simulation {
             }
             None => self.data.reset(),
         }
-        self.broken = false;
+        self.broken = None;
         place(&mut self.data);
         self.call(mj_forward)
     }
 
     /// Applies `control` for `substeps` steps of the model's time step.
     pub fn step(&mut self, control: &[f64], substeps: usize) -> Result<Stability, String> {
-        if self.broken {
-            return Err("the simulation failed and was not reset".to_owned());
+        if let Some(reason) = &self.broken {
+            return Err(format!("{reason} (the simulation was not reset since)"));
         }
         self.data.ctrl_mut().copy_from_slice(control);
         for warning in self.data.warning_mut() {
@@ -197,7 +197,7 @@ impl Simulation {
         // SAFETY: `data` was made for this model, nothing else uses either during the call, and after an error `broken`
         // keeps the data from being used before a reset.
         let result = guarded(|| unsafe { function(model, self.data.ffi_mut()) });
-        self.broken = result.is_err();
+        self.broken = result.as_ref().err().cloned();
         result
     }
 
@@ -237,9 +237,8 @@ impl Simulation {
 
     /// Continues from a state, `[state_len]`.
     pub fn set_state(&mut self, state: &[f64]) -> Result<(), String> {
-        if self.broken {
+        if self.broken.take().is_some() {
             self.data.reset();
-            self.broken = false;
         }
         self.data.set_state(state, STATE).map_err(|error| error.to_string())
     }

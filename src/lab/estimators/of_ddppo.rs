@@ -25,9 +25,8 @@ impl Subject for Ddppo {
         &self.real
     }
 
-    fn ensemble(&self) -> (usize, f64) {
-        let ensemble = &self.config().model.ensemble;
-        (ensemble.members, ensemble.holdout_fraction)
+    fn members(&self) -> usize {
+        self.config().model.ensemble.members
     }
 
     fn losses(&self, task: &str, members: usize) -> Vec<(StudiedLoss, LossSettings)> {
@@ -37,6 +36,11 @@ impl Subject for Ddppo {
         let paper = (&preset.gradient_loss, preset.model.ensemble.members);
         let settings = |loss| LossSettings::Ddppo(settings(loss, paper, members));
         StudiedLoss::ALL.map(|loss| (loss, settings(loss))).into()
+    }
+
+    fn has_neighbours(&self, settings: &LossSettings, _: u64) -> bool {
+        let trained_on = 1.0 - self.config().model.ensemble.holdout_fraction;
+        (self.real.len() as f64 * trained_on) as usize > settings.neighbours()
     }
 
     fn course<'a>(&'a self, trial: &EstimatorTrial) -> Box<dyn Course + 'a> {

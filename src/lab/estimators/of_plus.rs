@@ -18,8 +18,8 @@ impl Subject for DdppoPlus {
         &self.real
     }
 
-    fn ensemble(&self) -> (usize, f64) {
-        (self.config().model.members, self.config().model.holdout_fraction)
+    fn members(&self) -> usize {
+        self.config().model.members
     }
 
     fn losses(&self, _: &str, _: usize) -> Vec<(StudiedLoss, LossSettings)> {
@@ -32,9 +32,23 @@ impl Subject for DdppoPlus {
         all.map(|(loss, settings)| (loss, LossSettings::DdppoPlus(settings))).into()
     }
 
+    fn has_neighbours(&self, settings: &LossSettings, seed: u64) -> bool {
+        let LossSettings::DdppoPlus(settings) = settings else { return false };
+        let (split, _) = parted(self, seed);
+        !split.holdout.is_empty() && settings.has_neighbours(&self.real, &split)
+    }
+
     fn course<'a>(&'a self, trial: &EstimatorTrial) -> Box<dyn Course + 'a> {
         Box::new(Training::new(self, trial))
     }
+}
+
+/// The run's rows, parted as in a trial of this seed.
+fn parted(plus: &DdppoPlus, seed: u64) -> (Split, RowDraws) {
+    let draws = RowDraws::new(seed, "model");
+    let mut split = Split::default();
+    split.renew(&plus.real, draws, plus.config().model.holdout_fraction);
+    (split, draws)
 }
 
 /// An ensemble in training.
@@ -61,9 +75,7 @@ impl<'a> Training<'a> {
             learned.with_members(members, (learned.inputs.clone(), learned.labels.clone()))
         };
         model.standardise(real);
-        let draws = RowDraws::new(trial.seed, "model");
-        let mut split = Split::default();
-        split.renew(real, draws, config.model.holdout_fraction);
+        let (split, draws) = parted(plus, trial.seed);
         let LossSettings::DdppoPlus(settings) = &trial.settings else {
             unreachable!("trials of a run of ddppo-plus have its settings")
         };

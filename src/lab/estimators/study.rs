@@ -52,7 +52,10 @@ pub enum StudyError {
         members: usize,
     },
     /// Too few transitions.
-    #[error("the run has {held} transitions, but the losses need more than {needed}")]
+    #[error(
+        "too few of the run's {held} transitions, or of the newest of them that `gradient_loss.window` leaves, are trained on to give each \
+         {needed} neighbours"
+    )]
     Transitions {
         /// Transitions held.
         held: usize,
@@ -134,18 +137,19 @@ impl<'a> EstimatorStudy<'a> {
     /// # Errors
     /// When the run has not as many members or transitions.
     pub fn trials(&self, size: StudySize) -> Result<Vec<EstimatorTrial>, StudyError> {
-        let (all, holdout_fraction) = self.subject.ensemble();
+        let all = self.subject.members();
         let members = size.members.unwrap_or(all);
         if members == 0 || members > all {
             return Err(StudyError::Members { wanted: members, members: all });
         }
         let task = self.run.task().name();
         let losses = self.subject.losses(task, members);
-        let needed = losses.iter().map(|(_, settings)| settings.neighbours()).max();
-        let needed = needed.unwrap_or(0);
-        let held = self.subject.real().len();
-        let training = held as f64 * (1.0 - holdout_fraction);
-        if (training as usize) <= needed {
+        let of_seed = |seed| losses.iter().map(move |(_, settings)| (seed, settings));
+        let lacking = (0..size.seeds)
+            .flat_map(of_seed)
+            .find(|&(seed, settings)| !self.subject.has_neighbours(settings, seed));
+        if let Some((_, settings)) = lacking {
+            let (held, needed) = (self.subject.real().len(), settings.neighbours());
             return Err(StudyError::Transitions { held, needed });
         }
         let of = |seed: u64, (loss, settings): &(StudiedLoss, LossSettings)| EstimatorTrial {

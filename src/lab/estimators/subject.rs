@@ -14,11 +14,14 @@ pub(super) trait Subject: Sync {
     /// Real transitions.
     fn real(&self) -> &Replay;
 
-    /// Members of its ensemble, and the share of the transitions that is held out from their training.
-    fn ensemble(&self) -> (usize, f64);
+    /// Members of its ensemble.
+    fn members(&self) -> usize;
 
     /// The losses that its kind of model can be trained by on the task of this name, each with its settings for an ensemble of `members`.
     fn losses(&self, task: &str, members: usize) -> Vec<(StudiedLoss, LossSettings)>;
+
+    /// Whether enough rows are trained on in a trial of this seed to be each other's neighbours.
+    fn has_neighbours(&self, settings: &LossSettings, seed: u64) -> bool;
 
     /// A trial's training, about to begin.
     fn course<'a>(&'a self, trial: &EstimatorTrial) -> Box<dyn Course + 'a>;

@@ -66,12 +66,14 @@ impl DdppoPlus {
         if !self.ends_block(step) || self.real.is_empty() {
             return None;
         }
-        let Self { real, buffers: Buffers { split, draws, secants, .. }, config, .. } = self;
+        let Self { real, gradient_model, buffers, config, .. } = self;
+        let Buffers { split, draws, secants, .. } = buffers;
         split.renew(real, draws[0], config.model.holdout_fraction);
-        if !config.gradient_loss.has_neighbours(real, split) || split.holdout.is_empty() {
+        let alone = gradient_model.is_some() && !config.gradient_loss.has_neighbours(real, split);
+        if alone || split.training.is_empty() || split.holdout.is_empty() {
             return None;
         }
-        let Self { prediction_model, gradient_model, policy, critic, range, .. } = self;
+        let Self { prediction_model, policy, critic, range, .. } = self;
         prediction_model.standardise(real);
         let s = prediction_model.observation_dim();
         policy.input = Some(Standardiser {

@@ -214,6 +214,10 @@ impl Method for DdppoPlus {
         Some(Models { prediction, gradient: gradient.as_ref() })
     }
 
+    fn given_termination(&self) -> Option<&'static str> {
+        Some("algorithm")
+    }
+
     /// None in this form: states are standardised, and the policy is improved on the mean of the critics.
     fn objective(&self) -> Option<Objective<'_, f32>> {
         None

@@ -286,6 +286,10 @@ impl Method for Mage {
         Vec::new()
     }
 
+    fn given_termination(&self) -> Option<&'static str> {
+        Some("algorithm")
+    }
+
     fn objective(&self) -> Option<Objective<'_, f32>> {
         None
     }

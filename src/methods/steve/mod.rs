@@ -262,7 +262,7 @@ impl Method for Steve {
         let SteveTraining { pretraining_updates, model_updates_per_step, .. } =
             self.config.training;
         let last_random_step = self.warmup_steps().max(1);
-        if step < last_random_step {
+        if step < last_random_step || self.real.is_empty() {
             return Ok(());
         }
         if step == last_random_step {

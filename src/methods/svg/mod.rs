@@ -229,6 +229,10 @@ impl Method for Svg {
         real.store(step.transition, step.ended);
     }
 
+    fn end_episode(&mut self) {
+        self.real.end_episode();
+    }
+
     /// Every 250 steps the model is trained and π_old renewed; after each step V is updated and, once there is a model, the policy on
     /// the same minibatch.
     fn learn(&mut self, step: u64, tally: &mut Tally) -> Result<(), LearnError> {

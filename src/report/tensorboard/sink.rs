@@ -112,7 +112,8 @@ impl Sink for TensorBoard {
 
     fn end(&mut self, session: Ended<'_>) -> Result<(), SinkError> {
         let Ended { root, step, end, .. } = session;
-        if !self.film || end != Some(End::Finished) || self.filmed == Some(step) {
+        let done = matches!(end, Some(End::Finished | End::Solved));
+        if !self.film || !done || self.filmed == Some(step) {
             return Ok(());
         }
         let run = saved::load(root, false, &mut |_| {})?;
