@@ -58,7 +58,9 @@ fn check(name: &str, probe: Probe, tolerance: &str) -> (Option<i32>, String) {
 #[test]
 fn updates_with_the_gradient_model_equal_autodiff_and_a_wrong_one_is_seen() {
     let run = trained(&[
+        "model.initial_weights=kaiming",
         "model.layer_norm=true",
+        "critic.initial_weights=kaiming",
         "critic.layer_norm=true",
         "gradient_loss.directions_per_row=2",
         "gradient_loss.value_weights=true",

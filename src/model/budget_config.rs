@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, require};
+use crate::nn::InitialWeights;
 
 /// The ensembles and their training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -17,6 +18,9 @@ pub struct BudgetConfig {
     /// Hidden layers (3).
     #[schemars(range(min = 1, max = 64))]
     pub layers: usize,
+    /// How a member's weights are drawn.
+    #[serde(default = "initial_weights")]
+    pub initial_weights: InitialWeights,
     /// Layer normalisation behind each hidden layer, without gain and bias, so that what a member says far from its data stays bounded.
     #[serde(default)]
     pub layer_norm: bool,
@@ -41,6 +45,10 @@ pub struct BudgetConfig {
     /// Chance of a transition to be held out for good (0.2).
     #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 0.9))]
     pub holdout_fraction: f64,
+}
+
+fn initial_weights() -> InitialWeights {
+    InitialWeights::TruncatedNormal
 }
 
 impl BudgetConfig {

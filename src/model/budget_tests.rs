@@ -3,6 +3,7 @@
 use super::*;
 use crate::data::{Standardiser, Transition};
 use crate::model::secant::SecantNeighbours;
+use crate::nn::InitialWeights;
 
 /// A replay of 80 transitions of a noisy linear system.
 fn replay(rng: &mut Rng) -> Replay {
@@ -26,6 +27,7 @@ fn config(members: usize) -> BudgetConfig {
         members,
         hidden: 12,
         layers: 2,
+        initial_weights: InitialWeights::TruncatedNormal,
         layer_norm: true,
         learning_rate: 1e-3,
         weight_decay: vec![0.0; 3],

@@ -4,7 +4,7 @@
 use super::budget_config::BudgetConfig;
 use super::grouping::Grouping;
 use crate::data::{Replay, Standardiser, Transition, moments};
-use crate::nn::{Activation, Keep, Mlp, Real, Shape, Tape};
+use crate::nn::{Activation, InitialWeights, Keep, Mlp, Real, Shape, Tape};
 use crate::rng::Rng;
 use crate::run::{Entries, SnapshotError};
 
@@ -75,12 +75,22 @@ impl<T: Real> NormalisedModel<T> {
         (hidden, layers): (usize, usize),
         rng: &mut Rng,
     ) -> Self {
+        let draw = |shape| InitialWeights::TruncatedNormal.draw(shape, rng);
+        Self::drawn((observation_dim, action_dim), members, (hidden, layers), draw)
+    }
+
+    fn drawn(
+        (observation_dim, action_dim): (usize, usize),
+        members: usize,
+        (hidden, layers): (usize, usize),
+        mut draw: impl FnMut(Shape) -> Mlp<T>,
+    ) -> Self {
         let mut sizes = vec![observation_dim + action_dim];
         sizes.extend(std::iter::repeat_n(hidden, layers));
         sizes.push(1 + observation_dim);
         let shape = Shape::new(&sizes, Activation::Silu);
         let member = |_| NormalisedMember {
-            network: Mlp::truncated_normal(shape.clone(), rng),
+            network: draw(shape.clone()),
             log_sigma: vec![T::ZERO; 1 + observation_dim],
         };
         Self {
@@ -106,7 +116,8 @@ impl<T: Real> NormalisedModel<T> {
 
     /// Freshly drawn networks of these settings.
     pub fn of_config(dims: (usize, usize), config: &BudgetConfig, rng: &mut Rng) -> Self {
-        let model = Self::new(dims, config.members, (config.hidden, config.layers), rng);
+        let draw = |shape| config.initial_weights.draw(shape, rng);
+        let model = Self::drawn(dims, config.members, (config.hidden, config.layers), draw);
         if config.layer_norm { model.with_layer_norm() } else { model }
     }
 

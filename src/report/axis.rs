@@ -16,8 +16,9 @@ fn ticks(low: f64, high: f64, count: f64) -> Vec<f64> {
 
 /// A tick's number: thousands apart, no more decimals than its neighbours need.
 fn number(value: f64, step: f64) -> String {
-    let decimals =
-        (0..8).find(|&d| ((step * 10_f64.powi(d)).fract()).abs() < 1e-6).unwrap_or(8) as usize;
+    // A difference of two ticks may be a little less than the whole number that it is meant to be.
+    let is_whole = |x: f64| (x - x.round()).abs() < 1e-6;
+    let decimals = (0..8).find(|&d| is_whole(step * 10_f64.powi(d))).unwrap_or(8) as usize;
     let text = format!("{:.decimals$}", value.abs());
     let (whole, fraction) =
         text.split_once('.').map_or((text.as_str(), ""), |(whole, fraction)| (whole, fraction));
@@ -118,5 +119,10 @@ mod tests {
         assert_eq!(number(0.5, 0.25), "0.50");
         assert_eq!(number(2.5, 2.5), "2.5");
         assert_eq!(number(0.0, 1e6), "0");
+        for (low, high) in [(0.981, 1.195), (0.7, 0.81), (-0.3, 0.1), (1e5, 1.00004e5)] {
+            let axis = Axis::new([low, high].into_iter(), 0.0, 1.0, 6.0);
+            let longest = axis.labels().map(|(_, text)| text.len()).max().unwrap();
+            assert!(longest <= "100,000.05".len(), "{:?}", axis.labels().collect::<Vec<_>>());
+        }
     }
 }

@@ -12,6 +12,7 @@ pub const SETTINGS: [&str; 32] = [
     "model.members=3",
     "model.hidden=16",
     "model.layers=2",
+    "model.initial_weights=kaiming",
     "model.layer_norm=true",
     "model.weight_decay=[1e-4, 2e-4, 3e-4]",
     "model.batch_size=150",

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{AnalysisConfig, ConfigError, RunConfig, Settings, require};
 use crate::data::ExperienceConfig;
 use crate::model::{BudgetConfig, SecantConfig};
+use crate::nn::InitialWeights;
 use crate::path::ShortPathConfig;
 use crate::policy::TemperatureConfig;
 
@@ -100,6 +101,9 @@ pub struct PlusCritic {
     /// Hidden layers (3).
     #[schemars(range(min = 1, max = 64))]
     pub layers: usize,
+    /// How a network's weights are drawn; those of its output are 0.
+    #[serde(default = "initial_weights")]
+    pub initial_weights: InitialWeights,
     /// Layer normalisation behind each hidden layer, without gain and bias.
     #[serde(default)]
     pub layer_norm: bool,
@@ -112,6 +116,10 @@ pub struct PlusCritic {
     /// Polyak factor τ of the target networks (0.005).
     #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0))]
     pub target_rate: f64,
+}
+
+fn initial_weights() -> InitialWeights {
+    InitialWeights::Orthogonal
 }
 
 impl Settings for DdppoPlusConfig {

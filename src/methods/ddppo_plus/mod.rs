@@ -47,6 +47,7 @@ pub const INFO: MethodInfo = MethodInfo {
         ("gradient-model", include_str!("variants/gradient_model.toml")),
         ("value-weights", include_str!("variants/value_weights.toml")),
         ("mean-of-five", include_str!("variants/mean_of_five.toml")),
+        ("kaiming", include_str!("variants/kaiming.toml")),
         ("layer-norm", include_str!("variants/layer_norm.toml")),
     ],
     build: |config, task| Box::new(DdppoPlus::new(config, task)),
@@ -109,10 +110,11 @@ impl DdppoPlus {
         pi.input = Some(Standardiser::identity(s));
         let networks = (0..critic.members).map(|_| {
             let shape = shape(s + a, (critic.hidden, critic.layers), 1);
-            let mut network = Mlp::orthogonal(shape, &mut weights);
+            let mut network = critic.initial_weights.draw(shape, &mut weights);
             network.update(|parameters, shape| {
                 let last = &shape.layers[critic.layers];
                 parameters[last.weight.clone()].fill(0.0);
+                parameters[last.bias.clone()].fill(0.0);
             });
             if critic.layer_norm { network.with_layer_norm(|_| CRITIC_EPSILON) } else { network }
         });
