@@ -3,7 +3,7 @@
 use crate::runs;
 
 /// Blocks of few steps and updates. The one that is compared is the second: critics begin at 0, where they have no slope.
-pub const SETTINGS: [&str; 32] = [
+pub const SETTINGS: [&str; 33] = [
     "training.warmup_steps=200",
     "training.batch_size=40",
     "training.block_steps=50",
