@@ -84,7 +84,7 @@ impl<T: Real> Critic<T> {
     }
 
     /// One Adam step of every network down its gradient, after which its target follows.
-    pub fn descend<'g>(&mut self, gradients: impl IndexedParallelIterator<Item = &'g [T]>) {
+    pub fn update_by<'g>(&mut self, gradients: impl IndexedParallelIterator<Item = &'g [T]>) {
         let (clip, rule) = (self.gradient_clip, self.target_rule);
         self.networks.par_iter_mut().zip(gradients).for_each(|(q, gradient)| {
             let QNetwork { network, target, adam } = q;

@@ -219,7 +219,7 @@ impl<T: Real> Trainee<T> {
             }
             self.draw_rows(lesson.split);
             let sums = self.differentiate(m, member, lesson, |_, _| {});
-            self.descend(member, lesson.config);
+            self.update(member, lesson.config);
             self.recent.nll += sums.nll;
             self.recent.secants += sums.secants;
         }
@@ -256,7 +256,7 @@ impl<T: Real> Trainee<T> {
     }
 
     /// A step of the optimiser down the gradients.
-    fn descend(&mut self, member: &mut NormalisedMember<T>, config: &BudgetConfig) {
+    fn update(&mut self, member: &mut NormalisedMember<T>, config: &BudgetConfig) {
         let Self { adam, sigma_adam, gradient, sigma_gradient, .. } = self;
         let decay = &config.weight_decay;
         member.network.update(|parameters, shape| {

@@ -239,7 +239,7 @@ pub fn minibatch<T: Real>(
         let rows_of = |n: usize| from.min(n)..(from + ROWS_PER_PART).min(n);
         let walk = &walks[part.member];
         part.gradient.fill(T::ZERO);
-        part.descend_likelihood(
+        part.accumulate_likelihood(
             model,
             replay,
             &walk.rows[first..last][rows_of(last - first)],
@@ -248,24 +248,32 @@ pub fn minibatch<T: Real>(
         if let Some(g) = gradient_loss {
             // The window's minibatch starts where the NLL's does, modulo its length, and wraps around.
             let size = (*batch).min(walk.window.len());
-            part.descend_gradient_loss(model, replay, g, &walk.window, first, rows_of(size), size);
+            part.accumulate_gradient_loss(
+                model,
+                replay,
+                g,
+                &walk.window,
+                first,
+                rows_of(size),
+                size,
+            );
         }
     });
     let groups = parts.par_chunks_mut(*parts_each);
     model.members.par_iter_mut().zip(groups).for_each(|(member, parts)| {
-        descend(member, parts, weight_decay);
+        update_member(member, parts, weight_decay);
     });
     bounds_gradient.fill(0.0);
     for part in parts.iter() {
         vector::add_assign(bounds_gradient, part.likelihood.bounds_gradient());
     }
-    descend_bounds(model, bounds_gradient);
+    update_bounds(model, bounds_gradient);
     let sum = |of: fn(&FitPart<T>) -> f64| parts.iter().map(of).sum::<f64>();
     (sum(|p| p.nll), sum(|p| p.residuals))
 }
 
 /// Sums a member's parts in order and takes an Adam step with the layers' weight penalties.
-fn descend<T: Real>(member: &mut Member<T>, parts: &mut [FitPart<T>], weight_decay: &[f64]) {
+fn update_member<T: Real>(member: &mut Member<T>, parts: &mut [FitPart<T>], weight_decay: &[f64]) {
     let (sum, rest) = parts.split_at_mut(1);
     let gradient = &mut sum[0].gradient;
     for part in rest {
@@ -283,7 +291,7 @@ fn descend<T: Real>(member: &mut Member<T>, parts: &mut [FitPart<T>], weight_dec
 
 /// An Adam step of the bounds, where they are trained: `gradient` is the likelihood's, over all members, to which comes
 /// that of 0.01·(Σ max − Σ min) (docs/algorithm.md, "MBPO").
-fn descend_bounds<T: Real>(model: &mut DynamicsModel<T>, gradient: &mut [f64]) {
+fn update_bounds<T: Real>(model: &mut DynamicsModel<T>, gradient: &mut [f64]) {
     let Some(adam) = &mut model.bounds_adam else { return };
     let (by_min, by_max) = gradient.split_at_mut(gradient.len() / 2);
     by_min.iter_mut().for_each(|g| *g -= BOUNDS_WEIGHT);
@@ -293,7 +301,7 @@ fn descend_bounds<T: Real>(model: &mut DynamicsModel<T>, gradient: &mut [f64]) {
 
 impl<T: Real> FitPart<T> {
     /// Adds the gradient of this part of mean_{batch,dim} NLL.
-    fn descend_likelihood(
+    fn accumulate_likelihood(
         &mut self,
         model: &DynamicsModel<T>,
         replay: &Replay,
@@ -306,7 +314,7 @@ impl<T: Real> FitPart<T> {
 
     /// Adds the gradient of this part of w·R.
     #[allow(clippy::too_many_arguments)]
-    fn descend_gradient_loss(
+    fn accumulate_gradient_loss(
         &mut self,
         model: &DynamicsModel<T>,
         replay: &Replay,

@@ -233,7 +233,7 @@ impl<T: Real> RolloutPart<T> {
         }
         let Self { policy, ending: tape, next: next_states, .. } = self;
         let states = &policy.network.input;
-        let ended = ending.judge(tape, rows, states, &policy.actions, next_states);
+        let ended = ending.evaluate(tape, rows, states, &policy.actions, next_states);
         let mut alive = 0;
         for (i, &terminated) in ended.iter().enumerate() {
             let (state, next_state) = (self.policy.network.input.row(i), self.next.row(i));

@@ -41,7 +41,7 @@ pub enum Ending<'a, T> {
     Learned(&'a TerminationHead<T>),
 }
 
-/// Buffers to judge up to some number of imagined steps. Allocated once.
+/// Buffers to evaluate up to some number of imagined steps. Allocated once.
 #[derive(Clone, Debug)]
 pub struct EndingTape<T> {
     /// None where the task's function is asked.
@@ -82,7 +82,7 @@ impl<T: Real> EndingTape<T> {
 impl<T: Real> Ending<'_, T> {
     /// Whether the episodes of the first `rows` steps end: from s in `states` by a in `actions`, `[rows, action_dim]`, to s' in
     /// `next_states`. A step whose numbers are not finite ends its episode.
-    pub fn judge<'t>(
+    pub fn evaluate<'t>(
         self,
         tape: &'t mut EndingTape<T>,
         rows: usize,

@@ -87,7 +87,7 @@ impl LearnedTermination {
             stream.shuffle(training);
             for rows in training.chunks(batch) {
                 stop.check()?;
-                descend(head, adam, tape, gradient, real, rows);
+                update(head, adam, tape, gradient, real, rows);
             }
             epochs += 1;
             let present = evaluate(head, tape, real, holdout);
@@ -136,7 +136,7 @@ fn load(head: &TerminationHead<f32>, t: Transition<'_>, input: &mut [f32]) {
 }
 
 /// One Adam step on the mean cross-entropy of a minibatch.
-fn descend(
+fn update(
     head: &mut TerminationHead<f32>,
     adam: &mut Adam<f32>,
     tape: &mut Tape<f32>,
@@ -228,7 +228,7 @@ mod tests {
             states.row_mut(i).copy_from_slice(&[x, 10.0 * x]);
             next.row_mut(i).copy_from_slice(&[to, 10.0 * to]);
         }
-        let ended = ending.judge(&mut tape, 3, &states, &[0.3, 0.9, 0.0], &next);
+        let ended = ending.evaluate(&mut tape, 3, &states, &[0.3, 0.9, 0.0], &next);
         assert_eq!(ended, [false, true, true]);
     }
 

@@ -95,7 +95,7 @@ impl<T: Real> PathPart<T> {
         }
         let Some(tape) = &mut self.ending else { return };
         let (actions, rows) = (&before[j].actions, self.rows);
-        let ended = imagination.ending.judge(tape, rows, states, actions, next_states);
+        let ended = imagination.ending.evaluate(tape, rows, states, actions, next_states);
         for (alive, &ended) in self.alive[j + 1].iter_mut().zip(ended) {
             if ended {
                 *alive = T::ZERO;

@@ -113,7 +113,8 @@ fn panel(title: &str, groups: &[Vec<Run>], metric: &Metric, published: &[String]
             ..series(group)
         })
         .collect();
-    let last = all.iter().flat_map(|series| &series.points).map(|p| p.x).fold(0.0, f64::max);
+    let last = groups.iter().flatten().filter_map(|run| run.scores.last()).map(|&(step, ..)| step);
+    let last = last.max().unwrap_or(0) as f64;
     // What was published of a task says nothing of a robot of one's own that has its name.
     if groups[0][0].robot.is_none() {
         all.extend(published::curves(groups[0][0].config.task(), published, last));
@@ -301,5 +302,14 @@ mod tests {
         );
         assert_eq!(panel.series[3].points.last().unwrap().x, 15_000.0);
         assert!(panel.series[3].dashed && !panel.series[1].dashed);
+    }
+
+    #[test]
+    fn published_curves_go_as_far_as_the_longest_run() {
+        let long = run(&["seed=1"], &[(1000, 20.0), (12_000, 300.0), (24_000, 310.0)]);
+        let groups = [vec![run(&[], &[(1000, 20.0), (12_000, 300.0)]), long]];
+        let panel = panel("Hopper", &groups, &Metric::returns(), &["MBPO".to_owned()]);
+        let last = |series: &Series| series.points.last().unwrap().x;
+        assert_eq!((last(&panel.series[0]), last(&panel.series[1])), (12_000.0, 25_000.0));
     }
 }

@@ -96,7 +96,7 @@ impl LearnerShape {
         let cost = self.last_cost(graph, state, states, noise);
         let none = cost.sum_from(1).filled(0.0);
         let path = Path { cost, states: Vec::new(), alive: cost.filled(1.0), broken: none };
-        self.descend(graph, state, &path, factors)
+        self.update(graph, state, &path, factors)
     }
 
     /// One step of the policy through models. What it saw, `[runs, 1, 1, 5]`: the loss, the mean |λ| of steps 1..=H, the share of rows alive at
@@ -111,7 +111,7 @@ impl LearnerShape {
         factors: LearnerFactors<'g>,
     ) -> Value<'g> {
         let path = self.follow(graph, state, shape, models, draws);
-        self.descend(graph, state, &path, factors)
+        self.update(graph, state, &path, factors)
     }
 
     /// c_H = −min_i Q_i(s, a) + α·log π(a|s).
@@ -183,7 +183,7 @@ impl LearnerShape {
         Path { cost, states, alive, broken }
     }
 
-    fn descend<'g>(
+    fn update<'g>(
         &self,
         graph: &'g Graph,
         state: &mut LearnerState<'g>,

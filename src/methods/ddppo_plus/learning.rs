@@ -140,7 +140,7 @@ impl DdppoPlus {
         networks.for_each(|(q, (gradient, own))| short.critic_gradient(q, &own.network, gradient));
         let finite_critic = critic_gradients.iter().all(|gradient| all_finite(gradient));
         UpdateSeen { paths, policy: of_gradient, finite_critic }.tell(max_loss, tally)?;
-        critic.descend(critic_gradients.par_iter().map(|gradient| &gradient[..]));
+        critic.update_by(critic_gradients.par_iter().map(|gradient| &gradient[..]));
         if with_policy {
             policy.update(policy_gradient);
             temperature.update(paths.log_prob);

@@ -179,7 +179,7 @@ impl Mage {
         if !updates.critic_gradients().all(all_finite) {
             return Err(LearnError::NonFinite("the critic's gradient"));
         }
-        agent.critic.descend(updates.critic_gradients_shared());
+        agent.critic.update_by(updates.critic_gradients_shared());
         agent.critic.renew_target_slopes();
         tally.mean("critic_loss", loss);
         tally.mean("critic_error_loss", losses.error);

@@ -2,7 +2,7 @@
 //! inverse of their variance over the ensembles.
 //!
 //! T_i = r₀ + Σ_{j=1..i} γʲ·C_{j−1}·r_j + γ^{i+1}·C_i·Q̄(s_{i+1}, π(s_{i+1})), with C the chance that the episode goes on. A rollout
-//! stays with one transition network e; every reward network m and target network k judges every rollout.
+//! stays with one transition network e; every reward network m and target network k evaluates every rollout.
 
 use std::ops::Range;
 
@@ -152,7 +152,7 @@ impl<T: Real> Part<T> {
             for j in 1..=h {
                 self.step(expansion, rollout, j);
                 self.act(&expansion.policy.network);
-                self.judge(expansion, rollout, j);
+                self.evaluate(expansion, rollout, j);
             }
         }
         let (rewards, tails) = (self.rewards.len(), self.tails.len());
@@ -190,7 +190,7 @@ impl<T: Real> Part<T> {
             self.rewards[at..at + m].fill(batch.rewards[row].to_f64());
         }
         if rollout == 0 {
-            return self.judge(expansion, 0, 0);
+            return self.evaluate(expansion, 0, 0);
         }
         // Nothing has been imagined yet: all rollouts agree on T₀.
         let k = expansion.critic.networks.len();
@@ -240,7 +240,7 @@ impl<T: Real> Part<T> {
     }
 
     /// γ^{j+1}·C_j·Q̄_k of the (s, t) in the critic's input.
-    fn judge(&mut self, expansion: &Expansion<'_, T>, rollout: usize, j: usize) {
+    fn evaluate(&mut self, expansion: &Expansion<'_, T>, rollout: usize, j: usize) {
         let networks = &expansion.critic.networks;
         let (e, k) = (expansion.dynamics.transition.members.len(), networks.len());
         let (n, steps) = (self.rows.len(), expansion.horizon + 1);

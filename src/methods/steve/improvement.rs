@@ -56,8 +56,8 @@ impl<T: Real> CriticPass<T> {
     }
 
     /// One Adam step of every network down the gradients of [`CriticPass::differentiate`]; the targets follow.
-    pub fn descend(&mut self, critic: &mut Critic<T>) {
-        critic.descend(self.credits.passes().0.par_iter().map(|pass| &pass.gradient[..]));
+    pub fn update(&mut self, critic: &mut Critic<T>) {
+        critic.update_by(self.credits.passes().0.par_iter().map(|pass| &pass.gradient[..]));
     }
 
     /// The gradient of each network.

@@ -180,7 +180,7 @@ impl Steve {
         }
         LearnError::check("the critic's loss", report.loss, config.run.guards.max_loss)?;
         check(report, ["the critic's loss", "the critic's gradient"])?;
-        tally.timed("critic", || pass.descend(critic));
+        tally.timed("critic", || pass.update(critic));
         tally.mean("critic_loss", report.loss);
         tally.mean("expanded_steps", targets.depths.iter().sum::<f64>() / batch.rows() as f64);
         tally.count("critic_updates", 1);
