@@ -97,19 +97,14 @@ impl RunDirectory {
         self.write_config(config)
     }
 
-    /// Makes `runs/<task>-seed<seed>-<n>` with the lowest n that is free; `<task>-<method>-…` for methods other than DDPPO.
+    /// Makes `<stem>-<n>` in `parent`, with the lowest n that is free.
     ///
     /// # Errors
     /// As [`RunDirectory::claim`].
-    pub fn claim_numbered(parent: &Path, config: &Config) -> Result<Self, DirectoryError> {
-        let method = match config.algorithm() {
-            "ddppo" => String::new(),
-            other => format!("-{other}"),
-        };
+    pub fn claim_numbered(parent: &Path, stem: &str) -> Result<Self, DirectoryError> {
         let mut n = 1_u64;
         loop {
-            let root = parent.join(format!("{}{method}-seed{}-{n}", config.task(), config.seed()));
-            match Self::claim(&root) {
+            match Self::claim(&parent.join(format!("{stem}-{n}"))) {
                 // Taken before, or just now by another process.
                 Err(
                     DirectoryError::Occupied(_)

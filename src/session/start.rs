@@ -51,7 +51,7 @@ pub const RUNS: &str = "runs";
 pub enum Place<'a> {
     /// This one.
     Folder(&'a Path),
-    /// The first that is free of `<task>-seed<seed>-<n>` in this one.
+    /// The first that is free of those that are called by task, method, seed and a number, in this one.
     Numbered(&'a Path),
 }
 
@@ -110,13 +110,22 @@ pub fn begin_keeping(
     Trainer::check(&config, Arc::clone(&task)).map_err(TrainError::from)?;
     let directory = match place {
         Place::Folder(root) => RunDirectory::claim(root)?,
-        Place::Numbered(parent) => RunDirectory::claim_numbered(parent, &config)?,
+        Place::Numbered(parent) => RunDirectory::claim_numbered(parent, &stem(&config))?,
     };
     notices.extend(directory.warning().map(str::to_owned));
     keep(directory.root())?;
     directory.begin(&config)?;
     let store = store(directory.root(), &config);
     Ok(Ready { directory, config, task, store, state: State::New, notices })
+}
+
+/// What a run's folder is called before its number: `<task>-seed<seed>`, or `<task>-<method>-seed<seed>` of methods other than DDPPO.
+fn stem(config: &Config) -> String {
+    let method = match config.algorithm() {
+        "ddppo" => String::new(),
+        other => format!("-{other}"),
+    };
+    format!("{}{method}-seed{}", config.task(), config.seed())
 }
 
 /// What of a run may be changed when it is gone on with: how long it lasts.
