@@ -20,6 +20,8 @@ WORLDS = {
     "point-mass": "PointMass",
 }
 
+# Whatever these tests were started by: a shell's background ignores Ctrl-C, and so would Python.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 world, folder, how = sys.argv[1:]
 task = WORLDS[world]
 steps = 300

@@ -121,7 +121,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "FILE.xml", requires = "task_file", conflicts_with = "task")]
     pub mjcf: Option<PathBuf>,
     /// What it is to do
-    #[arg(long = "task", value_name = "FILE.toml", requires = "mjcf")]
+    #[arg(long = "task", value_name = "FILE.toml", requires = "mjcf", conflicts_with = "task")]
     pub task_file: Option<PathBuf>,
     /// Variant of the method, such as no-gradient-loss or secant: those of each method are in docs/configuration.md
     #[arg(long, value_name = "NAME")]

@@ -91,11 +91,11 @@ pub(super) fn read_all(
         let (run, words) = read(root, metric)?;
         known.extend(words);
         if run.scores.is_empty() {
-            let shown = root.display().to_string();
-            if *metric == Metric::returns() {
-                return Err(CurveError::Empty(shown));
-            }
-            notes.push(format!("{shown} has measured no {} and is left out", metric.word()));
+            let shown = root.display();
+            notes.push(match *metric == Metric::returns() {
+                true => format!("{shown} has no evaluation yet and is left out"),
+                false => format!("{shown} has measured no {} and is left out", metric.word()),
+            });
             continue;
         }
         let Some(known) = runs.iter_mut().find(|known| run.is_copy_of(known)) else {
@@ -113,6 +113,9 @@ pub(super) fn read_all(
         if run.scores.len() > known.scores.len() {
             *known = run;
         }
+    }
+    if let (true, true, [first, ..]) = (runs.is_empty(), *metric == Metric::returns(), roots) {
+        return Err(CurveError::Empty(first.display().to_string()));
     }
     if runs.is_empty() {
         let place = match roots {

@@ -102,6 +102,11 @@ pub fn replace(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> Result<(), S
 /// # Errors
 /// When a file operation fails.
 pub(super) fn put(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    // A file takes the place of a file; a pipe or a device is somebody else's.
+    if matches!(kind(path), Ok(FileKind::Other)) {
+        let error = io::Error::other("it is a pipe or a device, and no file");
+        return Err(StorageError::of("write", path)(error));
+    }
     let folder = folder_of(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".tmp-{name}"));

@@ -12,7 +12,7 @@ use crate::run::CheckpointStore;
 use crate::train::Trainer;
 
 use super::SessionError;
-use super::start::{store, task_of};
+use super::start::{compare, store, task_of};
 
 /// The run in `root` at its newest whole checkpoint, or at the one with the policy that was scored best. `warn` is told
 /// what the user should know of it.
@@ -48,6 +48,7 @@ pub fn load_in(
             loaded.path.display()
         ));
     }
+    compare(&loaded, &config)?;
     super::work::restore(config, task, loaded).map(|(trainer, _)| trainer)
 }
 
@@ -58,6 +59,7 @@ pub fn load_in(
 pub fn load_step(root: &Path, step: u64) -> Result<Trainer, SessionError> {
     let (config, task, mut store) = opened(root, task_of)?;
     let loaded = store.load_step(step)?;
+    compare(&loaded, &config)?;
     super::work::restore(config, task, loaded).map(|(trainer, _)| trainer)
 }
 

@@ -281,8 +281,8 @@ fn describe(loaded: &Loaded, notices: &mut Vec<String>) {
     }
 }
 
-/// The run goes on as it began: only its length, checkpoints, guards, analyses and reports may be changed.
-fn compare(loaded: &Loaded, config: &Config) -> Result<(), SessionError> {
+/// Whether the run is still of the configuration that its state was saved with: only its length, checkpoints, guards, analyses and reports may be changed.
+pub(super) fn compare(loaded: &Loaded, config: &Config) -> Result<(), SessionError> {
     let path = || loaded.path.clone();
     let saved = config.parse_identity(&loaded.info.config).map_err(|error| {
         SessionError::NoConfiguration {

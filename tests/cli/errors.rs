@@ -1,7 +1,7 @@
 //! Whatever a user mistypes ends in one sentence that names it and says what would be right, with exit code 2.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::program::{Place, small_run};
 
@@ -147,12 +147,18 @@ fn what_is_wrong_with_a_run_is_named() {
 
     let config = fs::read_to_string(place.file("run/config.toml")).unwrap();
     fs::write(place.file("run/config.toml"), config.replace("horizon = 2", "horizon = 3")).unwrap();
-    let message = place.fail(2, &["resume", "run"]);
-    assert!(
-        message.contains("config.toml has changed since")
-            && message.contains("`policy.horizon` was 2 and is 3"),
-        "{message}"
-    );
+    for command in ["resume", "evaluate"] {
+        let message = place.fail(2, &[command, "run"]);
+        assert!(
+            message.contains("config.toml has changed since")
+                && message.contains("`policy.horizon` was 2 and is 3"),
+            "{command}: {message}"
+        );
+    }
+    // A pipe, as a device, is nothing that a file may take the place of.
+    assert!(Command::new("mkfifo").arg(place.file("pipe.svg")).status().unwrap().success());
+    let message = place.fail(1, &["plot", "run", "-o", "pipe.svg"]);
+    assert!(message.contains("cannot write pipe.svg: it is a pipe or a device"), "{message}");
     fs::write(place.file("run/config.toml"), config).unwrap();
 
     let metrics = fs::read(place.file("run/metrics.jsonl")).unwrap();
@@ -165,6 +171,13 @@ fn what_is_wrong_with_a_run_is_named() {
     fs::write(place.file("run/metrics.jsonl"), b"").unwrap();
     let message = place.fail(2, &["plot", "run"]);
     assert!(message.contains("run has no evaluation yet"), "{message}");
+    fs::write(place.file("run/metrics.jsonl"), &metrics).unwrap();
+    place.succeed(&small_run("begun", "20", &[]));
+    let output = place.run(&["plot", "begun", "run", "-o", "both.svg"]);
+    let message = String::from_utf8(output.stderr).unwrap();
+    let left_out = message.contains("begun has no evaluation yet and is left out");
+    assert!(output.status.success() && left_out, "{message}");
+    fs::write(place.file("run/metrics.jsonl"), b"").unwrap();
 
     fs::write(place.file("run/checkpoints/100/state.json"), b"{}").unwrap();
     for command in ["resume", "evaluate"] {

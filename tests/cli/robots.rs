@@ -234,6 +234,7 @@ fn mistakes_in_the_files_are_named() {
     for arguments in [
         &["train", "--mjcf", "arm.xml"][..],
         &["train", "Hopper", "--mjcf", "arm.xml", "--task", "arm.toml"],
+        &["train", "Hopper", "--task", "arm.toml"],
     ] {
         assert_eq!(place.run(arguments).status.code(), Some(2), "{arguments:?}");
     }
