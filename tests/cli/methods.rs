@@ -44,6 +44,9 @@ fn what_needs_a_model_says_so_where_there_is_none() {
         let probe = ["probe", name, "-o", "probe.safetensors"];
         match name {
             "ddppo-plus" => {
+                place.succeed(&small_run_by(name, "early", "20"));
+                let message = place.fail(2, &analyze("early"));
+                assert!(message.contains("has not trained its models yet"), "{message}");
                 place.succeed(&probe);
                 let text = place.succeed(&analyze(name));
                 for part in ["H = 5  M^g", "first states", "\nmean squared errors in raw units"] {

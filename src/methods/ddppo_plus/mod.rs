@@ -68,7 +68,7 @@ pub struct DdppoPlus {
     /// M^g, trained by likelihood and secants; `None` where M^p gives the derivatives, too.
     pub gradient_model: Option<NormalisedModel<f32>>,
     /// The models in raw units, as analyses know them: made again with every training.
-    raw_models: Option<(DynamicsModel<f32>, Option<DynamicsModel<f32>>)>,
+    raw_models: (DynamicsModel<f32>, Option<DynamicsModel<f32>>),
     /// Real transitions.
     pub real: Replay,
     /// States of long rollouts.
@@ -90,6 +90,14 @@ fn shape(inputs: usize, (hidden, layers): (usize, usize), outputs: usize) -> Sha
     sizes.extend(std::iter::repeat_n(hidden, layers));
     sizes.push(outputs);
     Shape::new(&sizes, Activation::Silu)
+}
+
+/// The models as analyses know them.
+fn in_raw_units(
+    prediction: &NormalisedModel<f32>,
+    gradient: Option<&NormalisedModel<f32>>,
+) -> (DynamicsModel<f32>, Option<DynamicsModel<f32>>) {
+    (prediction.in_raw_units(), gradient.map(NormalisedModel::in_raw_units))
 }
 
 impl DdppoPlus {
@@ -123,14 +131,15 @@ impl DdppoPlus {
         let mut learned = || NormalisedModel::of_config((s, a), model, &mut weights);
         let prediction_model = learned();
         let two = policy.path.gradient_source == DerivativeSource::Gradient;
+        let gradient_model = two.then(learned);
         Self {
             policy: pi,
             critic: q,
             range: ValueRange::default(),
             temperature: Temperature::new(&settings.temperature, a),
+            raw_models: in_raw_units(&prediction_model, gradient_model.as_ref()),
             prediction_model,
-            gradient_model: two.then(learned),
-            raw_models: None,
+            gradient_model,
             real: Replay::new(s, a, training.experience.replay_capacity),
             states: StateRing::new(s, rollout.capacity),
             streams: ["prediction_model", "gradient_model", "paths", "rollout"]
@@ -143,9 +152,7 @@ impl DdppoPlus {
 
     /// Makes the models in raw units anew.
     fn renew_raw_models(&mut self) {
-        let gradient = self.gradient_model.as_ref().map(NormalisedModel::in_raw_units);
-        let prediction = &self.prediction_model;
-        self.raw_models = prediction.trained.then(|| (prediction.in_raw_units(), gradient));
+        self.raw_models = in_raw_units(&self.prediction_model, self.gradient_model.as_ref());
     }
 
     /// Whether a block of environment steps is over with this one. The random first steps are a block.
@@ -212,7 +219,7 @@ impl Method for DdppoPlus {
     }
 
     fn models(&self) -> Option<Models<'_>> {
-        let (prediction, gradient) = self.raw_models.as_ref()?;
+        let (prediction, gradient) = &self.raw_models;
         Some(Models { prediction, gradient: gradient.as_ref() })
     }
 
