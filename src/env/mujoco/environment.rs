@@ -77,7 +77,8 @@ impl MujocoEnvironment {
 impl Environment for MujocoEnvironment {
     fn reset(&mut self, rng: &mut Rng, observation: &mut [f64]) {
         let noise = self.definition.start;
-        let placed = self.simulation.reset(noise.keyframe, |data| {
+        // The simulation keeps what goes wrong, and the first step returns it.
+        let _ = self.simulation.reset(noise.keyframe, |data| {
             for x in data.qpos_mut() {
                 *x += rng.uniform_in(-noise.qpos_uniform, noise.qpos_uniform);
             }
@@ -86,8 +87,6 @@ impl Environment for MujocoEnvironment {
                     + noise.qvel_normal * rng.normal();
             }
         });
-        // The simulation keeps what went wrong, and the first step returns it.
-        let _ = placed;
         let mut anchors = std::mem::take(&mut self.anchors);
         anchors.clear();
         anchors.extend(self.places());

@@ -69,8 +69,9 @@ impl DdppoPlus {
         let Self { real, gradient_model, buffers, config, .. } = self;
         let Buffers { split, draws, secants, .. } = buffers;
         split.renew(real, draws[0], config.model.holdout_fraction);
-        let alone = gradient_model.is_some() && !config.gradient_loss.has_neighbours(real, split);
-        if alone || split.training.is_empty() || split.holdout.is_empty() {
+        let lacks_neighbours =
+            gradient_model.is_some() && !config.gradient_loss.has_neighbours(real, split);
+        if lacks_neighbours || split.training.is_empty() || split.holdout.is_empty() {
             return None;
         }
         let Self { prediction_model, policy, critic, range, .. } = self;
